@@ -1,0 +1,120 @@
+"""One training step of the thesis' MNIST network against PyTorch eager, in one process.
+
+Network 784-128-10 with nested row-wise quantizers, batch 32, Adam. PyTorch runs the same rule as an
+autograd.Function, with its best Adam (fused=True). The two take turns, so that a busy machine slows both; the ratio
+of the medians is what counts.
+
+    pip install -e '.[bench]'
+    OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 python benchmarks/mnist_step.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+
+import numpy as np
+import torch
+
+import minilq
+from minilq import SCALE_MIN, Adam, Quantizer, Sequential, Tensor, threshold
+from minilq.nn import Dense, Flatten, ReLU
+from minilq.nn.layers import scalar
+from minilq.optim import group
+
+BATCH, LAM, EPS32 = 32, 1e-10, float(np.finfo(np.float32).eps)
+rng = np.random.default_rng(0)
+IMAGES = rng.integers(0, 256, (4096, 784)).astype(np.float32)
+LABELS = rng.integers(0, 10, 4096)
+
+
+class Nested(torch.autograd.Function):
+    """The thesis' rule: floor, straight-through, threshold votes."""
+
+    @staticmethod
+    def forward(ctx, P, s):
+        y = torch.floor(P / s) * s
+        ctx.save_for_backward(y, s)
+        return y
+
+    @staticmethod
+    def backward(ctx, g):
+        y, s = ctx.saved_tensors
+        axes = tuple(i for i in range(y.ndim) if s.shape[i - y.ndim + s.ndim] == 1)
+        r = g.abs() / torch.where(y == 0, EPS32, y.abs())
+        votes = -torch.tanh(torch.clamp(LAM - r, min=0)).mean(dim=axes, keepdim=True)
+        votes = torch.where(votes == 0, -np.tanh(LAM), votes)
+        return g, (votes * torch.round(y.abs().amax(dim=axes, keepdim=True) / s)).reshape(s.shape)
+
+
+def torch_step(quantized: bool):
+    torch.manual_seed(0)
+    shapes = {"w1": (784, 128), "b1": (128,), "w2": (128, 10), "b2": (10,)}
+    scale_shapes = {"w1": (784, 1), "b1": (1,), "w2": (128, 1), "b2": (1,)}
+    p = {k: torch.nn.Parameter(0.05 * torch.randn(shape)) for k, shape in shapes.items()}
+    s = {k: torch.nn.Parameter(torch.full(shape, SCALE_MIN)) for k, shape in scale_shapes.items()}
+    adam = torch.optim.Adam([*p.values(), *(s.values() if quantized else ())], lr=1e-4, eps=1e-7, fused=True)
+    images, labels = torch.from_numpy(IMAGES), torch.from_numpy(LABELS)
+
+    def step(i: int) -> None:
+        q = {k: Nested.apply(p[k], s[k]) for k in p} if quantized else p
+        hidden = torch.relu(torch.addmm(q["b1"], images[i:i + BATCH], q["w1"]))
+        loss = torch.nn.functional.cross_entropy(torch.addmm(q["b2"], hidden, q["w2"]), labels[i:i + BATCH])
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+        if quantized:
+            with torch.no_grad():
+                for scale in s.values():
+                    scale.clamp_(min=SCALE_MIN)
+
+    return step
+
+
+def minilq_step(quantized: bool):
+    q = Quantizer(scale_rule=threshold(LAM)) if quantized else None
+    draw = np.random.default_rng(0)
+    model = Sequential(Flatten(), Dense(784, 128, draw, q, scalar(q)), ReLU(), Dense(128, 10, draw, q, scalar(q)))
+    adam = Adam([group(model.parameters().values()), group(model.scales().values(), minimum=SCALE_MIN)], lr=1e-4)
+
+    def step(i: int) -> None:
+        adam.zero_grad()
+        loss = minilq.softmax_cross_entropy(model(Tensor(IMAGES[i:i + BATCH])), LABELS[i:i + BATCH])
+        loss.backward()
+        adam.step()
+
+    return step
+
+
+def microseconds(step, repeats: int) -> float:
+    start = time.perf_counter()
+    for i in range(repeats):
+        step(i * BATCH % (len(IMAGES) - BATCH))
+    return (time.perf_counter() - start) / repeats * 1e6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--repeats", type=int, default=100)
+    options = parser.parse_args()
+    threads = int(os.environ.get("OPENBLAS_NUM_THREADS", os.cpu_count() or 1))
+    torch.set_num_threads(threads)
+    print(f"{threads} thread(s), numpy {np.__version__}, torch {torch.__version__}, batch {BATCH}")
+    for name, quantized in (("float", False), ("nested row-wise", True)):
+        runs = {"minilq": (minilq_step(quantized), []), "torch": (torch_step(quantized), [])}
+        for step, _ in runs.values():
+            microseconds(step, options.repeats)
+        for _ in range(options.rounds):
+            for step, times in runs.values():
+                times.append(microseconds(step, options.repeats))
+        ours, theirs = (statistics.median(times) for _, times in runs.values())
+        ratios = [b / a for a, b in zip(*(times for _, times in runs.values()), strict=True)]
+        print(f"{name:16}  minilq {ours:6.0f} us   torch eager {theirs:6.0f} us   torch/minilq "
+              f"{statistics.median(ratios):.2f} (from {min(ratios):.2f} to {max(ratios):.2f})")
+
+
+if __name__ == "__main__":
+    main()

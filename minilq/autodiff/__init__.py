@@ -1,0 +1,1 @@
+"""A tape that records a NumPy program, and walks back over it."""

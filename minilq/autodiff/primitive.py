@@ -1,0 +1,151 @@
+"""Primitives: a forward on arrays, its vector-Jacobian product beside it, and what kind of derivative that is."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, Literal, ParamSpec, TypeVar
+
+import numpy as np
+
+from minilq.autodiff.tape import Array, Node, Storage, is_recording
+from minilq.autodiff.tensor import OPERATORS, Tensor
+from minilq.errors import ConfigError, DTypeError
+
+Kind = Literal["exact", "surrogate", "heuristic"]
+P = ParamSpec("P")
+R = TypeVar("R")
+
+KINDS: tuple[Kind, ...] = ("exact", "surrogate", "heuristic")
+PRIMITIVES: dict[str, Primitive] = {}
+
+
+class Primitive:
+    """What the tape knows of one operation.
+
+    `kind` says what its vector-Jacobian product is: `exact`, the derivative; `surrogate`, a pretend derivative of a
+    forward that has none (straight-through); `heuristic`, an update rule that is the derivative of nothing.
+    """
+
+    def __init__(self, name: str, forward: Callable[..., Array]) -> None:
+        self.name = name
+        self.forward = forward
+        self.kind: Kind | None = None
+        self.vjp: Callable[..., tuple[Array | None, ...]] | None = None
+        self.signature = inspect.signature(forward)
+        self.needed_arguments: list[tuple[int, str]] = []
+        self.needs_result = False
+        self.vjp_takes_need = False
+
+    def gradients(self, g: Array, node: Node) -> tuple[Array | None, ...]:
+        """Call the vector-Jacobian product of a recorded node."""
+        assert self.vjp is not None
+        assert node.args is not None
+        options = node.options
+        if self.vjp_takes_need:
+            need = tuple(t is not None and t.requires_grad for t in node.inputs)
+            options = {**options, "need": need}
+        gradients = self.vjp(g, node.y, *node.args, **options)
+        for tensor in node.inputs[len(gradients):]:
+            if tensor is not None and tensor.requires_grad:
+                raise ConfigError(self.name, f"only its first {len(gradients)} arguments are differentiable",
+                                  got="a Tensor that requires a gradient in a later place")
+        return gradients
+
+
+def primitive(forward: Callable[P, Any]) -> Callable[P, Any]:
+    """Turn a function on arrays into an operation that also takes Tensors, and is recorded when they need gradients.
+
+    Called with arrays alone it is the plain function. Its derivative follows directly under it, see `vjp_of`.
+    """
+    entry = Primitive(forward.__name__, forward)
+    known = PRIMITIVES.get(entry.name)
+    if known is not None and _origin(known.forward) != _origin(forward):      # a notebook cell may run twice
+        raise ConfigError("primitive", "every primitive needs a name of its own", got=f"a second {entry.name!r}")
+    PRIMITIVES[entry.name] = entry
+
+    @functools.wraps(forward)
+    def call(*args: P.args, **options: P.kwargs) -> Any:
+        if any([isinstance(value, Tensor) for value in options.values()]):
+            bound = entry.signature.bind(*args, **options)
+            args, options = bound.args, bound.kwargs  # type: ignore[assignment]
+        inputs = tuple([a if isinstance(a, Tensor) else None for a in args])
+        dtype = _common_dtype(entry.name, args)
+        if dtype is None:
+            return entry.forward(*args, **options)
+        arrays = tuple([a.array if isinstance(a, Tensor) else a for a in args])
+        y = np.asarray(entry.forward(*arrays, **options))
+        if y.dtype != dtype:                     # a Python number widened a 0-d array (NumPy 1.26)
+            y = y.astype(dtype)
+        storage = _storage_for(y, inputs)
+        if not is_recording() or not any([t is not None and t.requires_grad for t in inputs]):
+            return Tensor.wrap(y, storage)
+        if entry.vjp is None:
+            raise ConfigError(entry.name, "a primitive needs a derivative before it can be recorded",
+                              cause=f"Write {entry.name}_vjp under it and register it with @vjp_of")
+        return Tensor.wrap(y, storage, Node(entry, arrays, options, inputs, y, storage))
+
+    call.primitive = entry  # type: ignore[attr-defined]
+    OPERATORS[entry.name] = call
+    return call
+
+
+def vjp_of(operation: Callable[..., Any], kind: Kind, needs: str = "all",
+           ) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """Register the vector-Jacobian product of an operation: `vjp(g, y, *the forward's arguments)`.
+
+    It returns a tuple with one gradient for each array argument, in order; arguments beyond the tuple are options.
+    A product that can save work takes `need`, a tuple that says whose gradient is wanted, and may return None
+    elsewhere. `needs` names the arrays whose content it reads (`"x w"`, with `y` for the result, `""` when shapes
+    are enough); changing one of them in place before the backward pass is an error.
+    """
+    entry: Primitive = operation.primitive  # type: ignore[attr-defined]
+    if kind not in KINDS:
+        raise ConfigError("vjp_of", f"kind must be one of {', '.join(KINDS)}", got=repr(kind))
+    names = list(entry.signature.parameters)
+    wanted = [*names, "y"] if needs == "all" else needs.split()
+    for name in wanted:
+        if name not in names and name != "y":
+            raise ConfigError("vjp_of", f"needs must name arguments of {entry.name} or y", got=repr(name))
+
+    def register(vjp: Callable[..., R]) -> Callable[..., R]:
+        entry.vjp = vjp  # type: ignore[assignment]
+        entry.kind = kind
+        entry.needed_arguments = [(names.index(name), name) for name in wanted if name in names]
+        entry.needs_result = "y" in wanted
+        entry.vjp_takes_need = "need" in inspect.signature(vjp).parameters
+        return vjp
+
+    return register
+
+
+def _origin(function: Callable[..., Any]) -> tuple[str, str]:
+    return function.__module__, function.__qualname__
+
+
+def _common_dtype(op: str, args: tuple[Any, ...]) -> np.dtype[Any] | None:
+    """The one float dtype of all Tensors among the arguments; None without a Tensor."""
+    dtype = None
+    for a in args:
+        if isinstance(a, Tensor):
+            if dtype is None:
+                dtype = a.array.dtype
+            elif a.array.dtype != dtype:
+                raise DTypeError(op, "all tensors must have one dtype", got=f"{dtype} and {a.array.dtype}",
+                                 cause="Convert one of them with .astype(); minilq never mixes them silently")
+    if dtype is not None:
+        for a in args:
+            if isinstance(a, np.ndarray) and a.dtype.kind == "f" and a.dtype != dtype:
+                raise DTypeError(op, "arrays must have the dtype of the tensors", got=f"{a.dtype} beside {dtype}",
+                                 cause="Convert one of them with .astype(); minilq never mixes them silently")
+    return dtype
+
+
+def _storage_for(y: Array, inputs: tuple[Tensor | None, ...]) -> Storage:
+    """A storage of its own, or that of the input of which y is a view."""
+    for tensor in inputs:
+        if tensor is not None and (y is tensor.array or (
+                y.base is not None and np.may_share_memory(y, tensor.array))):
+            return tensor.storage
+    return Storage(y)

@@ -1,0 +1,196 @@
+"""The tape: which operation made which array, and how to walk back over it.
+
+Every operation on a tensor that wants a gradient leaves a `Node`, numbered in the order of execution. `walk_back`
+visits the nodes that a result depends on, latest first, so a node is reached only when all of its own gradient has
+arrived. The tape is never kept in a global list: it lives as long as the result that it leads to.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minilq.errors import DTypeError, ShapeError, TapeError
+
+if TYPE_CHECKING:
+    from minilq.autodiff.primitive import Primitive
+    from minilq.autodiff.tensor import Tensor
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+_clock = itertools.count()
+
+
+class _Mode(threading.local):
+    recording = True
+
+
+_mode = _Mode()
+
+
+def is_recording() -> bool:
+    """Whether operations of this thread are being recorded."""
+    return _mode.recording
+
+
+class no_grad:
+    """A block whose operations are not recorded: faster, and nothing is kept for a backward pass.
+
+    >>> import numpy as np
+    >>> from minilq import Tensor, no_grad
+    >>> x = Tensor(np.ones(2), requires_grad=True)
+    >>> with no_grad():
+    ...     y = x * 3.0
+    >>> y.requires_grad
+    False
+    """
+
+    def __enter__(self) -> None:
+        self._before = _mode.recording
+        _mode.recording = False
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        _mode.recording = self._before
+
+
+class Storage:
+    """The memory behind one tensor and its views, with a version that counts the changes of its content.
+
+    minilq's own in-place writers (the optimizers) raise the version. Someone outside who took the array (`lend`) can
+    write into it unseen, so from then on a copy is kept and compared whenever the version is asked for.
+    """
+
+    __slots__ = ("_copy", "array", "lent", "recorded", "version")
+
+    def __init__(self, array: Array) -> None:
+        self.array = array
+        self.version = 0
+        self.recorded = False
+        self.lent = False
+        self._copy: Array | None = None
+
+    def lend(self) -> None:
+        """Someone outside now holds the array."""
+        if not self.lent:
+            self.lent = True
+            if self.recorded:
+                self._copy = self.array.copy()
+
+    def current_version(self) -> int:
+        """The version, after a look at whether an outsider wrote into the array."""
+        if self.lent and (self._copy is None or not _same_bits(self._copy, self.array)):
+            self.version += self._copy is not None
+            self._copy = self.array.copy()
+        return self.version
+
+
+def _same_bits(a: Array, b: Array) -> bool:
+    bits = f"i{a.itemsize}"                      # as integers, so that NaN equals NaN and 0 differs from -0
+    return np.array_equal(a.view(bits), b.view(bits))
+
+
+class Node:
+    """One recorded operation: what is needed to call its vector-Jacobian product later."""
+
+    __slots__ = ("args", "inputs", "number", "options", "primitive", "seen", "y")
+
+    def __init__(self, primitive: Primitive, args: tuple[Any, ...], options: dict[str, Any],
+                 inputs: tuple[Tensor | None, ...], y: Array, y_storage: Storage) -> None:
+        self.primitive = primitive
+        self.args: tuple[Any, ...] | None = args         # None once the tape has been walked and freed
+        self.options = options
+        self.inputs = inputs
+        self.y: Array | None = y
+        self.number = next(_clock)
+        # (name, storage, version) of every array whose content the vector-Jacobian product will read
+        self.seen: list[tuple[str, Storage, int]] = []
+        for position, name in primitive.needed_arguments:
+            if position < len(inputs) and (tensor := inputs[position]) is not None:
+                self._see(name, tensor.storage)
+        if primitive.needs_result:
+            self._see("its result", y_storage)
+
+    def _see(self, name: str, storage: Storage) -> None:
+        storage.recorded = True
+        self.seen.append((name, storage, storage.current_version()))
+
+    def check_unchanged(self) -> None:
+        """Raise TapeError when an array that the derivative reads is no longer what it was."""
+        if self.args is None:
+            raise TapeError(
+                self.primitive.name, "the tape can be walked back once; backward() has already freed it",
+                cause="Run the forward pass again before the second backward(), or add the losses and call it once")
+        for name, storage, version in self.seen:
+            if storage.current_version() != version:
+                raise TapeError(
+                    self.primitive.name, f"{name} must still hold the numbers of the forward pass",
+                    got="an array that was changed in place since",
+                    cause="Call backward() before the change (an optimizer step, or a write into .data), "
+                          "or change a copy")
+
+    def free(self) -> None:
+        """Let go of everything but the name, so that a second walk can say what happened."""
+        self.args = self.y = None
+        self.inputs = ()
+        self.seen = []
+
+
+def _nodes_behind(root: Node) -> list[Node]:
+    """Every node that `root` depends on, latest first."""
+    found = {root}
+    waiting = [root]
+    while waiting:
+        for tensor in waiting.pop().inputs:
+            if tensor is not None and tensor.node is not None and tensor.node not in found:
+                found.add(tensor.node)
+                waiting.append(tensor.node)
+    return sorted(found, key=lambda node: node.number, reverse=True)
+
+
+def walk_back(root: Node, g: Array) -> list[tuple[Tensor, Array]]:
+    """Gradients of all leaves behind `root`, given the cotangent `g` of its result; frees the tape.
+
+    Nothing is freed or returned when a check fails: a failed backward pass leaves every gradient as it was.
+    """
+    nodes = _nodes_behind(root)
+    for node in nodes:
+        node.check_unchanged()
+    # A gradient with its owner mark: False means that somebody else holds the same memory.
+    pending: dict[Node, tuple[Array, bool]] = {root: (g, False)}
+    leaves: dict[int, tuple[Tensor, Array, bool]] = {}
+    for node in nodes:
+        if node not in pending:
+            continue
+        assert node.args is not None
+        g, g_owned = pending.pop(node)
+        gradients = node.primitive.gradients(g, node)
+        for tensor, dx in zip(node.inputs, gradients, strict=False):
+            if tensor is None or not tensor.requires_grad:
+                continue
+            _check_gradient(node.primitive.name, tensor, dx)
+            owned = g_owned if dx is g else dx.base is None and not any([dx is a for a in (node.y, *node.args)])
+            owned = owned and sum([other is dx for other in gradients]) == 1
+            if tensor.node is not None:
+                before = pending.get(tensor.node)
+                pending[tensor.node] = (dx, owned) if before is None else (before[0] + dx, True)
+            else:
+                known = leaves.get(id(tensor))
+                leaves[id(tensor)] = (tensor, dx, owned) if known is None else (tensor, known[1] + dx, True)
+    for node in nodes:
+        node.free()
+    return [(tensor, dx if owned else dx.copy()) for tensor, dx, owned in leaves.values()]
+
+
+def _check_gradient(op: str, tensor: Tensor, dx: Array | None) -> None:
+    if dx is None or dx.shape != tensor.shape:
+        raise ShapeError(f"{op}_vjp", "each gradient must have the shape of its argument",
+                         got=f"{None if dx is None else dx.shape} for an argument of shape {tensor.shape}",
+                         cause="A sum over the broadcast axes, or a transpose, is missing in the derivative")
+    if dx.dtype != tensor.dtype:
+        raise DTypeError(f"{op}_vjp", "each gradient must have the dtype of its argument",
+                         got=f"{dx.dtype} for an argument of {tensor.dtype}")

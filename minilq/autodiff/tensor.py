@@ -1,0 +1,229 @@
+"""Tensor: an array that remembers how it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minilq.autodiff.tape import Array, Node, Storage, walk_back
+from minilq.errors import DTypeError, ShapeError, TapeError
+
+# Name of a primitive -> the operation; filled by @primitive, so that the operators below need no import of the ops.
+OPERATORS: dict[str, Callable[..., Any]] = {}
+
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+class Tensor:
+    """A float32 or float64 array on which operations are recorded.
+
+    data            anything np.asarray takes; it is copied. Integers are rejected: say which float you mean.
+    requires_grad   whether `backward` leaves a gradient in `.grad` (same shape and dtype). Gradients accumulate.
+    dtype           convert the data to this float type first.
+
+    Raises DTypeError for integers, booleans, complex numbers and objects.
+
+    >>> import numpy as np
+    >>> x = Tensor(np.array([1.0, 2.0, 3.0]), requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    array([2., 4., 6.])
+    """
+
+    __slots__ = ("__weakref__", "array", "grad", "node", "requires_grad", "storage")
+    __array_ufunc__ = None                       # np.float32(2) * tensor must come to __rmul__
+
+    array: Array
+    grad: Array | None
+    node: Node | None
+    storage: Storage
+
+    def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None) -> None:
+        if isinstance(data, Tensor):
+            data = data.array
+        array = np.array(data, dtype=dtype, order="C")
+        if array.dtype not in FLOATS:
+            raise DTypeError("Tensor", "data must be float32 or float64", got=str(array.dtype),
+                             cause="Pass dtype=np.float32, or write 1.0 for 1")
+        self.array = array
+        self.grad = None
+        self.requires_grad = requires_grad
+        self.node = None
+        self.storage = Storage(array)
+
+    @classmethod
+    def wrap(cls, array: Array, storage: Storage | None = None, node: Node | None = None) -> Tensor:
+        """A tensor around an array that nobody else will write into; for operations and layers, without a copy."""
+        tensor = cls.__new__(cls)
+        tensor.array = array
+        tensor.grad = None
+        tensor.requires_grad = node is not None
+        tensor.node = node
+        tensor.storage = Storage(array) if storage is None else storage
+        return tensor
+
+    @property
+    def data(self) -> Array:
+        """The array itself. Writing into it before a backward pass that needs it is found and reported."""
+        self.storage.lend()
+        return self.array
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        if value is self.array:                  # the second half of `x.data += 1`
+            return
+        fresh = Tensor(value, dtype=self.dtype)
+        if fresh.shape != self.shape:
+            raise ShapeError("Tensor.data", f"a new value must keep the shape {self.shape}", got=str(fresh.shape))
+        if self.node is not None:
+            raise TapeError("Tensor.data", "only a tensor that you made can be given a new value",
+                            got=f"a result of {self.node.primitive.name}")
+        self.array, self.storage = fresh.array, fresh.storage
+
+    def numpy(self) -> Array:
+        """A read-only view of the array, for looking and measuring."""
+        view = self.array.view()
+        view.flags.writeable = False
+        return view
+
+    def changed_in_place(self) -> None:
+        """Say that `array` has just been written into (the optimizers do)."""
+        self.storage.version += 1
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.array.shape
+
+    @property
+    def ndim(self) -> int:
+        return self.array.ndim
+
+    @property
+    def size(self) -> int:
+        return self.array.size
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.array.dtype
+
+    def item(self) -> float:
+        """The number in a tensor of one element."""
+        return float(self.array.item())
+
+    def detach(self) -> Tensor:
+        """The same numbers (a copy), not connected to any tape."""
+        return Tensor(self.array)
+
+    def backward(self, g: Any = None) -> None:
+        """Add dL/dx to `.grad` of every leaf x behind this tensor; g = dL/d(this tensor), same shape, 1 for a scalar.
+
+        The tape is freed: a second call is a TapeError. Raises ShapeError and DTypeError for an unfitting g, and
+        TapeError when an array that a derivative needs was changed in place; no gradient changes in that case.
+        """
+        if not self.requires_grad:
+            raise TapeError("backward", "nothing behind this tensor asks for a gradient",
+                            cause="Make a tensor with requires_grad=True, outside no_grad()")
+        if g is None:
+            if self.size != 1:
+                raise ShapeError("backward", "a tensor of more than one element needs g, the gradient of the loss "
+                                 "with respect to it", got=f"shape {self.shape} and no g")
+            g = np.ones(self.shape, self.dtype)
+        elif isinstance(g, (int, float)):
+            g = np.asarray(g, self.dtype)
+        g = g.array if isinstance(g, Tensor) else np.asarray(g)
+        if g.shape != self.shape:
+            raise ShapeError("backward", f"g must have the shape {self.shape} of the tensor", got=str(g.shape))
+        if g.dtype != self.dtype:
+            raise DTypeError("backward", f"g must be {self.dtype} as the tensor", got=str(g.dtype))
+        leaves = [(self, g.copy())] if self.node is None else walk_back(self.node, g)
+        for leaf, dx in leaves:
+            leaf.grad = dx if leaf.grad is None else leaf.grad + dx
+
+    def __repr__(self) -> str:
+        made_by = f", made by {self.node.primitive.name}" if self.node is not None else ""
+        grad = ", requires_grad=True" if self.requires_grad and self.node is None else ""
+        return f"Tensor({np.array2string(self.array, prefix='Tensor(')}, {self.dtype}{grad}{made_by})"
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    # Arithmetic: the primitives of ops/, looked up by name.
+    def __add__(self, other: Any) -> Tensor:
+        return OPERATORS["add"](self, other)
+
+    def __radd__(self, other: Any) -> Tensor:
+        return OPERATORS["add"](other, self)
+
+    def __sub__(self, other: Any) -> Tensor:
+        return OPERATORS["subtract"](self, other)
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return OPERATORS["subtract"](other, self)
+
+    def __mul__(self, other: Any) -> Tensor:
+        return OPERATORS["multiply"](self, other)
+
+    def __rmul__(self, other: Any) -> Tensor:
+        return OPERATORS["multiply"](other, self)
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return OPERATORS["divide"](self, other)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return OPERATORS["divide"](other, self)
+
+    def __pow__(self, exponent: float) -> Tensor:
+        return OPERATORS["power"](self, exponent)
+
+    def __neg__(self) -> Tensor:
+        return OPERATORS["negative"](self)
+
+    def __abs__(self) -> Tensor:
+        return OPERATORS["absolute"](self)
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return OPERATORS["matmul"](self, other)
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return OPERATORS["matmul"](other, self)
+
+    def __getitem__(self, key: Any) -> Tensor:
+        return OPERATORS["index"](self, key)
+
+    # Comparisons have no derivative: they give plain boolean arrays.
+    def __lt__(self, other: Any) -> Array:
+        return self.array < _plain(other)
+
+    def __le__(self, other: Any) -> Array:
+        return self.array <= _plain(other)
+
+    def __gt__(self, other: Any) -> Array:
+        return self.array > _plain(other)
+
+    def __ge__(self, other: Any) -> Array:
+        return self.array >= _plain(other)
+
+    def sum(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
+        return OPERATORS["sum"](self, axis=axis, keepdims=keepdims)
+
+    def mean(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
+        return OPERATORS["mean"](self, axis=axis, keepdims=keepdims)
+
+    def max(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
+        return OPERATORS["max"](self, axis=axis, keepdims=keepdims)
+
+    def reshape(self, *shape: Any) -> Tensor:
+        return OPERATORS["reshape"](self, shape[0] if len(shape) == 1 else shape)
+
+    def transpose(self, *axes: int) -> Tensor:
+        return OPERATORS["transpose"](self, axes or None)
+
+    @property
+    def T(self) -> Tensor:
+        return OPERATORS["transpose"](self)
+
+
+def _plain(value: Any) -> Any:
+    return value.array if isinstance(value, Tensor) else value

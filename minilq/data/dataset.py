@@ -1,0 +1,65 @@
+"""A data set: images and labels to train on, and others to validate on."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minilq.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Grey images with one label each, in mixed order of classes.
+
+    name               how `load` calls it
+    train_images       uint8 (N, 28, 28), 0 is background, 255 is full ink
+    train_labels       int64 (N,), an index into `classes`
+    validation_images  uint8 (M, 28, 28)
+    validation_labels  int64 (M,)
+    classes            the name of each class, in the order of the labels
+
+    Raises DataError if a label has no image, an image has no label, or a label has no class.
+    """
+
+    name: str
+    train_images: NDArray[np.uint8]
+    train_labels: NDArray[np.int64]
+    validation_images: NDArray[np.uint8]
+    validation_labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        _check_part(f"{self.name}, training part", self.train_images, self.train_labels, len(self.classes))
+        _check_part(
+            f"{self.name}, validation part", self.validation_images, self.validation_labels, len(self.classes)
+        )
+
+    def head(self, n: int) -> "Dataset":
+        """The first `n` training images and the first `n // 4` (at least one) validation images, as views.
+
+        A data set that has fewer gives all it has. Raises ConfigError if `n` is less than 1.
+        """
+        if n < 1:
+            raise ConfigError("Dataset.head", "n must be at least 1", got=repr(n))
+        m = max(n // 4, 1)
+        return replace(
+            self,
+            train_images=self.train_images[:n],
+            train_labels=self.train_labels[:n],
+            validation_images=self.validation_images[:m],
+            validation_labels=self.validation_labels[:m],
+        )
+
+
+def _check_part(part: str, images: NDArray[np.uint8], labels: NDArray[np.int64], n_classes: int) -> None:
+    if labels.ndim != 1 or len(images) != len(labels) or len(labels) == 0:
+        raise DataError(
+            part,
+            "there must be one label for each image",
+            got=f"images {images.shape}, labels {labels.shape}",
+        )
+    if labels.min() < 0 or labels.max() >= n_classes:
+        raise DataError(
+            part, f"labels must be 0..{n_classes - 1}", got=f"labels {labels.min()}..{labels.max()}"
+        )

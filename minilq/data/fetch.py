@@ -1,0 +1,168 @@
+"""Fetch one file from the first mirror that has the right one, leaving no half file behind."""
+
+import contextlib
+import hashlib
+import http.client
+import os
+import sys
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from minilq.data.content import content_sha256
+from minilq.errors import DataError
+
+_PIECE = 2**16
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a fetched file must be.
+
+    sha256        of the file, or of its content after gzip if `uncompressed` is true; the latter suits files
+                  of which differently compressed copies exist
+    uncompressed  which of the two
+    max_bytes     a download longer than this is given up
+    """
+
+    sha256: str
+    uncompressed: bool = False
+    max_bytes: int = 64 * 2**20
+
+    def problem(self, path: Path) -> str:
+        """Why the file at `path` is not the wanted one; empty if it is."""
+        try:
+            if self.uncompressed:
+                digest = content_sha256(path)
+            else:
+                with path.open("rb") as file:
+                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:  # DataError among them
+            # The path in that message may be a temporary one, of no use to the reader.
+            return str(error).removeprefix(f"{path}: ")
+        return "" if digest == self.sha256 else f"{path.stat().st_size} bytes with sha256 {digest}"
+
+
+class _MirrorFailed(Exception):
+    """One mirror cannot give the file; the next may."""
+
+
+def fetch(file_name: str, mirrors: Sequence[str], check: Check, folder: Path, timeout: float = 30.0) -> Path:
+    """Fetch `file_name` into `folder` and return its path there.
+
+    A file already there that passes `check` is kept and needs no network; one that fails is replaced once a
+    good one has arrived. Otherwise each of `mirrors` (an address ending in "/", the file name is appended) is
+    tried in order; `timeout` is how many seconds one may stay silent. The file is written under a temporary
+    name in `folder` and takes its own name only after passing `check`. Progress goes to stderr.
+
+    Raises DataError if `folder` cannot be written, or if no mirror gave the file; it lists every attempt.
+    """
+    if file_name in ("", "..") or Path(file_name).name != file_name:
+        raise DataError("fetch", "a plain file name was expected", got=repr(file_name))
+    target = folder / file_name
+    temporary = folder / f".{file_name}.{uuid.uuid4().hex[:8]}.part"
+    attempts = []
+    try:
+        if target.is_file():
+            wrong = check.problem(target)
+            if not wrong:
+                return target
+            attempts.append(f"{target}: the wrong file, {wrong}")
+        folder.mkdir(parents=True, exist_ok=True)
+        for mirror in mirrors:
+            url = mirror + file_name
+            try:
+                with temporary.open("wb") as out:
+                    for piece in _download(url, check.max_bytes, timeout):
+                        out.write(piece)
+                    out.flush()
+                    os.fsync(out.fileno())
+            except _MirrorFailed as error:
+                attempts.append(f"{url}: {error}")
+                continue
+            if wrong := check.problem(temporary):
+                attempts.append(f"{url}: the wrong file, {wrong}")
+                continue
+            os.replace(temporary, target)
+            return target
+    except DataError:
+        raise
+    except OSError as error:
+        raise DataError(
+            "fetch",
+            f"{target} cannot be written",
+            got=error.strerror or str(error),
+            cause="Check the folder's permissions and free space, or set MINILQ_DATA to a folder that holds"
+            " the data",
+        ) from error
+    finally:
+        # Whatever happened, Ctrl-C included. After os.replace there is nothing of this name.
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+    of = " of the uncompressed content" if check.uncompressed else ""
+    raise DataError(
+        "fetch",
+        f"{file_name} could not be fetched, tried " + "; ".join(attempts),
+        cause=f"Get the file with sha256{of} {check.sha256} by other means and put it at {target},"
+        " or use --data digits, which needs no network",
+    )
+
+
+def _download(url: str, max_bytes: int, timeout: float) -> Iterator[bytes]:
+    """The bytes at `url` piece by piece. Raises _MirrorFailed for whatever the network or the server did."""
+    request = urllib.request.Request(url, headers={"User-Agent": "minilq"})
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as response:
+            length = response.headers.get("Content-Length", "")
+            size = int(length) if length.isdecimal() else None
+            if size is not None and size > max_bytes:
+                raise _MirrorFailed(f"{size} bytes announced, at most {max_bytes} expected")
+            done = 0
+            with _Progress(url, size) as progress:
+                while piece := response.read(_PIECE):
+                    done += len(piece)
+                    if done > max_bytes:
+                        raise _MirrorFailed(f"more than {max_bytes} bytes came")
+                    progress.show(done)
+                    yield piece
+            if size is not None and done != size:
+                raise _MirrorFailed(f"the connection ended after {done} of {size} bytes")
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise _MirrorFailed(f"HTTP status {error.code} {error.reason}") from error
+    except urllib.error.URLError as error:
+        raise _MirrorFailed(str(error.reason)) from error
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise _MirrorFailed(str(error) or type(error).__name__) from error
+
+
+class _Progress:
+    """A bar on stderr if that is a terminal, and otherwise one line per file."""
+
+    def __init__(self, url: str, size: int | None) -> None:
+        self.url, self.size = url, size
+        self.live = sys.stderr.isatty()
+        self.shown = -1
+
+    def __enter__(self) -> "_Progress":
+        if not self.live:
+            of = f" ({self.size / 1e6:.1f} MB)" if self.size else ""
+            print(f"minilq: fetching {self.url}{of}", file=sys.stderr)
+        return self
+
+    def show(self, done: int) -> None:
+        """Redraw the bar, at most once per percent, or per megabyte if the size is unknown."""
+        step = done * 100 // self.size if self.size else done // 10**6
+        if not self.live or step == self.shown:
+            return
+        self.shown = step
+        name = self.url.rsplit("/", 1)[-1]
+        bar = f"[{'#' * (step // 5):<20}] {step:3d} %" if self.size else f"{step} MB"
+        print(f"\rminilq: {name} {bar}", end="", file=sys.stderr, flush=True)
+
+    def __exit__(self, *_: object) -> None:
+        if self.live:
+            print(file=sys.stderr)

@@ -1,0 +1,38 @@
+"""Where data files may lie: a given folder, the one named by MINILQ_DATA, the user's cache."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+VARIABLE = "MINILQ_DATA"
+
+
+def folders_in(root: str | Path, subfolders: Sequence[str]) -> list[Path]:
+    """`root` itself and its `subfolders`, in this order, whether they exist or not."""
+    root = Path(root).expanduser()
+    return [root, *(root / name for name in subfolders)]
+
+
+def user_folder() -> Path | None:
+    """The folder named by the environment variable MINILQ_DATA; None if that is unset or empty."""
+    value = os.environ.get(VARIABLE, "")
+    return Path(value) if value else None
+
+
+def cache_folder(name: str) -> Path:
+    """The folder where minilq keeps what it fetched for the data set `name`. It may not exist yet."""
+    home = Path.home()
+    if sys.platform == "win32":
+        base = _from_environment("LOCALAPPDATA", home / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = home / "Library" / "Caches"
+    else:
+        base = _from_environment("XDG_CACHE_HOME", home / ".cache")
+    return base / "minilq" / name
+
+
+def _from_environment(variable: str, default: Path) -> Path:
+    # The XDG rules: a relative or empty value counts as unset.
+    value = Path(os.environ.get(variable, ""))
+    return value if value.is_absolute() else default

@@ -1,0 +1,55 @@
+"""Compiled twins of the task loss."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minilq.kernels.groups import Array, fits
+from minilq.kernels.jit import jit
+
+
+def mean_cross_entropy(logits: Array, labels: Any) -> Array:
+    if not fits(logits) or not labels.flags.c_contiguous:
+        return NotImplemented
+    return logits.dtype.type(_mean_cross_entropy(logits, labels, logits.dtype.type(0)))
+
+
+@jit()
+def _mean_cross_entropy(logits, labels, zero):  # type: ignore[no-untyped-def]
+    N, C = logits.shape
+    total = zero
+    for i in range(N):
+        top = logits[i, 0]
+        for j in range(C):
+            top = logits[i, j] if logits[i, j] > top else top
+        e = zero
+        for j in range(C):
+            e += np.exp(logits[i, j] - top)
+        total += np.log(e) - (logits[i, labels[i]] - top)
+    return total / N
+
+
+def mean_cross_entropy_gradient(g: Array, logits: Array, labels: Any) -> Array:
+    if not fits(logits) or not labels.flags.c_contiguous:
+        return NotImplemented
+    dz = np.empty_like(logits)
+    _mean_cross_entropy_gradient(logits.dtype.type(g / len(logits)), logits, labels, logits.dtype.type(0), dz)
+    return dz
+
+
+@jit()
+def _mean_cross_entropy_gradient(g, logits, labels, zero, dz):  # type: ignore[no-untyped-def]
+    N, C = logits.shape
+    for i in range(N):
+        top = logits[i, 0]
+        for j in range(C):
+            top = logits[i, j] if logits[i, j] > top else top
+        e = zero
+        for j in range(C):
+            dz[i, j] = np.exp(logits[i, j] - top)
+            e += dz[i, j]
+        for j in range(C):
+            dz[i, j] = dz[i, j] / e * g
+        dz[i, labels[i]] -= g

@@ -1,0 +1,93 @@
+"""The data quantization layer: a first layer that quantizes the input (thesis draft, 3.1.1)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minilq.autodiff.tape import Array
+from minilq.autodiff.tensor import Tensor
+from minilq.errors import ConfigError, NonFiniteError, ShapeError
+from minilq.nn.layers import Layer
+from minilq.quantize import SCALE_MIN, Quantizer, fake_quantize, frozen
+from minilq.quantize.rounding import Rounding
+from minilq.quantize.scale_rule import ScaleRule
+
+SHARED_BY = ("dataset", "feature", "channel")
+
+
+class DataQuantizer(Layer):
+    """Quantizes x with step s from an offset: y = offset + s rounding((x - offset) / s).
+
+    Made by `DataQuantizer.fixed` (min-max step, nothing to train) or `DataQuantizer.learned` (s is trained).
+    `per` says what shares a scale: "dataset" (one s), "feature" (one for each pixel), "channel" (one for each index of
+    the last axis).
+
+    offset      () or broadcast like the scale; the smallest value, so that it is represented exactly
+    scale       (1, ...) with one axis per axis of x, its length where `per` keeps that axis
+    Shapes      x (N, ...) with the same axes as the data it was made from; returns x.shape
+    """
+
+    def __init__(self, offset: Array, scale: Tensor, quantizer: Quantizer) -> None:
+        self.offset = offset
+        self.scale = scale
+        self.quantizer = quantizer
+
+    @classmethod
+    def fixed(cls, x: Any, bits: int = 8, per: str = "dataset", dtype: Any = np.float32) -> DataQuantizer:
+        """Step s = (max - min) / (2^bits - 1), codes floor((x - min) / s) in 0 .. 2^bits - 1, from the data x (N, ...).
+
+        Values outside the range seen here are clipped to its ends. A feature that never changes gets s = 1.
+
+        >>> layer = DataQuantizer.fixed(np.array([[0.0], [1.0], [3.0]]), bits=1, dtype=np.float64)
+        >>> layer(Tensor([[2.9], [3.0]])).numpy().tolist()
+        [[0.0], [3.0]]
+        """
+        if not 1 <= bits <= 16:
+            raise ConfigError("DataQuantizer", "bits must lie in 1..16", got=str(bits))
+        x = _data(x)
+        kept = _kept_axes(per, x.ndim)
+        others = tuple(a for a in range(x.ndim) if a not in kept)
+        low = x.min(axis=others, keepdims=True).astype(dtype)
+        span = x.max(axis=others, keepdims=True).astype(dtype) - low
+        scale = np.where(span > 0, span / (2**bits - 1), 1)
+        quantizer = Quantizer("floor", granularity=kept, scale_rule=frozen(), qmin=0, qmax=2**bits - 1)
+        return cls(low, Tensor(scale, dtype=dtype), quantizer)
+
+    @classmethod
+    def learned(cls, x: Any, scale_rule: ScaleRule, per: str = "dataset", rounding: str | Rounding = "floor",
+                dtype: Any = np.float32) -> DataQuantizer:
+        """A trained step, from SCALE_MIN upwards as for parameters, no offset, no clip; x gives the shape only."""
+        x = _data(x)
+        kept = _kept_axes(per, x.ndim)
+        shape = tuple(n if a in kept else 1 for a, n in enumerate(x.shape))
+        scale = Tensor(np.full(shape, SCALE_MIN), requires_grad=True, dtype=dtype)
+        quantizer = Quantizer(rounding, granularity=kept, scale_rule=scale_rule)
+        return cls(np.zeros((1,) * x.ndim, dtype), scale, quantizer)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if x.shape[1:] != self.scale.shape[1:] and np.any(
+                np.not_equal(self.scale.shape[1:], 1) & np.not_equal(self.scale.shape[1:], x.shape[1:])
+                if x.ndim == self.scale.ndim else True):
+            raise ShapeError("DataQuantizer", f"x must have the axes of the data, with scales {self.scale.shape}",
+                             got=str(x.shape))
+        return fake_quantize(x - self.offset, self.scale, self.quantizer) + self.offset
+
+    def scales(self) -> dict[str, Tensor]:
+        return {"data": self.scale} if self.scale.requires_grad else {}
+
+
+def _data(x: Any) -> Array:
+    x = np.asarray(x)
+    if x.ndim < 2 or x.size == 0:
+        raise ShapeError("DataQuantizer", "the data must be (N, ...) and not empty", got=str(x.shape))
+    if x.dtype.kind == "f" and not np.isfinite(x).all():
+        raise NonFiniteError("DataQuantizer", "the data must be finite", got="NaN or infinity")
+    return x
+
+
+def _kept_axes(per: str, ndim: int) -> tuple[int, ...]:
+    if per not in SHARED_BY:
+        raise ConfigError("DataQuantizer", f"per must be one of {', '.join(SHARED_BY)}", got=repr(per))
+    return {"dataset": (), "feature": tuple(range(1, ndim)), "channel": (ndim - 1,)}[per]

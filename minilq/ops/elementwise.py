@@ -1,0 +1,211 @@
+"""Elementwise operations. Shapes of two arguments broadcast; dtype float32 or float64, preserved."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minilq.autodiff.primitive import primitive, vjp_of
+from minilq.autodiff.tape import Array
+from minilq.errors import ConfigError
+from minilq.ops.broadcast import check_broadcast, unbroadcast
+
+
+@primitive
+def add(a: Any, b: Any) -> Array:
+    """Sum: y = a + b, with da = g and db = g (summed over broadcast axes). Kind: exact."""
+    check_broadcast("add", a, b)
+    return np.add(a, b)
+
+
+@vjp_of(add, kind="exact", needs="")
+def add_vjp(g: Array, y: Array, a: Any, b: Any) -> tuple[Array, Array]:
+    # dy/da = 1, dy/db = 1
+    return unbroadcast(g, a), unbroadcast(g, b)
+
+
+@primitive
+def subtract(a: Any, b: Any) -> Array:
+    """Difference: y = a - b, with da = g and db = -g (summed over broadcast axes). Kind: exact."""
+    check_broadcast("subtract", a, b)
+    return np.subtract(a, b)
+
+
+@vjp_of(subtract, kind="exact", needs="")
+def subtract_vjp(g: Array, y: Array, a: Any, b: Any) -> tuple[Array, Array]:
+    # dy/da = 1, dy/db = -1
+    return unbroadcast(g, a), unbroadcast(-g, b)
+
+
+@primitive
+def multiply(a: Any, b: Any) -> Array:
+    """Product: y = a b, with da = g b and db = g a (summed over broadcast axes). Kind: exact."""
+    check_broadcast("multiply", a, b)
+    return np.multiply(a, b)
+
+
+@vjp_of(multiply, kind="exact", needs="a b")
+def multiply_vjp(g: Array, y: Array, a: Any, b: Any) -> tuple[Array, Array]:
+    # dy/da = b, dy/db = a
+    return unbroadcast(g * b, a), unbroadcast(g * a, b)
+
+
+@primitive
+def divide(a: Any, b: Any) -> Array:
+    """Quotient: y = a / b, with da = g / b and db = -g y / b (summed over broadcast axes). Kind: exact."""
+    check_broadcast("divide", a, b)
+    return np.true_divide(a, b)
+
+
+@vjp_of(divide, kind="exact", needs="b y")
+def divide_vjp(g: Array, y: Array, a: Any, b: Any) -> tuple[Array, Array]:
+    # dy/da = 1/b, dy/db = -a/b^2 = -y/b
+    return unbroadcast(g / b, a), unbroadcast(-g * y / b, b)
+
+
+@primitive
+def negative(x: Any) -> Array:
+    """Negation: y = -x, with dx = -g. Kind: exact."""
+    return np.negative(x)
+
+
+@vjp_of(negative, kind="exact", needs="")
+def negative_vjp(g: Array, y: Array, x: Array) -> tuple[Array]:
+    # dy/dx = -1
+    return (-g,)
+
+
+@primitive
+def power(x: Any, exponent: float) -> Array:
+    """Power with a fixed exponent p: y = x^p, with dx = g p x^(p-1). Kind: exact.
+
+    At kinks    0^(p-1) for p < 1 is infinite, as the derivative is; p = 0 gives 0.
+    Raises      ConfigError when the exponent is not a plain number.
+    """
+    if not isinstance(exponent, (int, float)):
+        raise ConfigError("power", "the exponent must be a plain number", got=type(exponent).__name__,
+                          cause="For a variable exponent write exp(exponent * log(x))")
+    return np.power(x, exponent)
+
+
+@vjp_of(power, kind="exact", needs="x")
+def power_vjp(g: Array, y: Array, x: Array, exponent: float) -> tuple[Array]:
+    # dy/dx = p x^(p-1)
+    return (g * (exponent * np.power(x, exponent - 1)) if exponent != 0 else np.zeros_like(g),)
+
+
+@primitive
+def exp(x: Any) -> Array:
+    """Exponential: y = e^x, with dx = g y. Kind: exact."""
+    return np.exp(x)
+
+
+@vjp_of(exp, kind="exact", needs="y")
+def exp_vjp(g: Array, y: Array, x: Array) -> tuple[Array]:
+    # dy/dx = e^x = y
+    return (g * y,)
+
+
+@primitive
+def log(x: Any) -> Array:
+    """Natural logarithm: y = ln x, with dx = g / x. Kind: exact."""
+    return np.log(x)
+
+
+@vjp_of(log, kind="exact", needs="x")
+def log_vjp(g: Array, y: Array, x: Array) -> tuple[Array]:
+    # dy/dx = 1/x
+    return (g / x,)
+
+
+@primitive
+def tanh(x: Any) -> Array:
+    """Hyperbolic tangent: y = tanh x, with dx = g (1 - y^2). Kind: exact."""
+    return np.tanh(x)
+
+
+@vjp_of(tanh, kind="exact", needs="y")
+def tanh_vjp(g: Array, y: Array, x: Array) -> tuple[Array]:
+    # dy/dx = 1 - tanh^2 x
+    return (g * (1 - y * y),)
+
+
+@primitive
+def sigmoid(x: Any) -> Array:
+    """Logistic function: y = 1 / (1 + e^-x), with dx = g y (1 - y). Kind: exact.
+
+    Computed as (1 + tanh(x/2)) / 2, the same function without an overflow for large negative x.
+    """
+    return 0.5 * (1 + np.tanh(0.5 * x))
+
+
+@vjp_of(sigmoid, kind="exact", needs="y")
+def sigmoid_vjp(g: Array, y: Array, x: Array) -> tuple[Array]:
+    # dy/dx = y (1 - y)
+    return (g * y * (1 - y),)
+
+
+@primitive
+def relu(x: Any) -> Array:
+    """Rectifier: y = max(x, 0), with dx = g where x > 0, else 0. Kind: exact.
+
+    At kinks    relu'(0) = 0.
+    """
+    return np.maximum(x, 0)
+
+
+@vjp_of(relu, kind="exact", needs="y")
+def relu_vjp(g: Array, y: Array, x: Array) -> tuple[Array]:
+    # dy/dx = [x > 0] = [y > 0]
+    return (g * (y > 0),)
+
+
+@primitive
+def absolute(x: Any) -> Array:
+    """Absolute value: y = |x|, with dx = g sign(x). Kind: exact.
+
+    At kinks    |x|' = 0 at 0.
+    """
+    return np.abs(x)
+
+
+@vjp_of(absolute, kind="exact", needs="x")
+def absolute_vjp(g: Array, y: Array, x: Array) -> tuple[Array]:
+    # dy/dx = sign(x)
+    return (g * np.sign(x),)
+
+
+@primitive
+def maximum(a: Any, b: Any) -> Array:
+    """Larger of two: y = max(a, b), with the gradient to the larger. Kind: exact.
+
+    At kinks    where a = b each receives half of the gradient.
+    """
+    check_broadcast("maximum", a, b)
+    return np.maximum(a, b)
+
+
+@vjp_of(maximum, kind="exact", needs="a b")
+def maximum_vjp(g: Array, y: Array, a: Any, b: Any) -> tuple[Array, Array]:
+    # dy/da = [a > b] + [a = b]/2, dy/db = 1 - dy/da
+    to_a = np.asarray((0.5 * np.equal(a, b) + np.greater(a, b)), dtype=g.dtype)
+    return unbroadcast(g * to_a, a), unbroadcast(g * (1 - to_a), b)
+
+
+@primitive
+def clip(x: Any, low: float, high: float) -> Array:
+    """Clip to an interval: y = min(max(x, low), high), with dx = g where low <= x <= high, else 0. Kind: exact.
+
+    At kinks    the gradient passes at both bounds.
+    Raises      ConfigError when low > high.
+    """
+    if low > high:
+        raise ConfigError("clip", "low must not be above high", got=f"low={low}, high={high}")
+    return np.minimum(np.maximum(x, low), high)
+
+
+@vjp_of(clip, kind="exact", needs="x")
+def clip_vjp(g: Array, y: Array, x: Array, low: float, high: float) -> tuple[Array]:
+    # dy/dx = [low <= x <= high]
+    return (g * ((x >= low) & (x <= high)),)

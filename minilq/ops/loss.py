@@ -1,0 +1,68 @@
+"""The task loss."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minilq.autodiff.primitive import primitive, vjp_of
+from minilq.autodiff.tape import Array
+from minilq.errors import DTypeError, ShapeError
+from minilq.kernels import twin
+
+
+def softmax(logits: Array) -> Array:
+    """Probabilities p_ij = e^(z_ij) / sum_k e^(z_ik), computed after subtracting the row's maximum. (N, C) -> (N, C)."""
+    e = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+@primitive
+def softmax_cross_entropy(logits: Any, labels: Any) -> Array:
+    """Mean cross-entropy of integer labels, from logits.
+
+    Forward     L = (1/N) sum_i ( log sum_k e^(z_ik) - z_(i, t_i) )
+    Derivative  kind: exact. dz_ij = g (p_ij - [j = t_i]) / N, with p = softmax(z)
+    Shapes      logits z (N, C), labels t (N,) integers in 0..C-1 -> ()
+    Dtype       float32 or float64, preserved
+    Raises      ShapeError, DTypeError for labels that are no integers, ShapeError for a label outside 0..C-1
+
+    The maximum of each row is subtracted first, so large logits neither overflow nor lose the small ones.
+
+    >>> import numpy as np
+    >>> round(float(softmax_cross_entropy(np.zeros((2, 4)), np.array([0, 3]))), 6)   # log 4
+    1.386294
+    """
+    labels = np.asarray(labels)
+    if np.ndim(logits) != 2 or labels.shape != logits.shape[:1] or logits.shape[0] == 0:
+        raise ShapeError("softmax_cross_entropy", "logits must be (N, C) and labels (N,), N at least 1",
+                         got=f"logits {np.shape(logits)}, labels {labels.shape}")
+    if labels.dtype.kind not in "iu":
+        raise DTypeError("softmax_cross_entropy", "labels must be integers", got=str(labels.dtype),
+                         cause="One-hot rows become integers with labels.argmax(axis=1)")
+    if labels.min() < 0 or labels.max() >= logits.shape[1]:
+        raise ShapeError("softmax_cross_entropy", f"labels must lie in 0..{logits.shape[1] - 1}",
+                         got=f"{labels.min()}..{labels.max()}")
+    return mean_cross_entropy(logits, labels)
+
+
+@vjp_of(softmax_cross_entropy, kind="exact", needs="logits")
+def softmax_cross_entropy_vjp(g: Array, y: Array, logits: Array, labels: Any) -> tuple[Array]:
+    return (mean_cross_entropy_gradient(g, logits, np.asarray(labels)),)
+
+
+@twin("loss")
+def mean_cross_entropy(logits: Array, labels: Array) -> Array:
+    """(1/N) sum_i ( log sum_k e^(z_ik) - z_(i, t_i) ), nothing checked."""
+    z = logits - logits.max(axis=1, keepdims=True)
+    log_sum = np.log(np.exp(z).sum(axis=1))
+    return np.mean(log_sum - z[np.arange(len(labels)), labels])
+
+
+@twin("loss")
+def mean_cross_entropy_gradient(g: Array, logits: Array, labels: Array) -> Array:
+    # dL/dz_ij = (p_ij - [j = t_i]) / N
+    dz = softmax(logits)
+    dz[np.arange(len(dz)), labels] -= 1
+    return dz * (g / len(dz))

@@ -1,0 +1,89 @@
+"""Reductions over all axes, one, or several."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minilq.autodiff.primitive import primitive, vjp_of
+from minilq.autodiff.tape import Array
+from minilq.errors import ShapeError
+
+Axis = int | tuple[int, ...] | None
+
+
+@primitive
+def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Array:
+    """Sum over axes: y = sum_i x_i, with dx_i = g. Kind: exact.
+
+    Shapes      x any; y without the reduced axes, or with 1 in their place (keepdims).
+    Raises      ShapeError for an axis that x does not have.
+    """
+    _check_axis("sum", x, axis)
+    return np.sum(x, axis=axis, keepdims=keepdims)
+
+
+@vjp_of(sum, kind="exact", needs="")
+def sum_vjp(g: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False) -> tuple[Array]:
+    # dy/dx_i = 1, so every x_i of the group receives g
+    return (np.broadcast_to(_widen(g, x, axis), x.shape),)
+
+
+@primitive
+def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Array:
+    """Mean over axes: y = (1/n) sum_i x_i, with dx_i = g / n. Kind: exact.
+
+    Shapes      as for `sum`.
+    Raises      ShapeError for an axis that x does not have, and for a mean of nothing.
+    """
+    _check_axis("mean", x, axis)
+    _check_not_empty("mean", x)
+    return np.mean(x, axis=axis, keepdims=keepdims)
+
+
+@vjp_of(mean, kind="exact", needs="")
+def mean_vjp(g: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False) -> tuple[Array]:
+    # dy/dx_i = 1/n
+    n = x.size // y.size
+    return (np.broadcast_to(_widen(g / n, x, axis), x.shape),)
+
+
+@primitive
+def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Array:
+    """Maximum over axes: y = max_i x_i, with dx_i = g / m where x_i = y and m entries tie, else 0. Kind: exact.
+
+    At kinks    entries that tie share the gradient equally.
+    Raises      ShapeError for an axis that x does not have, and for a maximum of nothing.
+    """
+    _check_axis("max", x, axis)
+    _check_not_empty("max", x)
+    return np.max(x, axis=axis, keepdims=keepdims)
+
+
+@vjp_of(max, kind="exact", needs="x y")
+def max_vjp(g: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False) -> tuple[Array]:
+    # dy/dx_i = [x_i = y] / m
+    tied = x == _widen(y, x, axis)
+    share = tied / tied.sum(axis=axis, keepdims=True)
+    return (_widen(g, x, axis) * share.astype(x.dtype),)
+
+
+def _widen(g: Array, x: Array, axis: Axis) -> Array:
+    """g with a 1 in the place of every reduced axis of x."""
+    if axis is None:
+        return g.reshape((1,) * x.ndim)
+    axes = {a % x.ndim for a in ((axis,) if isinstance(axis, int) else axis)}
+    return g.reshape(tuple([1 if i in axes else n for i, n in enumerate(x.shape)]))
+
+
+def _check_axis(op: str, x: Any, axis: Axis) -> None:
+    ndim = np.ndim(x)
+    for a in (() if axis is None else (axis,) if isinstance(axis, int) else axis):
+        if not -ndim <= a < ndim:
+            raise ShapeError(op, f"axis must be one of the {ndim} axes of x", got=f"axis {a} for {np.shape(x)}")
+
+
+def _check_not_empty(op: str, x: Any) -> None:
+    if np.size(x) == 0:
+        raise ShapeError(op, "x must not be empty", got=f"x.shape={np.shape(x)}")

@@ -1,0 +1,68 @@
+"""Operations that only move numbers: their derivatives move them back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minilq.autodiff.primitive import primitive, vjp_of
+from minilq.autodiff.tape import Array
+from minilq.errors import ShapeError
+
+
+@primitive
+def reshape(x: Any, shape: int | tuple[int, ...]) -> Array:
+    """The same numbers, row by row, in another shape; one length may be -1. dx = g in the shape of x. Kind: exact.
+
+    Raises      ShapeError when the sizes differ.
+    """
+    try:
+        return np.reshape(x, shape)
+    except ValueError:
+        raise ShapeError("reshape", f"the new shape must hold {np.size(x)} numbers",
+                         got=f"{np.shape(x)} -> {shape}") from None
+
+
+@vjp_of(reshape, kind="exact", needs="")
+def reshape_vjp(g: Array, y: Array, x: Array, shape: int | tuple[int, ...]) -> tuple[Array]:
+    # a permutation of nothing: the k-th number of g belongs to the k-th of x
+    return (g.reshape(x.shape),)
+
+
+@primitive
+def transpose(x: Any, axes: tuple[int, ...] | None = None) -> Array:
+    """Axes in another order (reversed by default): y_ji = x_ij. dx is g with the axes put back. Kind: exact.
+
+    Raises      ShapeError when axes is not a permutation of all axes of x.
+    """
+    if axes is not None and sorted(a % np.ndim(x) if np.ndim(x) else a for a in axes) != list(range(np.ndim(x))):
+        raise ShapeError("transpose", f"axes must name each of the {np.ndim(x)} axes of x once", got=str(axes))
+    return np.transpose(x, axes)
+
+
+@vjp_of(transpose, kind="exact", needs="")
+def transpose_vjp(g: Array, y: Array, x: Array, axes: tuple[int, ...] | None = None) -> tuple[Array]:
+    # dx_ij = g_ji: the inverse permutation
+    return (np.transpose(g, None if axes is None else np.argsort([a % x.ndim for a in axes]).tolist()),)
+
+
+@primitive
+def index(x: Any, key: Any) -> Array:
+    """Selection y = x[key], with any key that NumPy takes. dx is g at the selected places, 0 elsewhere. Kind: exact.
+
+    A place that is selected twice receives both gradients.
+    Raises      ShapeError for a key that does not fit x.
+    """
+    try:
+        return np.asarray(x[key])
+    except IndexError as error:
+        raise ShapeError("index", f"the key must fit the shape {np.shape(x)}", got=str(error)) from None
+
+
+@vjp_of(index, kind="exact", needs="")
+def index_vjp(g: Array, y: Array, x: Array, key: Any) -> tuple[Array]:
+    # dx_j = sum of g_i over all i with key_i = j
+    dx = np.zeros_like(x)
+    np.add.at(dx, key, g)
+    return (dx,)

@@ -1,0 +1,69 @@
+"""Granularity: which entries share a scale. It decides the shape of s, and nothing else."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import numpy as np
+
+from minilq.errors import ConfigError, ShapeError
+from minilq.quantize.check import all_positive
+
+Granularity = str | tuple[int, ...]
+
+# Name -> the kept axis. Dense weights (in, out): row and column. Kernels (KH, KW, C, F): all of them.
+# "channel" is an input channel and "filter" an output channel; the thesis' "row" of a kernel is an index of KH.
+NAMED_AXES: dict[str, tuple[int, ...]] = {"scalar": (), "row": (0,), "column": (1,), "channel": (2,), "filter": (-1,)}
+
+
+def kept_axes(granularity: Granularity, ndim: int) -> tuple[int, ...]:
+    """The axes along which scales differ. Raises ConfigError for unknown names and for axes that are not there."""
+    if isinstance(granularity, str):
+        if granularity not in NAMED_AXES:
+            raise ConfigError("granularity", f"must be one of {', '.join(NAMED_AXES)}, or a tuple of kept axes",
+                              got=repr(granularity))
+        axes = NAMED_AXES[granularity]
+    else:
+        axes = tuple(granularity)
+    for axis in axes:
+        if not -ndim <= axis < ndim:
+            raise ConfigError("granularity", f"{granularity!r} keeps axis {axis}",
+                              got=f"an array of {ndim} axes", cause="Biases take 'scalar'")
+    return tuple(sorted({axis % ndim for axis in axes}))
+
+
+@functools.lru_cache(maxsize=4096)
+def scale_shape(granularity: Granularity, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of s for an array of the given shape: its length on kept axes, 1 elsewhere; (1,) for scalar.
+
+    >>> scale_shape("row", (784, 128)), scale_shape("column", (784, 128)), scale_shape("scalar", (784, 128))
+    ((784, 1), (1, 128), (1,))
+    >>> scale_shape("channel", (3, 3, 16, 32)), scale_shape((0, 3), (3, 3, 16, 32))
+    ((1, 1, 16, 1), (3, 1, 1, 32))
+    """
+    kept = kept_axes(granularity, len(shape))
+    return tuple(n if i in kept else 1 for i, n in enumerate(shape)) if kept else (1,)
+
+
+def reduced_axes(shape: tuple[int, ...], s_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The axes over which one scale is shared.
+
+    >>> reduced_axes((784, 128), (784, 1)), reduced_axes((784, 128), (1,))
+    ((1,), (0, 1))
+    """
+    padded = (1,) * (len(shape) - len(s_shape)) + s_shape
+    return tuple(i for i, n in enumerate(padded) if n == 1)
+
+
+def check_scale(op: str, P: Any, s: Any, granularity: Granularity) -> None:
+    """Raise ShapeError unless s has the shape that the granularity asks for, ConfigError unless all s > 0."""
+    wanted = scale_shape(granularity, P.shape)
+    fits = s.shape == wanted or (math.prod(wanted) == 1 == s.size and s.ndim <= max(P.ndim, 1))
+    if not fits:
+        raise ShapeError(op, f"for granularity {granularity!r} and P {P.shape}, s must have the shape {wanted}",
+                         got=str(s.shape), cause="scale_shape(granularity, P.shape) gives it")
+    if not all_positive(s):
+        raise ConfigError(op, "every scale must be > 0", got=f"{np.sum(~(s > 0))} of {s.size} that are not, "
+                          f"the smallest {np.min(s)}", cause="After each step, scales are held above SCALE_MIN")

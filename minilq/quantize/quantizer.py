@@ -1,0 +1,205 @@
+"""A quantizer is a composition: normalise, clip, round, multiply back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minilq.autodiff.primitive import primitive, vjp_of
+from minilq.autodiff.replay import Replay, active_replay
+from minilq.autodiff.tape import Array
+from minilq.autodiff.tensor import Tensor
+from minilq.errors import ConfigError, DTypeError, NonFiniteError
+from minilq.kernels import twin
+from minilq.quantize.check import all_finite
+from minilq.quantize.granularity import NAMED_AXES, Granularity, check_scale
+from minilq.quantize.rounding import Rounding, rounding_function
+from minilq.quantize.scale_rule import ScaleRule, threshold
+from minilq.quantize.surrogate import Surrogate, surrogate_named
+
+SCALE_MIN = float(100 * np.finfo(np.float32).eps)
+"""Initial and smallest value of a scale, 100 float32 eps = 1.1920929e-05 (thesis)."""
+
+
+@dataclass(frozen=True)
+class Quantizer:
+    """Five choices that make a quantizer.
+
+    rounding      floor (the thesis), nearest (half to even), ceil, trunc, sign; stochastic(rng) or any function
+    surrogate     straight_through (the thesis), clipped, zero, or a Surrogate
+    granularity   scalar, row, column, channel, filter, or a tuple of kept axes
+    scale_rule    threshold(lam) (the thesis), frozen(), chain_rule()
+    qmin, qmax    bounds of the integer codes; None for no bound (the thesis)
+
+    Raises ConfigError for unknown names and for qmin > qmax.
+
+    >>> Quantizer("nearest", qmin=-8, qmax=7).granularity
+    'row'
+    """
+
+    rounding: str | Rounding = "floor"
+    surrogate: str | Surrogate = "straight_through"
+    granularity: Granularity = "row"
+    scale_rule: ScaleRule = threshold(1e-10)
+    qmin: int | None = None
+    qmax: int | None = None
+
+    def __post_init__(self) -> None:
+        rounding_function(self.rounding)
+        surrogate_named(self.surrogate)
+        if isinstance(self.granularity, str):
+            if self.granularity not in NAMED_AXES:
+                raise ConfigError("Quantizer", f"granularity must be one of {', '.join(NAMED_AXES)}, or a tuple of "
+                                  "kept axes", got=repr(self.granularity))
+        elif not (isinstance(self.granularity, tuple) and all(isinstance(a, int) for a in self.granularity)):
+            raise ConfigError("Quantizer", "granularity must be a name or a tuple of axes",
+                              got=repr(self.granularity))
+        if not hasattr(self.scale_rule, "scale_gradient"):
+            raise ConfigError("Quantizer", "scale_rule must be threshold(lam), frozen() or chain_rule()",
+                              got=repr(self.scale_rule), cause="A rule is called first: threshold(1e-10)")
+        low, high = self.bounds
+        if low is not None and high is not None and low > high:
+            raise ConfigError("Quantizer", "qmin must not be above qmax", got=f"qmin={low}, qmax={high}")
+
+    @property
+    def bounds(self) -> tuple[int | None, int | None]:
+        for name, value in (("qmin", self.qmin), ("qmax", self.qmax)):
+            if value is not None and value != int(value):
+                raise ConfigError("Quantizer", f"{name} must be a whole number", got=repr(value))
+        return self.qmin, self.qmax
+
+
+@twin("fake_quantize")
+def round_trip(P: Array, s: Array, rounding: str | Rounding, qmin: float | None = None,
+               qmax: float | None = None) -> Array:
+    """s * rounding(clip(P / s, qmin, qmax)): the plain arithmetic of a quantizer, nothing checked.
+
+    Divide, never multiply by 1/s: for exact multiples of s the floor of P * (1/s) is one too low far more often.
+    """
+    return rounding_function(rounding)(_clip(P / s, qmin, qmax)) * s
+
+
+def _clip(v: Array, qmin: float | None, qmax: float | None) -> Array:
+    if qmin is not None:
+        v = np.where(v < qmin, v.dtype.type(qmin), v)
+    if qmax is not None:
+        v = np.where(v > qmax, v.dtype.type(qmax), v)
+    return v
+
+
+@primitive
+def fake_quantize(P: Any, s: Any, quantizer: Quantizer) -> Array:
+    """Quantize and reconstruct: what the network sees of a parameter P with scale s.
+
+    Forward     v = P / s;  u = clip(v, qmin, qmax);  k = rounding(u);  y = k s
+    Derivative  kind: surrogate. dP = g [qmin <= v <= qmax] sigma'(u), which is g for the thesis' nested layer
+                (straight-through, no bounds). ds: see the scale rule, of its own kind.
+    At kinks    the clip passes the gradient at its bounds
+    Shapes      P any; s broadcasts, by granularity: (in, 1) | (1, out) | (1,) ...; returns P.shape
+    Dtype       float32 or float64, the same for both, preserved; integers rejected
+    Raises      ShapeError, DTypeError, NonFiniteError; ConfigError for s <= 0
+    Source      thesis, nested quantization layer
+
+    >>> P, s = np.array([[0.12, -0.31], [0.5, 0.49]]), np.array([[0.1], [0.25]])
+    >>> fake_quantize(P, s, Quantizer("nearest"))
+    array([[ 0.1, -0.3],
+           [ 0.5,  0.5]])
+    """
+    _check("fake_quantize", P, s, quantizer)
+    replay = active_replay()
+    if replay is not None:
+        return _replayed(replay, P, s, quantizer)
+    y = round_trip(P, s, quantizer.rounding, quantizer.qmin, quantizer.qmax)
+    _check_finite("fake_quantize", y, P, s)
+    return y
+
+
+@vjp_of(fake_quantize, kind="surrogate", needs="P s y")
+def fake_quantize_vjp(g: Array, y: Array, P: Array, s: Array, quantizer: Quantizer) -> tuple[Array, Array]:
+    # y = s k(v), v = P / s   =>   dy/dP = s k'(v) / s = k'(v), the slope that the clip and the surrogate give
+    slope = _slope(P, s, quantizer)
+    dP = g if slope is None else g * slope
+    # y = s k(v)              =>   dy/ds = k - k'(v) v for the chain rule; otherwise whatever the rule says
+    ds = quantizer.scale_rule.scale_gradient(g, y, P, s, slope, quantizer.qmax)
+    return dP, ds
+
+
+def _slope(P: Array, s: Array, quantizer: Quantizer) -> Array | None:
+    """dk/dv by the clip and the surrogate; None stands for 1 everywhere."""
+    low, high = quantizer.qmin, quantizer.qmax
+    surrogate = surrogate_named(quantizer.surrogate)
+    if surrogate.name == "straight_through" and low is None and high is None:
+        return None
+    v = P / s
+    passes = np.ones(v.shape, dtype=bool)
+    if low is not None:
+        passes &= v >= low
+    if high is not None:
+        passes &= v <= high
+    return passes * surrogate.slope(_clip(v, low, high), low, high)
+
+
+def _replayed(replay: Replay, P: Array, s: Array, quantizer: Quantizer) -> Array:
+    """The forward of the replay check: k0 + sigma(u) - sigma(u0) in place of the rounding (autodiff/replay.py)."""
+    low, high = quantizer.qmin, quantizer.qmax
+    curve = surrogate_named(quantizer.surrogate).curve
+    s0 = replay.remember(lambda: s.copy())
+    s = quantizer.scale_rule.replayed(s, s0, P.size, quantizer.qmax)
+    u = _clip(P / s, low, high)
+    k0, curve0 = replay.remember(lambda: (rounding_function(quantizer.rounding)(u), curve(u, low, high)))
+    return (k0 + (curve(u, low, high) - curve0)) * s
+
+
+def codes_of(P: Any, s: Any, quantizer: Quantizer) -> Array:
+    """Integer codes k of a parameter, always from the latent P.
+
+    Never from a reconstruction: fl(k s) / s can fall just below k, and with floor about 4 % of the codes of
+    float32 parameters would come back one too low.
+
+    Shapes      P any, s by granularity; returns P.shape, the narrowest of int8, int16, int32, int64 that holds all codes.
+    Raises      as `fake_quantize`.
+
+    >>> codes_of(np.array([0.12, -0.31]), np.array([0.1]), Quantizer(granularity="scalar"))
+    array([ 1, -4], dtype=int8)
+    """
+    P = P.array if isinstance(P, Tensor) else np.asarray(P)
+    s = s.array if isinstance(s, Tensor) else np.asarray(s)
+    _check("codes_of", P, s, quantizer)
+    k = rounding_function(quantizer.rounding)(_clip(P / s, quantizer.qmin, quantizer.qmax))
+    _check_finite("codes_of", k, P, s)
+    low, high = (k.min(), k.max()) if k.size else (0, 0)
+    for width in (np.int8, np.int16, np.int32):
+        if np.iinfo(width).min <= low and high <= np.iinfo(width).max:
+            return k.astype(width)
+    if max(abs(low), abs(high)) >= 2.0**63:
+        raise NonFiniteError("codes_of", "codes must fit into 64 bits", got=f"{low:g}..{high:g}",
+                             cause="The scale is far too small for these values")
+    return k.astype(np.int64)
+
+
+def _check(op: str, P: Any, s: Any, quantizer: Quantizer) -> None:
+    if not isinstance(quantizer, Quantizer):
+        raise ConfigError(op, "the third argument must be a Quantizer", got=type(quantizer).__name__)
+    for name, x in (("P", P), ("s", s)):
+        if not isinstance(x, np.ndarray) or x.dtype.char not in "fd":
+            raise DTypeError(op, f"{name} must be a float32 or float64 array",
+                             got=str(getattr(x, "dtype", type(x).__name__)))
+    if P.dtype != s.dtype:
+        raise DTypeError(op, "P and s must have one dtype", got=f"P {P.dtype}, s {s.dtype}")
+    check_scale(op, P, s, quantizer.granularity)
+
+
+def _check_finite(op: str, y: Array, P: Array, s: Array) -> None:
+    """NonFiniteError when P was not finite, or P / s overflowed."""
+    if all_finite(y):
+        return
+    where = np.unravel_index(np.argmin(np.isfinite(y)), y.shape)
+    value = P[where]
+    raise NonFiniteError(op, "every value must be finite", got=f"P[{', '.join(map(str, where))}] = {value}",
+                         cause="Training has diverged, or the input holds NaN; try a lower learning rate"
+                         if not np.isfinite(value) else f"P / s overflows {P.dtype}: the scale is far too small")
+
+

@@ -1,0 +1,58 @@
+"""Roundings: normalised values in, whole numbers out (as floats)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from minilq.autodiff.tape import Array
+from minilq.errors import ConfigError
+
+Rounding = Callable[[Array], Array]
+
+
+def sign(u: Array) -> Array:
+    """+1 where u >= 0, else -1: zero counts as positive, as binary weights need. NaN stays NaN.
+
+    >>> sign(np.array([-0.3, 0.0, 2.0]))
+    array([-1.,  1.,  1.])
+    """
+    return np.where(np.isnan(u), u, np.where(u >= 0, 1, -1).astype(u.dtype))
+
+
+def stochastic(rng: np.random.Generator) -> Rounding:
+    """Up with a probability equal to the fraction, else down: E[k] = u. Each call draws from `rng`.
+
+    k = floor(u) + [d < u - floor(u)],  d uniform in [0, 1)
+
+    >>> k = stochastic(np.random.default_rng(0))(np.full(10_000, 0.25))
+    >>> sorted(set(k.tolist())), bool(abs(k.mean() - 0.25) < 0.02)
+    ([0.0, 1.0], True)
+    """
+    if not isinstance(rng, np.random.Generator):
+        raise ConfigError("stochastic", "rng must be a numpy.random.Generator", got=type(rng).__name__,
+                          cause="Write stochastic(np.random.default_rng(42))")
+
+    def stochastic_rounding(u: Array) -> Array:
+        down = np.floor(u)
+        return down + (rng.random(u.shape, dtype=u.dtype) < u - down)
+
+    return stochastic_rounding
+
+
+# floor is the thesis' rounding: error in [0, s), mean -s/2. nearest sends halves to the even neighbour.
+ROUNDINGS: dict[str, Rounding] = {
+    "floor": np.floor, "nearest": np.rint, "ceil": np.ceil, "trunc": np.trunc, "sign": sign,
+}
+
+
+def rounding_function(rounding: str | Rounding) -> Rounding:
+    """The function behind a name, or the function itself; ConfigError for an unknown name."""
+    if callable(rounding):
+        return rounding
+    if rounding not in ROUNDINGS:
+        hint = "Stochastic rounding needs a generator: rounding=stochastic(rng)" if rounding == "stochastic" else ""
+        raise ConfigError("Quantizer", f"rounding must be one of {', '.join(ROUNDINGS)}, or a function",
+                          got=repr(rounding), cause=hint)
+    return ROUNDINGS[rounding]

@@ -1,0 +1,182 @@
+"""Scale rules: what a scale receives as its gradient.
+
+    threshold    the thesis' vote; a heuristic, the derivative of nothing
+    frozen       nothing: scales move by penalties alone, or not at all
+    chain_rule   what falls out of s * k(P / s) and the surrogate: LSQ
+
+A rule has a name, a kind, `scale_gradient(g, y, P, s, slope)` for the backward pass, and `replayed(s, s0)`, the scale
+as the replay check has to see it. g, y, P have one shape; s broadcasts to it; the result has the shape of s.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol
+
+import numpy as np
+
+from minilq.autodiff.primitive import Kind
+from minilq.autodiff.tape import Array
+from minilq.errors import ConfigError
+from minilq.kernels import twin
+from minilq.quantize.granularity import reduced_axes
+
+EPS32 = np.finfo(np.float32).eps
+
+
+class ScaleRule(Protocol):
+    """What a Quantizer needs of a rule."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def kind(self) -> Kind: ...
+
+    def scale_gradient(self, g: Array, y: Array, P: Array, s: Array, slope: Array | None,
+                       qmax: float | None) -> Array: ...
+
+    def replayed(self, s: Array, s0: Array, size: int, qmax: float | None) -> Array: ...
+
+
+@twin("fake_quantize")
+def threshold_scale_gradient(g: Array, y: Array, s: Array, lam: float, gate: bool = True) -> Array:
+    """The thesis' rule for the scales of the nested quantization layer.
+
+    With the reconstruction y = s n, the incoming gradient g, and y~ = y where y != 0, else float32's eps:
+
+        r_i = |g_i| / |y~_i|                          how much the loss would notice entry i
+        v_i = -tanh(lam)       if r_j >= lam for all j of the group
+              0                if r_i >= lam           sensitive: no vote
+              -tanh(lam - r_i) if r_i <  lam           insensitive: vote for a coarser scale
+        ds  = mean_i(v_i) * max_i |n_i|
+
+    Kind        heuristic: the derivative of nothing. ds <= 0, so under gradient descent scales only grow.
+    gate        False: every entry votes -tanh(lam), whatever its gradient.
+    Shapes      g, y alike; s broadcasts; returns s.shape. Dtype preserved.
+    Source      thesis, nested quantization layer; the mean comes before the product with the maximum.
+    """
+    axes = reduced_axes(y.shape, s.shape)
+    number = y.dtype.type
+    n_max = np.rint(np.abs(y).max(axis=axes, keepdims=True, initial=0).reshape(s.shape) / s)
+    full_vote = -np.tanh(number(lam))
+    if not gate or y.size == 0:
+        return full_vote * n_max
+    r = np.abs(g) / np.where(y == 0, number(EPS32), np.abs(y))
+    votes = np.tanh(np.minimum(r - number(lam), 0))
+    mean = votes.mean(axis=axes, keepdims=True).reshape(s.shape)
+    return np.where(mean == 0, full_vote, mean) * n_max
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """The rule `threshold`: see `threshold_scale_gradient`."""
+
+    lam: float
+    gate: bool = True
+    name: ClassVar[str] = "threshold"
+    kind: ClassVar[Kind] = "heuristic"
+
+    def scale_gradient(self, g: Array, y: Array, P: Array, s: Array, slope: Array | None,
+                       qmax: float | None) -> Array:
+        return threshold_scale_gradient(g, y, s, self.lam, self.gate)
+
+    def replayed(self, s: Array, s0: Array, size: int, qmax: float | None) -> Array:
+        if not np.array_equal(s, s0):
+            raise ConfigError("replay_check", "threshold is a heuristic, the derivative of nothing",
+                              got="a scale of this rule among the inputs to be differentiated",
+                              cause="Close over the scale instead; its laws are tested in other ways")
+        return s0
+
+
+def threshold(lam: float, gate: bool = True) -> Threshold:
+    """The thesis' rule with threshold lambda >= 0 (see `threshold_scale_gradient`). lam = 0 gives ds = 0.
+
+    >>> threshold(1e-10)
+    Threshold(lam=1e-10, gate=True)
+    """
+    if not (isinstance(lam, (int, float)) and math.isfinite(lam) and lam >= 0):
+        raise ConfigError("threshold", "lambda must be a number >= 0", got=repr(lam))
+    return Threshold(float(lam), bool(gate))
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """The rule `frozen`: ds = 0."""
+
+    name: ClassVar[str] = "frozen"
+    kind: ClassVar[Kind] = "heuristic"
+
+    def scale_gradient(self, g: Array, y: Array, P: Array, s: Array, slope: Array | None,
+                       qmax: float | None) -> Array:
+        return np.zeros_like(s)
+
+    def replayed(self, s: Array, s0: Array, size: int, qmax: float | None) -> Array:
+        return s0
+
+
+def frozen() -> Frozen:
+    """The task loss sends nothing to the scales (the thesis' lambda = 0): they move by penalties, or stay."""
+    return Frozen()
+
+
+@twin("fake_quantize")
+def chain_rule_scale_gradient(g: Array, y: Array, P: Array, s: Array, slope: Array | None = None) -> Array:
+    """What the chain rule gives for y = s k(P / s), with the surrogate's slope dk/dv in place of the rounding's.
+
+        v = P / s,  k = y / s,   ds = sum_i g_i (k_i - slope_i v_i)
+
+    slope is 1 everywhere when None. In range and straight-through this is LSQ's k - v; where the clip holds the code,
+    slope = 0 and the term is the bound itself.
+
+    Kind        surrogate. Shapes as for `threshold_scale_gradient`; slope like g.
+    Source      Esser et al. 2020, LSQ, equation 3, there for rounding to nearest.
+    """
+    v = P / s
+    k = np.rint(y / s)
+    return (g * (k - (v if slope is None else slope * v))).sum(
+        axis=reduced_axes(y.shape, s.shape), keepdims=True).reshape(s.shape)
+
+
+@dataclass(frozen=True)
+class ChainRule:
+    """The rule `chain_rule`: see `chain_rule_scale_gradient`."""
+
+    grad_factor: float | Literal["lsq"] = 1.0
+    name: ClassVar[str] = "chain_rule"
+    kind: ClassVar[Kind] = "surrogate"
+
+    def factor(self, size: int, scales: int, qmax: float | None) -> float:
+        """The number that multiplies ds: grad_factor, or LSQ's 1 / sqrt(N qmax), N = entries of one group."""
+        if self.grad_factor == "lsq":
+            if qmax is None:
+                raise ConfigError("chain_rule", "grad_factor='lsq' is 1 / sqrt(N qmax)", got="a quantizer without qmax")
+            return 1.0 / math.sqrt(max(size // scales, 1) * qmax)
+        return self.grad_factor
+
+    def scale_gradient(self, g: Array, y: Array, P: Array, s: Array, slope: Array | None,
+                       qmax: float | None) -> Array:
+        ds = chain_rule_scale_gradient(g, y, P, s, slope)
+        return ds * y.dtype.type(self.factor(y.size, s.size, qmax))
+
+    def replayed(self, s: Array, s0: Array, size: int, qmax: float | None) -> Array:
+        # the same value at s0, and a derivative multiplied by the factor
+        return s0 + self.factor(size, s.size, qmax) * (s - s0)
+
+
+def chain_rule(grad_factor: float | Literal["lsq"] = 1.0) -> ChainRule:
+    """The derivative of the composition, optionally times a factor: a number, or "lsq" for 1 / sqrt(N qmax).
+
+    >>> chain_rule()
+    ChainRule(grad_factor=1.0)
+    """
+    if grad_factor != "lsq" and not (isinstance(grad_factor, (int, float)) and math.isfinite(grad_factor)):
+        raise ConfigError("chain_rule", "grad_factor must be a finite number or 'lsq'", got=repr(grad_factor))
+    return ChainRule(grad_factor)
+
+
+SCALE_RULES: dict[str, Callable[..., ScaleRule]] = {
+    "threshold": threshold, "frozen": frozen, "chain_rule": chain_rule,
+}
