@@ -19,12 +19,6 @@ NESTED = sorted({tuple(k.split("/")[1:4]) for k in VECTORS if k.startswith("nest
 LAMBDAS = ("0", "1e-11", "1e-10", "1e-08", "0.01", "1")
 
 
-@pytest.fixture(params=[True, False], ids=["kernels", "numpy"])
-def _kernels(request):
-    before = minilq.kernels_in_use()
-    minilq.use_kernels(request.param)
-    yield
-    minilq.use_kernels(before)
 
 
 def nested_inputs(name, granularity, scale):
@@ -33,7 +27,7 @@ def nested_inputs(name, granularity, scale):
     return P, s, VECTORS[f"in/{name}/dy"]
 
 
-@pytest.mark.usefixtures("_kernels")
+@pytest.mark.usefixtures("both_backends")
 @pytest.mark.parametrize("case", NESTED, ids="/".join)
 def test_nested_layer(case):
     name, granularity, scale = case
@@ -57,7 +51,7 @@ def test_every_nested_vector_is_used():
     assert used == {k for k in VECTORS if k.startswith("nested/")}
 
 
-@pytest.mark.usefixtures("_kernels")
+@pytest.mark.usefixtures("both_backends")
 @pytest.mark.parametrize("settings", json.loads((GOLDEN / "adam.json").read_text())["adam"], ids=lambda c: c["case"])
 def test_adam_in_the_keras_form(settings):
     want = {k: VECTORS[f"adam/{settings['case']}/{k}"] for k in ("x0", "g", "x", "m", "v")}
@@ -72,7 +66,7 @@ def test_adam_in_the_keras_form(settings):
         np.testing.assert_allclose(adam.state()["0/v"], want["v"][step], rtol=1e-4, atol=1e-38)
 
 
-@pytest.mark.usefixtures("_kernels")
+@pytest.mark.usefixtures("both_backends")
 @pytest.mark.parametrize("lam", ["0", "0.01", "1e-10"])
 def test_five_steps_of_a_whole_network(lam):
     q = Quantizer(granularity="row", scale_rule=threshold(float(lam)))

@@ -44,7 +44,7 @@ class Primitive:
         assert node.args is not None
         options = node.options
         if self.vjp_takes_need:
-            need = tuple(t is not None and t.requires_grad for t in node.inputs)
+            need = tuple([t is not None and t.requires_grad for t in node.inputs])
             options = {**options, "need": need}
         gradients = self.vjp(g, node.y, *node.args, **options)
         for tensor in node.inputs[len(gradients):]:
@@ -67,19 +67,17 @@ def primitive(forward: Callable[P, Any]) -> Callable[P, Any]:
 
     @functools.wraps(forward)
     def call(*args: P.args, **options: P.kwargs) -> Any:
-        if any([isinstance(value, Tensor) for value in options.values()]):
+        if options and any([isinstance(value, Tensor) for value in options.values()]):
             bound = entry.signature.bind(*args, **options)
             args, options = bound.args, bound.kwargs  # type: ignore[assignment]
-        inputs = tuple([a if isinstance(a, Tensor) else None for a in args])
-        dtype = _common_dtype(entry.name, args)
+        arrays, inputs, dtype, wanted = _unpack(entry.name, args)
         if dtype is None:
             return entry.forward(*args, **options)
-        arrays = tuple([a.array if isinstance(a, Tensor) else a for a in args])
         y = np.asarray(entry.forward(*arrays, **options))
         if y.dtype != dtype:                     # a Python number widened a 0-d array (NumPy 1.26)
             y = y.astype(dtype)
         storage = _storage_for(y, inputs)
-        if not is_recording() or not any([t is not None and t.requires_grad for t in inputs]):
+        if not wanted or not is_recording():
             return Tensor.wrap(y, storage)
         if entry.vjp is None:
             raise ConfigError(entry.name, "a primitive needs a derivative before it can be recorded",
@@ -124,25 +122,41 @@ def _origin(function: Callable[..., Any]) -> tuple[str, str]:
     return function.__module__, function.__qualname__
 
 
-def _common_dtype(op: str, args: tuple[Any, ...]) -> np.dtype[Any] | None:
-    """The one float dtype of all Tensors among the arguments; None without a Tensor."""
-    dtype = None
+def _unpack(op: str, args: tuple[Any, ...],
+            ) -> tuple[list[Any], list[Tensor | None], np.dtype[Any] | None, bool]:
+    """What every call needs to know of its arguments, in one loop, because it runs before every operation.
+
+    Returns the arguments with arrays in place of Tensors; the Tensors, None in place of everything else; the one dtype
+    of all Tensors, None without a Tensor; and whether a Tensor wants a gradient.
+    """
+    arrays: list[Any] = []
+    inputs: list[Tensor | None] = []
+    dtype: np.dtype[Any] | None = None
+    wanted = False
+    plain = False
     for a in args:
         if isinstance(a, Tensor):
+            arrays.append(a.array)
+            inputs.append(a)
+            wanted = wanted or a.requires_grad
             if dtype is None:
                 dtype = a.array.dtype
             elif a.array.dtype != dtype:
                 raise DTypeError(op, "all tensors must have one dtype", got=f"{dtype} and {a.array.dtype}",
                                  cause="Convert one of them with .astype(); minilq never mixes them silently")
-    if dtype is not None:
+        else:
+            arrays.append(a)
+            inputs.append(None)
+            plain = plain or isinstance(a, np.ndarray)
+    if plain and dtype is not None:
         for a in args:
             if isinstance(a, np.ndarray) and a.dtype.kind == "f" and a.dtype != dtype:
                 raise DTypeError(op, "arrays must have the dtype of the tensors", got=f"{a.dtype} beside {dtype}",
                                  cause="Convert one of them with .astype(); minilq never mixes them silently")
-    return dtype
+    return arrays, inputs, dtype, wanted
 
 
-def _storage_for(y: Array, inputs: tuple[Tensor | None, ...]) -> Storage:
+def _storage_for(y: Array, inputs: list[Tensor | None]) -> Storage:
     """A storage of its own, or that of the input of which y is a view."""
     for tensor in inputs:
         if tensor is not None and (y is tensor.array or (

@@ -99,10 +99,10 @@ class Node:
 
     __slots__ = ("args", "inputs", "number", "options", "primitive", "seen", "y")
 
-    def __init__(self, primitive: Primitive, args: tuple[Any, ...], options: dict[str, Any],
-                 inputs: tuple[Tensor | None, ...], y: Array, y_storage: Storage) -> None:
+    def __init__(self, primitive: Primitive, args: list[Any], options: dict[str, Any],
+                 inputs: list[Tensor | None], y: Array, y_storage: Storage) -> None:
         self.primitive = primitive
-        self.args: tuple[Any, ...] | None = args         # None once the tape has been walked and freed
+        self.args: list[Any] | None = args               # None once the tape has been walked and freed
         self.options = options
         self.inputs = inputs
         self.y: Array | None = y
@@ -117,7 +117,8 @@ class Node:
 
     def _see(self, name: str, storage: Storage) -> None:
         storage.recorded = True
-        self.seen.append((name, storage, storage.current_version()))
+        version = storage.current_version() if storage.lent else storage.version
+        self.seen.append((name, storage, version))
 
     def check_unchanged(self) -> None:
         """Raise TapeError when an array that the derivative reads is no longer what it was."""
@@ -126,7 +127,7 @@ class Node:
                 self.primitive.name, "the tape can be walked back once; backward() has already freed it",
                 cause="Run the forward pass again before the second backward(), or add the losses and call it once")
         for name, storage, version in self.seen:
-            if storage.current_version() != version:
+            if (storage.current_version() if storage.lent else storage.version) != version:
                 raise TapeError(
                     self.primitive.name, f"{name} must still hold the numbers of the forward pass",
                     got="an array that was changed in place since",
@@ -136,7 +137,7 @@ class Node:
     def free(self) -> None:
         """Let go of everything but the name, so that a second walk can say what happened."""
         self.args = self.y = None
-        self.inputs = ()
+        self.inputs = []
         self.seen = []
 
 
@@ -160,37 +161,43 @@ def walk_back(root: Node, g: Array) -> list[tuple[Tensor, Array]]:
     nodes = _nodes_behind(root)
     for node in nodes:
         node.check_unchanged()
-    # A gradient with its owner mark: False means that somebody else holds the same memory.
-    pending: dict[Node, tuple[Array, bool]] = {root: (g, False)}
-    leaves: dict[int, tuple[Tensor, Array, bool]] = {}
+    # For every node, and every leaf, the sum of what has arrived. `owned`: no one else holds this memory, or whoever
+    # does holds it unowned, and will copy before handing it out.
+    pending: dict[Node | Tensor, tuple[Array, bool]] = {root: (g, False)}
+    leaves: list[Tensor] = []
     for node in nodes:
         if node not in pending:
             continue
         assert node.args is not None
         g, g_owned = pending.pop(node)
         gradients = node.primitive.gradients(g, node)
+        taken = {id(node.y), *map(id, node.args)}
+        if not g_owned:
+            taken.add(id(g))
         for tensor, dx in zip(node.inputs, gradients, strict=False):
             if tensor is None or not tensor.requires_grad:
                 continue
-            _check_gradient(node.primitive.name, tensor, dx)
-            owned = g_owned if dx is g else dx.base is None and not any([dx is a for a in (node.y, *node.args)])
-            owned = owned and sum([other is dx for other in gradients]) == 1
-            if tensor.node is not None:
-                before = pending.get(tensor.node)
-                pending[tensor.node] = (dx, owned) if before is None else (before[0] + dx, True)
-            else:
-                known = leaves.get(id(tensor))
-                leaves[id(tensor)] = (tensor, dx, owned) if known is None else (tensor, known[1] + dx, True)
+            x = tensor.array
+            if dx is None or dx.shape != x.shape or dx.dtype != x.dtype:
+                raise _unfit_gradient(node.primitive.name, tensor, dx)
+            target = tensor.node or tensor
+            before = pending.get(target)
+            if before is not None:
+                pending[target] = before[0] + dx, True
+                continue
+            if target is tensor:
+                leaves.append(tensor)
+            pending[target] = dx, dx.base is None and id(dx) not in taken
+            taken.add(id(dx))                    # a second argument with the same gradient must copy
     for node in nodes:
         node.free()
-    return [(tensor, dx if owned else dx.copy()) for tensor, dx, owned in leaves.values()]
+    return [(leaf, np.array(dx, order="C", copy=not owned or None)) for leaf in leaves for dx, owned in [pending[leaf]]]
 
 
-def _check_gradient(op: str, tensor: Tensor, dx: Array | None) -> None:
+def _unfit_gradient(op: str, tensor: Tensor, dx: Array | None) -> ShapeError | DTypeError:
     if dx is None or dx.shape != tensor.shape:
-        raise ShapeError(f"{op}_vjp", "each gradient must have the shape of its argument",
-                         got=f"{None if dx is None else dx.shape} for an argument of shape {tensor.shape}",
-                         cause="A sum over the broadcast axes, or a transpose, is missing in the derivative")
-    if dx.dtype != tensor.dtype:
-        raise DTypeError(f"{op}_vjp", "each gradient must have the dtype of its argument",
-                         got=f"{dx.dtype} for an argument of {tensor.dtype}")
+        return ShapeError(f"{op}_vjp", "each gradient must have the shape of its argument",
+                          got=f"{None if dx is None else dx.shape} for an argument of shape {tensor.shape}",
+                          cause="A sum over the broadcast axes, or a transpose, is missing in the derivative")
+    return DTypeError(f"{op}_vjp", "each gradient must have the dtype of its argument",
+                      got=f"{dx.dtype} for an argument of {tensor.dtype}")

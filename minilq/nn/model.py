@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import DataError, ShapeError

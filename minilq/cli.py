@@ -1,0 +1,132 @@
+"""The command line: minilq train | report | check."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from minilq._version import __version__
+from minilq.errors import ConfigError, MinilqError
+
+USAGE_ERROR, FAILED, INTERRUPTED = 2, 1, 130
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors in one line, without the usage text."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE_ERROR, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    top = _Parser(prog="minilq", description="Learned quantization: train it, check it, look at it.")
+    top.add_argument("--version", action="version", version=f"minilq {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="command", parser_class=_Parser)
+
+    train = commands.add_parser("train", help="train a network float and quantized, and compare the two",
+                                description="Train the thesis' network 784-128-10 twice, float and with nested "
+                                "quantization layers, print a table and write a run folder.",
+                                argument_default=argparse.SUPPRESS)
+    train.add_argument("--data", metavar="NAME", help="digits (embedded, the default), mnist or fashion")
+    train.add_argument("--data-dir", metavar="DIR", help="where the files of mnist or fashion are")
+    train.add_argument("--granularity", metavar="G", help="what shares a scale: row (default), column or scalar")
+    train.add_argument("--threshold", type=float, metavar="X", help="the rule's lambda (1e-10)")
+    train.add_argument("--rounding", metavar="R", help="floor (default), nearest, ceil, trunc or stochastic")
+    train.add_argument("--epochs", type=int, metavar="N", help="100 for digits, 20 for mnist and fashion")
+    train.add_argument("--batch", type=int, metavar="N", help="images per step (32)")
+    train.add_argument("--lr", type=float, metavar="X", help="learning rate of Adam (1e-4)")
+    train.add_argument("--seed", type=int, metavar="N", help="42")
+    train.add_argument("--input", metavar="I", help="raw, pixels 0..255 (default), or unit, 0..1")
+    train.add_argument("--from", dest="start_from", metavar="CHECKPOINT",
+                       help="start from a trained float network (a run folder or its float.npz): post-training")
+    train.add_argument("--quick", action="store_true", help="a taste: 2,000 images, 20 epochs")
+    train.add_argument("--out", metavar="DIR", help="the run folder (default: runs/NAME-1, -2, ...)")
+    train.add_argument("--resume", metavar="DIR", help="go on with a run that was stopped; takes no other option")
+
+    report = commands.add_parser("report", help="draw the figures of a run folder again and print its table")
+    report.add_argument("folder", metavar="DIR")
+
+    commands.add_parser("check", help="check every derivative of minilq against numbers")
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status: 0, 1 for a failure, 2 for wrong arguments, 130 after Ctrl-C."""
+    options = vars(parser().parse_args(arguments))
+    command = options.pop("command")
+    try:
+        return {"train": _train, "report": _report, "check": _check}[command](options)
+    except ConfigError as error:
+        print(f"minilq: {error}", file=sys.stderr)
+        return USAGE_ERROR
+    except MinilqError as error:
+        print(f"minilq: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print("minilq: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:                      # `minilq ... | head` has read enough
+        sys.stderr.close()
+        return FAILED
+
+
+def _train(options: dict[str, object]) -> int:
+    from minilq.experiments import run
+    from minilq.experiments.config import RunConfig
+    from minilq.files import write_text
+
+    resume, out = options.pop("resume", None), options.pop("out", None)
+    if resume is not None and (options or out is not None):
+        raise ConfigError("train", "--resume takes every setting from the run and goes with no other option",
+                          got=", ".join(f"--{name.replace('_', '-')}" for name in [*options, *["out"] * bool(out)]))
+    config = None if resume is not None else RunConfig(**options)  # type: ignore[arg-type]
+    folder = Path(str(resume)) if config is None else (
+        Path(str(out)) if out is not None else run.free_folder(Path("runs"), config.data))
+    try:
+        if config is None:
+            run.carry_on(folder, print_line)
+        else:
+            print_line(f"writing to {folder}")
+            run.start(config, folder, print_line)
+    except run.Stopped:
+        print_line(f"\nstopped; everything is saved. Go on with: minilq train --resume {folder}")
+        return INTERRUPTED
+    _show(folder)
+    write_text(folder / run.DONE, "")
+    return 0
+
+
+def _report(options: dict[str, object]) -> int:
+    _show(Path(str(options["folder"])))
+    return 0
+
+
+def _show(folder: Path) -> None:
+    """Draw the figures, and print the table when the run has come to one."""
+    from minilq.experiments.config import read_config
+    from minilq.experiments.run import CONFIG, read_result
+    from minilq.report.figures import draw
+    from minilq.report.table import comparison
+
+    config = read_config(folder / CONFIG)
+    figures = draw(folder)
+    result = read_result(folder)
+    if result is not None:
+        title = f"nested, {config.granularity}, lambda {config.threshold:g}, {config.rounding}"
+        print_line("\n" + comparison(result, title))
+    print_line(f"\nfigures: {', '.join(str(path) for path in figures)}")
+
+
+def _check(options: dict[str, object]) -> int:
+    from minilq.selfcheck import run_all
+
+    return 0 if run_all(print_line) else FAILED
+
+
+def print_line(text: str) -> None:
+    """Print at once, so that progress shows through a pipe."""
+    print(text, flush=True)

@@ -1,0 +1,1 @@
+"""The thesis' models and experiments."""

@@ -1,0 +1,1 @@
+"""Real integers: what the codes weigh when they are stored as such."""

@@ -1,0 +1,84 @@
+"""Plots of one run. Each takes an Axes and draws into it; nothing here reads or writes a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minilq.autodiff.tape import Array
+from minilq.train.history import Row
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LABELS = {"float": "float baseline", "quantized": "quantized"}
+DASHES = {"float": "--", "quantized": "-"}
+
+
+def learning_curves(rows: Sequence[Row], quantity: str, ax: Axes) -> Axes:
+    """`quantity` ("loss" or "accuracy") by epoch: bold on validation data, thin on training data, for each network."""
+    factor = 100 if quantity == "accuracy" else 1
+    for number, name in enumerate(LABELS):
+        own = [row for row in rows if row["network"] == name]
+        if not own:
+            continue
+        epochs = [row["epoch"] for row in own]
+        style: dict[str, Any] = {"color": f"C{number}", "linestyle": DASHES[name]}
+        ax.plot(epochs, [factor * float(r[f"validation_{quantity}"]) for r in own], label=LABELS[name], **style,
+                marker="o" if len(own) == 1 else "")
+        ax.plot(epochs, [factor * float(r[quantity]) for r in own], linewidth=0.7, alpha=0.7,
+                label=f"{LABELS[name]}, training", **style)
+    ax.set_xlabel("epoch")
+    ax.set_ylabel("accuracy (%)" if quantity == "accuracy" else "cross-entropy (nats)")
+    ax.legend()
+    return ax
+
+
+def zoom_accuracy(rows: Sequence[Row], ax: Axes) -> Axes:
+    """Cut the first epochs off the bottom, so that the difference between the networks can be seen."""
+    late = [100 * float(r["validation_accuracy"]) for r in rows if int(r["epoch"]) > len(rows) // 20]
+    if late:
+        ax.set_ylim(np.floor(min(late)) - 2, 100.5)
+    return ax
+
+
+def integer_histogram(codes: Array, name: str, ax: Axes) -> Axes:
+    """How often each integer code occurs in one parameter."""
+    values, counts = np.unique(codes.astype(np.int64), return_counts=True)
+    if len(values) <= 200:
+        ax.bar(values, counts, width=0.85)
+    else:
+        ax.hist(codes.reshape(-1), bins=200)
+    ax.set_yscale("log")
+    ax.set_ylim(bottom=0.7)
+    ax.set_title(f"{name}: {len(values)} integers, {values[0]}..{values[-1]}")
+    ax.set_xlabel("integer code")
+    ax.set_ylabel("count")
+    if values[-1] - values[0] < 10:
+        ax.set_xticks(np.arange(values[0], values[-1] + 1))
+    return ax
+
+
+def scale_trajectories(rows: Sequence[Row], ax: Axes) -> Axes:
+    """Median scale of each quantized parameter by epoch, with the band from the smallest to the largest."""
+    own = [row for row in rows if row["network"] == "quantized"]
+    names = [column.split("/")[1] for row in own[:1] for column in row if column.endswith("/median")]
+    epochs = [float(row["epoch"]) for row in own]
+    for number, name in enumerate(names):
+        low, middle, high = ([float(r[f"scale/{name}/{part}"]) for r in own] for part in ("min", "median", "max"))
+        ax.fill_between(epochs, low, high, color=f"C{number}", alpha=0.15, linewidth=0)
+        ax.plot(epochs, middle, color=f"C{number}", label=name, marker="osD^"[number % 4],
+                markevery=max(len(epochs) // 8, 1), markersize=4)
+    ax.set_yscale("log")
+    ax.set_xlabel("epoch")
+    ax.set_ylabel("scale: median, smallest to largest")
+    ax.legend()
+    return ax
+
+
+def all_histograms(codes: Mapping[str, Array], axes: Sequence[Axes]) -> None:
+    """One histogram per parameter."""
+    for (name, k), ax in zip(codes.items(), axes, strict=True):
+        integer_histogram(k, name, ax)

@@ -1,0 +1,47 @@
+"""Checkpoints: arrays and a JSON text in one .npz, written atomically, read without pickle."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minilq.autodiff.tape import Array
+from minilq.errors import DataError
+from minilq.files import write_bytes
+
+SCHEMA = 1
+
+
+def save_checkpoint(path: Path, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:
+    """Write arrays and JSON-able facts. The previous checkpoint stays until the new one is complete."""
+    text = json.dumps({"schema": SCHEMA, **meta})
+    content = io.BytesIO()
+    np.savez(content, meta=np.array(text), **arrays)  # type: ignore[arg-type]
+    write_bytes(path, content.getvalue())
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Arrays and facts of a checkpoint. Raises DataError when it is missing, damaged, or of another schema."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        meta = json.loads(str(arrays.pop("meta")))
+    except FileNotFoundError as error:
+        raise DataError(str(path), "a checkpoint was expected", got="no such file") from error
+    except (OSError, ValueError, KeyError, EOFError, AttributeError, NotImplementedError, zipfile.BadZipFile,
+            zlib.error) as error:
+        raise DataError(str(path), "an undamaged checkpoint (.npz of minilq) was expected",
+                        got=str(error) or type(error).__name__,
+                        cause="The file is damaged or something else; start again without it") from error
+    if not isinstance(meta, dict) or meta.get("schema") != SCHEMA:
+        raise DataError(str(path), f"a checkpoint of schema {SCHEMA} was expected",
+                        got=repr(meta.get("schema") if isinstance(meta, dict) else meta),
+                        cause="It was written by another version of minilq")
+    return arrays, meta

@@ -1,0 +1,133 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minilq.autodiff.tape import Array
+from minilq.autodiff.tensor import Tensor
+from minilq.data import Dataset
+from minilq.errors import ConfigError, DataError, NonFiniteError
+from minilq.nn import Sequential
+from minilq.ops import softmax_cross_entropy
+from minilq.optim import Optimizer, Schedule, Together, constant
+from minilq.train.history import Row, integer_columns
+from minilq.train.metrics import ToInput, evaluate
+
+
+@dataclass
+class Place:
+    """Where a training stands: epochs done, and how far the present one is."""
+
+    epoch: int = 0
+    batch: int = 0                               # batches done in this epoch
+    loss: float = 0.0                            # sums over the images seen in this epoch
+    right: int = 0
+    seconds: float = 0.0
+
+
+class Trainer:
+    """Trains one model; can stop after any batch and, from its saved state, go on to the same bits.
+
+    generators    every source of randomness of the training; "shuffle" orders the batches
+    schedule      epoch -> factor on the learning rates
+    rows          the history: one row for every finished epoch
+    """
+
+    def __init__(self, model: Sequential, optimizer: Optimizer | Together, data: Dataset, to_input: ToInput,
+                 batch: int, generators: Mapping[str, np.random.Generator], schedule: Schedule = constant) -> None:
+        if batch < 1:
+            raise ConfigError("Trainer", "batch must be at least 1", got=str(batch))
+        if "shuffle" not in generators:
+            raise ConfigError("Trainer", "generators must hold one called 'shuffle'", got=", ".join(generators))
+        self.model, self.optimizer, self.data, self.to_input = model, optimizer, data, to_input
+        self.batch, self.generators, self.schedule = batch, dict(generators), schedule
+        self.rows: list[Row] = []
+        self.place = Place()
+        self.order: Array | None = None          # of the images, while inside an epoch
+
+    def run(self, epochs: int, after_epoch: Callable[[Row], None] = lambda row: None,
+            stop: Callable[[], bool] = lambda: False) -> bool:
+        """Train until `epochs` epochs are done. False when `stop()` said so before, after any batch."""
+        while self.place.epoch < epochs:
+            started = time.perf_counter() - self.place.seconds
+            finished = self._epoch(stop)
+            self.place.seconds = time.perf_counter() - started
+            if not finished:
+                return False
+            row = self._row()
+            self.rows.append(row)
+            self.place = Place(self.place.epoch + 1)
+            self.order = None
+            after_epoch(row)
+            if stop():
+                return self.place.epoch >= epochs
+        return True
+
+    def _epoch(self, stop: Callable[[], bool]) -> bool:
+        n = len(self.data.train_images)
+        if self.order is None:
+            self.order = self.generators["shuffle"].permutation(n)
+        self.optimizer.lr_factor = self.schedule(self.place.epoch)
+        for start in range(self.place.batch * self.batch, n, self.batch):
+            if stop():
+                return False
+            chosen = self.order[start:start + self.batch]
+            self._step(self.to_input(self.data.train_images[chosen]), self.data.train_labels[chosen])
+        return True
+
+    def _step(self, x: Array, t: Array) -> None:
+        """One batch: forward, backward, update."""
+        logits = self.model(Tensor.wrap(x))
+        loss = softmax_cross_entropy(logits, t)
+        if not math.isfinite(loss.item()):
+            raise NonFiniteError("training", "the loss must stay finite",
+                                 got=f"{loss.item()} in epoch {self.place.epoch + 1}, batch {self.place.batch + 1}",
+                                 cause="Lower the learning rate, or look at the inputs")
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.place.batch += 1
+        self.place.loss += loss.item() * len(t)
+        self.place.right += int(np.count_nonzero(logits.array.argmax(axis=1) == t))
+
+    def _row(self) -> Row:
+        n = len(self.data.train_images)
+        loss, accuracy = evaluate(self.model, self.data.validation_images, self.data.validation_labels, self.to_input)
+        return {"epoch": self.place.epoch + 1, "loss": self.place.loss / n, "accuracy": self.place.right / n,
+                "validation_loss": loss, "validation_accuracy": accuracy,
+                "lr": self.optimizer.lr_factor * _base_rate(self.optimizer),
+                "seconds": round(self.place.seconds, 4), **integer_columns(self.model)}
+
+    def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        """Everything the rest of the training depends on, as arrays and JSON-able facts."""
+        arrays = {**self.model.state(), **{f"optimizer/{k}": a for k, a in self.optimizer.state().items()}}
+        if self.order is not None:
+            arrays["order"] = self.order
+        generators = {k: json.dumps(g.bit_generator.state) for k, g in self.generators.items()}
+        return arrays, {"place": vars(self.place), "rows": self.rows, "generators": generators}
+
+    def load_state(self, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave. Raises DataError and ShapeError when it is of another training."""
+        try:
+            place, rows = Place(**meta["place"]), list(meta["rows"])
+            for name, generator in self.generators.items():
+                generator.bit_generator.state = json.loads(meta["generators"][name])
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError("resume", "the checkpoint must hold the place, the rows and the generators of a training",
+                            got=f"{type(error).__name__}: {error}") from error
+        self.model.load_state(arrays)
+        self.optimizer.load_state({k.removeprefix("optimizer/"): a for k, a in arrays.items()
+                                   if k.startswith("optimizer/")})
+        self.place, self.rows, self.order = place, rows, arrays.get("order")
+
+
+def _base_rate(optimizer: Optimizer | Together) -> float:
+    return optimizer.lr if isinstance(optimizer, Optimizer) else optimizer.optimizers[0].lr

@@ -1,0 +1,35 @@
+"""Hypothesis profiles, and the switch between compiled kernels and pure NumPy.
+
+HYPOTHESIS_PROFILE=ci (200 examples, the same ones each time), dev (30, the default), jit-off (10), deep (2,000).
+"""
+
+import os
+
+import hypothesis
+import pytest
+
+import minilq
+
+for name, examples, derandomize in (("ci", 200, True), ("dev", 30, False), ("jit-off", 10, True),
+                                    ("deep", 2000, False)):
+    hypothesis.settings.register_profile(
+        name, max_examples=examples, derandomize=derandomize, deadline=None,       # the JIT's first call is slow
+        suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture])
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+
+@pytest.fixture(params=[True, False], ids=["kernels", "numpy"])
+def both_backends(request):
+    """Run a test twice: with compiled kernels, and in pure NumPy."""
+    before = minilq.kernels_in_use()
+    minilq.use_kernels(request.param)
+    yield request.param
+    minilq.use_kernels(before)
+
+
+@pytest.fixture
+def kernels_off():
+    before = minilq.kernels_in_use()
+    minilq.use_kernels(False)
+    yield
+    minilq.use_kernels(before)
