@@ -73,16 +73,16 @@ class Optimizer:
         states = iter(self._state)
         for g in self.groups:
             lr = (self.lr if g.lr is None else g.lr) * self.lr_factor
+            minimum = -math.inf if g.minimum is None else float(g.minimum)
             for tensor in g.tensors:
                 state = next(states)
                 if tensor.grad is None:
                     continue
-                self._update(tensor.array, tensor.grad, lr, **state)
-                if g.minimum is not None:
-                    np.maximum(tensor.array, tensor.dtype.type(g.minimum), out=tensor.array)
+                self._update(tensor.array, tensor.grad, lr, minimum, **state)
                 tensor.changed_in_place()
 
-    def _update(self, p: Array, g: Array, lr: float, **state: Array) -> None:
+    def _update(self, p: Array, g: Array, lr: float, minimum: float, **state: Array) -> None:
+        """Change p in place, and set what is then below `minimum` to it."""
         raise NotImplementedError
 
     def state(self) -> dict[str, Array]:
@@ -117,11 +117,12 @@ class SGD(Optimizer):
         super().__init__(parameters, lr)
         self.momentum = momentum
 
-    def _update(self, p: Array, g: Array, lr: float, **state: Array) -> None:
+    def _update(self, p: Array, g: Array, lr: float, minimum: float, **state: Array) -> None:
         b = state["momentum"]
         b *= p.dtype.type(self.momentum)
         b += g
         p -= p.dtype.type(lr) * b
+        np.maximum(p, p.dtype.type(minimum), out=p)
 
 
 class Adam(Optimizer):
@@ -148,9 +149,9 @@ class Adam(Optimizer):
         super().__init__(parameters, lr)
         self.beta1, self.beta2, self.epsilon, self.form = beta1, beta2, epsilon, form
 
-    def _update(self, p: Array, g: Array, lr: float, **state: Array) -> None:
+    def _update(self, p: Array, g: Array, lr: float, minimum: float, **state: Array) -> None:
         step_size, epsilon = self._corrected(p.dtype.char, self.steps, lr)
-        adam_update(p, g, state["m"], state["v"], step_size, self.beta1, self.beta2, epsilon)
+        adam_update(p, g, state["m"], state["v"], step_size, self.beta1, self.beta2, epsilon, minimum)
 
     @functools.lru_cache(maxsize=4)  # noqa: B019 - one entry per dtype and step, asked for by every tensor
     def _corrected(self, char: str, t: int, lr: float) -> tuple[float, float]:
@@ -165,8 +166,8 @@ class Adam(Optimizer):
 
 @twin("adam")
 def adam_update(p: Array, g: Array, m: Array, v: Array, step_size: float, beta1: float, beta2: float,
-                epsilon: float) -> None:
-    """One Adam step in place: p, m and v change. All arrays of one shape and float dtype."""
+                epsilon: float, minimum: float = -np.inf) -> None:
+    """One Adam step in place, p held at or above `minimum`: p, m and v change. All arrays of one shape and float dtype."""
     number = p.dtype.type
     tiny = np.finfo(p.dtype).tiny
     m += (g - m) * number(1 - beta1)
@@ -174,6 +175,7 @@ def adam_update(p: Array, g: Array, m: Array, v: Array, step_size: float, beta1:
     m[np.abs(m) < tiny] = 0
     v[v < tiny] = 0
     p -= m * number(step_size) / (np.sqrt(v) + number(epsilon))
+    np.maximum(p, number(minimum), out=p)
 
 
 class Together:

@@ -196,7 +196,7 @@ def verdicts(seed: int = 0) -> Iterator[Verdict]:
 
 def run_all(log: Callable[[str], None]) -> bool:
     """Print a line for each check and a closing one; whether all are well."""
-    log(f"{"name":48} {'kind':10} {'worst err':>9}  verdict")
+    log(f"{'name':48} {'kind':10} {'worst err':>9}  verdict")
     results = []
     for verdict in verdicts():
         results.append(verdict)

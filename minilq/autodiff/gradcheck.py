@@ -87,7 +87,7 @@ def central_differences(f: Callable[..., Any], arrays: Sequence[Array], g: Array
         for index, h in np.ndenumerate(steps_of(array)):
             losses = []
             for sign in (+1, -1):
-                moved[which] = array.copy()
+                moved[which] = np.array(array)
                 moved[which][index] += sign * h
                 losses.append((float(np.sum(g * f(*moved))), moved[which][index]))
             (up, x_up), (down, x_down) = losses
@@ -104,7 +104,7 @@ def complex_step(f: Callable[..., Any], arrays: Sequence[Array], g: Array) -> li
         moved: list[Any] = list(arrays)
         gradient = np.zeros_like(array)
         for index in np.ndindex(array.shape):
-            moved[which] = array.astype(complex)
+            moved[which] = np.array(array, dtype=complex)
             moved[which][index] += 1j * h
             gradient[index] = np.sum(g * f(*moved)).imag / h
         gradients.append(gradient)

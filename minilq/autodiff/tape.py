@@ -180,7 +180,7 @@ def walk_back(root: Node, g: Array) -> list[tuple[Tensor, Array]]:
             x = tensor.array
             if dx is None or dx.shape != x.shape or dx.dtype != x.dtype:
                 raise _unfit_gradient(node.primitive.name, tensor, dx)
-            target = tensor.node or tensor
+            target = tensor if tensor.node is None else tensor.node
             before = pending.get(target)
             if before is not None:
                 pending[target] = before[0] + dx, True
@@ -191,7 +191,11 @@ def walk_back(root: Node, g: Array) -> list[tuple[Tensor, Array]]:
             taken.add(id(dx))                    # a second argument with the same gradient must copy
     for node in nodes:
         node.free()
-    return [(leaf, np.array(dx, order="C", copy=not owned or None)) for leaf in leaves for dx, owned in [pending[leaf]]]
+    gradients_of_leaves = []
+    for leaf in leaves:
+        dx, owned = pending[leaf]
+        gradients_of_leaves.append((leaf, np.asarray(dx) if owned else np.array(dx, order="C")))
+    return gradients_of_leaves
 
 
 def _unfit_gradient(op: str, tensor: Tensor, dx: Array | None) -> ShapeError | DTypeError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minilq.autodiff.tape import Array
-from minilq.errors import ConfigError, DataError
+from minilq.errors import ConfigError, DataError, DTypeError
 
 WIDTHS = range(33)
 
@@ -13,12 +13,15 @@ WIDTHS = range(33)
 def pack(codes: Array, low: int, width: int) -> bytes:
     """Each code minus `low` in `width` bits, most significant first, the last byte filled with zeros.
 
-    Raises ConfigError when a code does not fit.
+    Raises ConfigError when a code does not fit, DTypeError for codes that are no integers.
 
     >>> pack(np.array([-2, 1, 0]), low=-2, width=2).hex()        # 00 11 10 (00)
     '38'
     """
-    offsets = np.asarray(codes).reshape(-1).astype(np.int64) - low
+    codes = np.asarray(codes)
+    if codes.size and codes.dtype.kind not in "iu":
+        raise DTypeError("pack", "codes must be integers", got=str(codes.dtype))
+    offsets = codes.reshape(-1).astype(np.int64) - low
     if width not in WIDTHS:
         raise ConfigError("pack", "width must lie in 0..32", got=str(width))
     if offsets.size and (offsets.min() < 0 or offsets.max() >= 1 << width):

@@ -8,22 +8,21 @@ from minilq.kernels.groups import Array, fits
 from minilq.kernels.jit import jit
 
 
-TINY = {"f": np.finfo(np.float32).tiny, "d": np.finfo(np.float64).tiny}
-
-
 def adam_update(p: Array, g: Array, m: Array, v: Array, step_size: float, beta1: float, beta2: float,
-                epsilon: float) -> None:
+                epsilon: float, minimum: float = -np.inf) -> None:
     if not fits(p, g, m, v):
         return NotImplemented
-    number = p.dtype.type
-    _adam(p.reshape(-1), g.reshape(-1), m.reshape(-1), v.reshape(-1), number(step_size), number(1 - beta1),
-          number(1 - beta2), number(epsilon), TINY[p.dtype.char])
+    _adam(p, g, m, v, step_size, beta1, beta2, epsilon, minimum)
     return None
 
 
 @jit()
-def _adam(p, g, m, v, step_size, gain1, gain2, epsilon, tiny):  # type: ignore[no-untyped-def]
-    zero = tiny - tiny
+def _adam(p, g, m, v, step_size, beta1, beta2, epsilon, minimum):  # type: ignore[no-untyped-def]
+    number = p.dtype.type
+    zero, tiny = number(0), np.finfo(p.dtype).tiny
+    gain1, gain2 = number(1 - beta1), number(1 - beta2)
+    step_size, epsilon, minimum = number(step_size), number(epsilon), number(minimum)
+    p, g, m, v = p.reshape(p.size), g.reshape(p.size), m.reshape(p.size), v.reshape(p.size)
     for i in range(p.size):
         m_i = m[i] + (g[i] - m[i]) * gain1
         v_i = v[i] + (g[i] * g[i] - v[i]) * gain2
@@ -31,4 +30,5 @@ def _adam(p, g, m, v, step_size, gain1, gain2, epsilon, tiny):  # type: ignore[n
         v_i = zero if v_i < tiny else v_i
         m[i] = m_i
         v[i] = v_i
-        p[i] -= m_i * step_size / (np.sqrt(v_i) + epsilon)
+        p_i = p[i] - m_i * step_size / (np.sqrt(v_i) + epsilon)
+        p[i] = minimum if p_i < minimum else p_i

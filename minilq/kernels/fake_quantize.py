@@ -16,20 +16,18 @@ from minilq.kernels.jit import SUMS, jit
 MODES = {"floor": 0, "nearest": 1, "ceil": 2, "trunc": 3}
 EPS32 = np.finfo(np.float32).eps
 BITS = {"f": np.int32, "d": np.int64}
-RESOLUTION = {"f": float(np.finfo(np.float32).eps), "d": float(np.finfo(np.float64).eps)}
 
 
-def round_trip(x: Array, s: Array, rounding: Any, qmin: float | None = None, qmax: float | None = None) -> Array:
+def round_trip(P: Array, s: Array, rounding: Any, qmin: float | None = None, qmax: float | None = None,
+               ) -> tuple[Array, bool]:
     mode = MODES.get(rounding) if isinstance(rounding, str) else None
-    shape = layout(x.shape, s.shape)
-    if mode is None or shape is None or not fits(x, s):
+    shape = layout(P.shape, s.shape)
+    if mode is None or shape is None or not fits(P, s):
         return NotImplemented
-    y = np.empty_like(x)
-    number = x.dtype.type
-    low = number(-np.inf if qmin is None else qmin)
-    high = number(np.inf if qmax is None else qmax)
-    _round_trip(x.reshape(shape), s.reshape(-1), y.reshape(shape), mode, low, high)
-    return y
+    y = np.empty_like(P)
+    low = -np.inf if qmin is None else float(qmin)
+    high = np.inf if qmax is None else float(qmax)
+    return y, _round_trip(P.reshape(shape), s, y.reshape(shape), mode, low, high)
 
 
 @jit(inline=True)
@@ -52,29 +50,36 @@ def _code(v, mode, low, high):  # type: ignore[no-untyped-def]
 @jit()
 def _round_trip(x, s, y, mode, low, high):  # type: ignore[no-untyped-def]
     A, K, B = x.shape
+    s = s.reshape(K)
+    number = x.dtype.type
+    low, high, infinity = number(low), number(high), number(np.inf)
+    good = True
+    for k in range(K):
+        good &= s[k] > 0
     if B == 1:
         for a in range(A):
             for k in range(K):
-                y[a, k, 0] = _code(x[a, k, 0] / s[k], mode, low, high) * s[k]
+                y_i = _code(x[a, k, 0] / s[k], mode, low, high) * s[k]
+                good &= abs(y_i) < infinity      # false for NaN
+                y[a, k, 0] = y_i
     else:
         for a in range(A):
             for k in range(K):
                 s_k = s[k]
                 for b in range(B):
-                    y[a, k, b] = _code(x[a, k, b] / s_k, mode, low, high) * s_k
+                    y_i = _code(x[a, k, b] / s_k, mode, low, high) * s_k
+                    good &= abs(y_i) < infinity
+                    y[a, k, b] = y_i
+    return good
 
 
 def threshold_scale_gradient(g: Array, y: Array, s: Array, lam: float, gate: bool = True) -> Array:
     shape = layout(y.shape, s.shape)
     if shape is None or not fits(g, y, s) or y.size == 0:
         return NotImplemented
-    number = y.dtype.type
-    bits = BITS[y.dtype.char]
     ds = np.empty_like(s)
-    lam = number(lam)
-    y3 = y.reshape(shape)
-    _threshold(g.reshape(shape), y3, y3.view(bits), s.reshape(-1), lam, number(EPS32), number(0), gate,
-               float(lam) ** 2 > RESOLUTION[y.dtype.char], bits(np.iinfo(bits).max), ds.reshape(-1))
+    y = y.reshape(shape)
+    _threshold(g.reshape(shape), y, y.view(BITS[y.dtype.char]), s, float(lam), gate, ds)
     return ds
 
 
@@ -86,10 +91,15 @@ def _vote(g, y, lam, eps, zero):  # type: ignore[no-untyped-def]
 
 
 @jit(SUMS)
-def _threshold(g, y, y_bits, s, lam, eps, zero, gate, bend, no_sign, ds):  # type: ignore[no-untyped-def]
+def _threshold(g, y, y_bits, s, lam, gate, ds):  # type: ignore[no-untyped-def]
     # The sum of the votes is 0 exactly when every r >= lam. For small lam, tanh(x) = x to the last bit (bend False).
     # The maximum is taken over the bits of |y|: they order like the numbers, and integer maxima vectorise.
     A, K, B = y.shape
+    s, ds = s.reshape(K), ds.reshape(K)
+    number = y.dtype.type
+    bend = lam * lam > np.finfo(y.dtype).eps
+    no_sign = np.iinfo(y_bits.dtype).max
+    lam, eps, zero = number(lam), number(EPS32), number(0)
     largest = np.zeros(K, y_bits.dtype)
     ds[:] = zero
     if B == 1:
@@ -116,7 +126,7 @@ def _threshold(g, y, y_bits, s, lam, eps, zero, gate, bend, no_sign, ds):  # typ
     full_vote = -np.tanh(lam)
     n_max = np.rint(largest.view(ds.dtype) / s)
     for k in range(K):
-        mean = ds[k] / s.dtype.type(A * B)
+        mean = ds[k] / number(A * B)
         ds[k] = (full_vote if mean == zero or not gate else mean) * n_max[k]
 
 

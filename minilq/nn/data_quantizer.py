@@ -8,7 +8,7 @@ import numpy as np
 
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
-from minilq.errors import ConfigError, NonFiniteError, ShapeError
+from minilq.errors import ConfigError, DTypeError, NonFiniteError, ShapeError
 from minilq.nn.layers import Layer
 from minilq.quantize import SCALE_MIN, Quantizer, fake_quantize, frozen
 from minilq.quantize.rounding import Rounding
@@ -49,10 +49,17 @@ class DataQuantizer(Layer):
         x = _data(x)
         kept = _kept_axes(per, x.ndim)
         others = tuple(a for a in range(x.ndim) if a not in kept)
-        low = x.min(axis=others, keepdims=True).astype(dtype)
-        span = x.max(axis=others, keepdims=True).astype(dtype) - low
-        scale = np.where(span > 0, span / (2**bits - 1), 1)
-        quantizer = Quantizer("floor", granularity=kept, scale_rule=frozen(), qmin=0, qmax=2**bits - 1)
+        top = 2**bits - 1
+        with np.errstate(over="ignore"):
+            low = x.min(axis=others, keepdims=True).astype(dtype)
+            span = x.max(axis=others, keepdims=True).astype(dtype) - low
+        if not np.isfinite(span).all():
+            raise NonFiniteError("DataQuantizer", f"max - min must fit into {np.dtype(dtype)}", got="an overflow")
+        changes = span > top * np.finfo(dtype).tiny
+        scale = np.where(changes, span / top, 1).astype(dtype)
+        # Where s was rounded up, (max - min) / s is just below the top code, and its floor one too low.
+        scale = np.where(changes & (span / scale < top), np.nextafter(scale, np.zeros_like(scale)), scale)
+        quantizer = Quantizer("floor", granularity=kept, scale_rule=frozen(), qmin=0, qmax=top)
         return cls(low, Tensor(scale, dtype=dtype), quantizer)
 
     @classmethod
@@ -67,11 +74,10 @@ class DataQuantizer(Layer):
         return cls(np.zeros((1,) * x.ndim, dtype), scale, quantizer)
 
     def __call__(self, x: Tensor) -> Tensor:
-        if x.shape[1:] != self.scale.shape[1:] and np.any(
-                np.not_equal(self.scale.shape[1:], 1) & np.not_equal(self.scale.shape[1:], x.shape[1:])
-                if x.ndim == self.scale.ndim else True):
-            raise ShapeError("DataQuantizer", f"x must have the axes of the data, with scales {self.scale.shape}",
-                             got=str(x.shape))
+        s_shape = self.scale.shape
+        if x.ndim != len(s_shape) or any(s not in (1, n) for s, n in zip(s_shape, x.shape, strict=True)):
+            raise ShapeError("DataQuantizer", "x must have the axes of the data that the layer was made from: "
+                             f"{len(s_shape)}, with scales {s_shape}", got=f"x {x.shape}")
         return fake_quantize(x - self.offset, self.scale, self.quantizer) + self.offset
 
     def scales(self) -> dict[str, Tensor]:
@@ -82,6 +88,8 @@ def _data(x: Any) -> Array:
     x = np.asarray(x)
     if x.ndim < 2 or x.size == 0:
         raise ShapeError("DataQuantizer", "the data must be (N, ...) and not empty", got=str(x.shape))
+    if x.dtype.kind not in "fiub":
+        raise DTypeError("DataQuantizer", "the data must be real numbers", got=str(x.dtype))
     if x.dtype.kind == "f" and not np.isfinite(x).all():
         raise NonFiniteError("DataQuantizer", "the data must be finite", got="NaN or infinity")
     return x

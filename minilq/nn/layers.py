@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minilq.autodiff.tensor import Tensor
-from minilq.errors import ConfigError
+from minilq.errors import ConfigError, ShapeError
 from minilq.nn.initialise import initial_scale, normal
 from minilq.ops import dense, relu, reshape
 from minilq.quantize import Quantizer, fake_quantize
@@ -107,4 +107,6 @@ class Flatten(Layer):
     """(N, ...) -> (N, product of the rest)."""
 
     def __call__(self, x: Tensor) -> Tensor:
+        if x.ndim == 0:
+            raise ShapeError("Flatten", "x must be (N, ...)", got="a single number")
         return reshape(x, (x.shape[0], int(np.prod(x.shape[1:]))))

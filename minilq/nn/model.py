@@ -8,7 +8,7 @@ from typing import Any
 
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
-from minilq.errors import DataError, ShapeError
+from minilq.errors import DataError, DTypeError, ShapeError
 from minilq.nn.layers import Layer, QuantizedParameter
 
 
@@ -17,6 +17,7 @@ class Sequential(Layer):
 
     Names are made of the kind and the number of a layer: "dense1.weight", "dense2.bias".
 
+    >>> import numpy as np
     >>> from minilq.nn import Dense, ReLU
     >>> rng = np.random.default_rng(0)
     >>> model = Sequential(Dense(4, 3, rng), ReLU(), Dense(3, 2, rng))
@@ -54,7 +55,7 @@ class Sequential(Layer):
     def load_state(self, state: Mapping[str, Array], scales: bool = True) -> None:
         """Take parameters, and scales unless scales=False, from what `state` gave. All or nothing.
 
-        Raises DataError for a missing name, ShapeError for another shape.
+        Raises DataError for a missing name, ShapeError for another shape, DTypeError for what is no float.
         """
         entries = {k: t for k, t in self._entries().items() if scales or k.startswith("parameter/")}
         for key, tensor in entries.items():
@@ -64,6 +65,8 @@ class Sequential(Layer):
             if state[key].shape != tensor.shape:
                 raise ShapeError("load_state", f"{key} must have the shape {tensor.shape}",
                                  got=str(state[key].shape), cause="It was saved from another model")
+            if state[key].dtype.kind != "f":
+                raise DTypeError("load_state", f"{key} must be an array of floats", got=str(state[key].dtype))
         for key, tensor in entries.items():
             tensor.array[...] = state[key]
             tensor.changed_in_place()

@@ -9,6 +9,7 @@ import numpy as np
 from minilq.autodiff.primitive import primitive, vjp_of
 from minilq.autodiff.tape import Array
 from minilq.errors import ShapeError
+from minilq.kernels import twin
 from minilq.ops.broadcast import unbroadcast
 
 
@@ -68,7 +69,7 @@ def dense(x: Any, w: Any, b: Any) -> Array:
                          cause="A kernel in (out, in) order has to be transposed" if x.shape[1] == w.shape[1] else "")
     if w.shape[1] != b.shape[0]:
         raise ShapeError("dense", "columns of w and the length of b must match", got=f"w {w.shape}, b {b.shape}")
-    return np.dot(x, w) + b
+    return product(x, w) + b
 
 
 @vjp_of(dense, kind="exact", needs="x w")
@@ -77,7 +78,13 @@ def dense_vjp(g: Array, y: Array, x: Array, w: Array, b: Array,
     # y_ij = sum_k x_ik w_kj + b_j   =>   dx_ik = sum_j g_ij w_kj
     dx = np.dot(g, w.T) if need[0] else None
     #                                =>   dw_kj = sum_i x_ik g_ij
-    dw = np.dot(x.T, g)
+    dw = product(x.T, g)
     #                                =>   db_j = sum_i g_ij
     db = g.sum(axis=0)
     return dx, dw, db
+
+
+@twin("dense")
+def product(a: Array, b: Array) -> Array:
+    """(a b)_ij = sum_k a_ik b_kj. The kernel skips the zeros of a, where they are many and b is finite."""
+    return np.dot(a, b)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from minilq.errors import ConfigError, ShapeError
-from minilq.quantize.check import all_positive
 
 Granularity = str | tuple[int, ...]
 
@@ -57,13 +56,17 @@ def reduced_axes(shape: tuple[int, ...], s_shape: tuple[int, ...]) -> tuple[int,
     return tuple(i for i, n in enumerate(padded) if n == 1)
 
 
-def check_scale(op: str, P: Any, s: Any, granularity: Granularity) -> None:
-    """Raise ShapeError unless s has the shape that the granularity asks for, ConfigError unless all s > 0."""
+def check_scale_shape(op: str, P: Any, s: Any, granularity: Granularity) -> None:
+    """Raise ShapeError unless s has the shape that the granularity asks for."""
     wanted = scale_shape(granularity, P.shape)
     fits = s.shape == wanted or (math.prod(wanted) == 1 == s.size and s.ndim <= max(P.ndim, 1))
     if not fits:
         raise ShapeError(op, f"for granularity {granularity!r} and P {P.shape}, s must have the shape {wanted}",
                          got=str(s.shape), cause="scale_shape(granularity, P.shape) gives it")
-    if not all_positive(s):
+
+
+def check_positive(op: str, s: Any) -> None:
+    """Raise ConfigError unless all s > 0; NaN is not."""
+    if not (s > 0).all():
         raise ConfigError(op, "every scale must be > 0", got=f"{np.sum(~(s > 0))} of {s.size} that are not, "
                           f"the smallest {np.min(s)}", cause="After each step, scales are held above SCALE_MIN")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +13,7 @@ from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError, DTypeError, NonFiniteError
 from minilq.kernels import twin
-from minilq.quantize.check import all_finite
-from minilq.quantize.granularity import NAMED_AXES, Granularity, check_scale
+from minilq.quantize.granularity import NAMED_AXES, Granularity, check_positive, check_scale_shape
 from minilq.quantize.rounding import Rounding, rounding_function
 from minilq.quantize.scale_rule import ScaleRule, threshold
 from minilq.quantize.surrogate import Surrogate, surrogate_named
@@ -74,12 +72,15 @@ class Quantizer:
 
 @twin("fake_quantize")
 def round_trip(P: Array, s: Array, rounding: str | Rounding, qmin: float | None = None,
-               qmax: float | None = None) -> Array:
-    """s * rounding(clip(P / s, qmin, qmax)): the plain arithmetic of a quantizer, nothing checked.
+               qmax: float | None = None) -> tuple[Array, bool]:
+    """y = s * rounding(clip(P / s, qmin, qmax)), and whether all is well: every s > 0 and every y finite.
 
     Divide, never multiply by 1/s: for exact multiples of s the floor of P * (1/s) is one too low far more often.
     """
-    return rounding_function(rounding)(_clip(P / s, qmin, qmax)) * s
+    if not (s > 0).all():
+        return P, False
+    y = rounding_function(rounding)(_clip(P / s, qmin, qmax)) * s
+    return y, bool(np.isfinite(y).all())
 
 
 def _clip(v: Array, qmin: float | None, qmax: float | None) -> Array:
@@ -111,9 +112,12 @@ def fake_quantize(P: Any, s: Any, quantizer: Quantizer) -> Array:
     _check("fake_quantize", P, s, quantizer)
     replay = active_replay()
     if replay is not None:
+        check_positive("fake_quantize", s)
         return _replayed(replay, P, s, quantizer)
-    y = round_trip(P, s, quantizer.rounding, quantizer.qmin, quantizer.qmax)
-    _check_finite("fake_quantize", y, P, s)
+    y, good = round_trip(P, s, quantizer.rounding, quantizer.qmin, quantizer.qmax)
+    if not good:
+        check_positive("fake_quantize", s)
+        _check_finite("fake_quantize", y, P, s)
     return y
 
 
@@ -168,6 +172,7 @@ def codes_of(P: Any, s: Any, quantizer: Quantizer) -> Array:
     P = P.array if isinstance(P, Tensor) else np.asarray(P)
     s = s.array if isinstance(s, Tensor) else np.asarray(s)
     _check("codes_of", P, s, quantizer)
+    check_positive("codes_of", s)
     k = rounding_function(quantizer.rounding)(_clip(P / s, quantizer.qmin, quantizer.qmax))
     _check_finite("codes_of", k, P, s)
     low, high = (k.min(), k.max()) if k.size else (0, 0)
@@ -189,17 +194,15 @@ def _check(op: str, P: Any, s: Any, quantizer: Quantizer) -> None:
                              got=str(getattr(x, "dtype", type(x).__name__)))
     if P.dtype != s.dtype:
         raise DTypeError(op, "P and s must have one dtype", got=f"P {P.dtype}, s {s.dtype}")
-    check_scale(op, P, s, quantizer.granularity)
+    check_scale_shape(op, P, s, quantizer.granularity)
 
 
 def _check_finite(op: str, y: Array, P: Array, s: Array) -> None:
     """NonFiniteError when P was not finite, or P / s overflowed."""
-    if all_finite(y):
+    if np.isfinite(y).all():
         return
     where = np.unravel_index(np.argmin(np.isfinite(y)), y.shape)
     value = P[where]
     raise NonFiniteError(op, "every value must be finite", got=f"P[{', '.join(map(str, where))}] = {value}",
                          cause="Training has diverged, or the input holds NaN; try a lower learning rate"
                          if not np.isfinite(value) else f"P / s overflows {P.dtype}: the scale is far too small")
-
-

@@ -50,7 +50,8 @@ def integer_histogram(codes: Array, name: str, ax: Axes) -> Axes:
     if len(values) <= 200:
         ax.bar(values, counts, width=0.85)
     else:
-        ax.hist(codes.reshape(-1), bins=200)
+        width = -(-(values[-1] - values[0] + 1) // 200)          # whole: every bar counts as many integers
+        ax.hist(values, np.arange(values[0], values[-1] + width + 1, width) - 0.5, weights=counts)
     ax.set_yscale("log")
     ax.set_ylim(bottom=0.7)
     ax.set_title(f"{name}: {len(values)} integers, {values[0]}..{values[-1]}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from minilq.nn import Sequential
 from minilq.train.metrics import codes_in, integers_of, integers_together
 
 Row = dict[str, float | int | str]
+
+ALWAYS = ("network", "epoch", "loss", "accuracy", "validation_loss", "validation_accuracy")
+"""Columns of a run's history.csv in which no cell is empty."""
 
 
 def integer_columns(model: Sequential) -> Row:
@@ -52,20 +56,30 @@ def write_history(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
 
 
 def read_history(path: Path) -> list[Row]:
-    """The rows of a file that `write_history` wrote: numbers as numbers, empty cells left out."""
+    """The rows of a run's history.csv: numbers as numbers, empty cells left out.
+
+    Raises DataError when it is missing or damaged: a cell too few or too many, no number where one belongs.
+    """
     rows: list[Row] = []
-    for line, cells in enumerate(csv.DictReader(io.StringIO(read_text(path))), start=2):
-        if None in cells or None in cells.values():
-            raise DataError(str(path), "each line must have one cell per column", got=f"another number in line {line}",
-                            cause="The file was cut or edited; --resume writes it anew")
-        rows.append({column: _number(cell) for column, cell in cells.items() if cell != ""})
+    columns: dict[str, set[str]] = {}            # of each network
+    line = 1
+    try:
+        for line, cells in enumerate(csv.DictReader(io.StringIO(read_text(path)), strict=True), start=2):
+            if None in cells or None in cells.values():
+                raise ValueError("not one cell per column")
+            row: Row = {column: cell if column == "network" else _number(column, cell)
+                        for column, cell in cells.items() if cell != ""}
+            if missing := {*ALWAYS, *columns.setdefault(str(row.get("network")), set(row))} - set(row):
+                raise ValueError(f"no {min(missing)}")
+            rows.append(row)
+    except (ValueError, csv.Error) as error:
+        raise DataError(str(path), "the history of a run was expected", got=f"{error} in line {line}",
+                        cause="The file was cut or edited; --resume writes it anew") from error
     return rows
 
 
-def _number(cell: str) -> float | int | str:
-    for kind in (int, float):
-        try:
-            return kind(cell)
-        except ValueError:
-            continue
-    return cell
+def _number(column: str, cell: str) -> float | int:
+    number = float(cell)
+    if column not in ("loss", "validation_loss") and not math.isfinite(number):
+        raise ValueError(f"{column} {cell}")
+    return int(cell) if cell.lstrip("-").isdecimal() else number

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -85,11 +85,14 @@ class Trainer:
 
     def _step(self, x: Array, t: Array) -> None:
         """One batch: forward, backward, update."""
-        logits = self.model(Tensor.wrap(x))
+        where = f"epoch {self.place.epoch + 1}, batch {self.place.batch + 1}"
+        try:
+            logits = self.model(Tensor.wrap(x))
+        except NonFiniteError as error:
+            raise NonFiniteError(f"training, {where}", str(error)) from error
         loss = softmax_cross_entropy(logits, t)
         if not math.isfinite(loss.item()):
-            raise NonFiniteError("training", "the loss must stay finite",
-                                 got=f"{loss.item()} in epoch {self.place.epoch + 1}, batch {self.place.batch + 1}",
+            raise NonFiniteError("training", "the loss must stay finite", got=f"{loss.item()} in {where}",
                                  cause="Lower the learning rate, or look at the inputs")
         self.optimizer.zero_grad()
         loss.backward()
@@ -112,21 +115,29 @@ class Trainer:
         if self.order is not None:
             arrays["order"] = self.order
         generators = {k: json.dumps(g.bit_generator.state) for k, g in self.generators.items()}
-        return arrays, {"place": vars(self.place), "rows": self.rows, "generators": generators}
+        return arrays, {"place": asdict(self.place), "rows": list(self.rows), "generators": generators}
 
     def load_state(self, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:
         """Go on from what `state` gave. Raises DataError and ShapeError when it is of another training."""
         try:
-            place, rows = Place(**meta["place"]), list(meta["rows"])
+            place, rows = Place(**meta["place"]), [dict(row) for row in meta["rows"]]
+            states = {name: json.loads(meta["generators"][name]) for name in self.generators}
+            order, n = arrays.get("order"), len(self.data.train_images)
+            if any(type(value) not in (int, float) for value in vars(place).values()) or place.batch < 0:
+                raise ValueError(f"the place {vars(place)}")
+            if order is None and place.batch > 0:
+                raise ValueError("no order of the images in the middle of an epoch")
+            if order is not None and not np.array_equal(np.sort(order, axis=None), np.arange(n)):
+                raise ValueError(f"an order that is not of {n} images")
             for name, generator in self.generators.items():
-                generator.bit_generator.state = json.loads(meta["generators"][name])
-        except (KeyError, TypeError, ValueError) as error:
+                generator.bit_generator.state = states[name]
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise DataError("resume", "the checkpoint must hold the place, the rows and the generators of a training",
                             got=f"{type(error).__name__}: {error}") from error
         self.model.load_state(arrays)
         self.optimizer.load_state({k.removeprefix("optimizer/"): a for k, a in arrays.items()
                                    if k.startswith("optimizer/")})
-        self.place, self.rows, self.order = place, rows, arrays.get("order")
+        self.place, self.rows, self.order = place, rows, order
 
 
 def _base_rate(optimizer: Optimizer | Together) -> float:

@@ -1,0 +1,243 @@
+"""Every exact primitive: central differences of every entry, random shapes and cotangents, and a second oracle."""
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given
+
+import minilq
+from minilq import ops
+from minilq.autodiff.gradcheck import central_differences, complex_step, compare
+from minilq.autodiff.primitive import PRIMITIVES
+from minilq.selfcheck import verdicts
+from tests.strategies import arrays, axes_of, broadcasting_pairs, distinct, off_kinks, seeds, shapes
+
+
+def unary(f, strategy):
+    return strategy.map(lambda x: (f, [x]))
+
+
+def binary(f, pairs):
+    return pairs.map(lambda pair: (f, pair))
+
+
+@st.composite
+def quotients(draw):
+    a, b = draw(broadcasting_pairs(0.5, 3.0))
+    return ops.divide, [a, b * np.random.default_rng(draw(seeds)).choice([-1.0, 1.0], b.shape)]
+
+
+@st.composite
+def powers(draw):
+    p = draw(st.sampled_from([-1.5, -1, 0, 0.5, 1, 2, 3.7]))
+    return (lambda x: ops.power(x, p)), [draw(arrays(shapes(), 0.5, 2.0))]
+
+
+@st.composite
+def unequal_pairs(draw):
+    a = draw(distinct(shapes(min_dims=2, max_dims=2)))
+    drop = draw(st.sampled_from([(slice(None), slice(None)), (slice(0, 1), slice(None)), (slice(None), slice(0, 1))]))
+    return ops.maximum, [a, draw(distinct(a.shape))[drop] + 0.03]
+
+
+@st.composite
+def reductions(draw, op, values):
+    x = draw(values)
+    axis, keepdims = draw(axes_of(x.ndim)), draw(st.booleans())
+    return (lambda x: op(x, axis=axis, keepdims=keepdims)), [x]
+
+
+@st.composite
+def reshapes(draw):
+    x = draw(arrays(shapes()))
+    shape = draw(st.sampled_from([(-1,), (x.size,), (1, *x.shape), x.shape[::-1], (x.size, 1)]))
+    return (lambda x: ops.reshape(x, shape)), [x]
+
+
+@st.composite
+def transposes(draw):
+    x = draw(arrays(shapes()))
+    axes = draw(st.one_of(st.none(), st.permutations(range(x.ndim)).map(tuple)))
+    axes = draw(st.sampled_from([axes, axes and (axes[0] - x.ndim, *axes[1:])]))
+    return (lambda x: ops.transpose(x, axes)), [x]
+
+
+@st.composite
+def selections(draw):
+    x = draw(arrays(shapes(min_dims=2)))
+    n = len(x)
+    key = draw(st.one_of(
+        st.integers(-n, n - 1), st.slices(n), st.just((slice(None), 0)), st.just(...),
+        st.lists(st.integers(-n, n - 1), min_size=1, max_size=5).map(np.array),
+        st.lists(st.booleans(), min_size=n, max_size=n).map(np.array)))
+    return (lambda x: ops.index(x, key)), [x]
+
+
+@st.composite
+def products(draw):
+    n, k, m = (draw(st.integers(1, 4)) for _ in range(3))
+    stack_a, stack_b = draw(st.sampled_from([((), ()), ((3,), ()), ((), (2,)), ((2, 1), (3,)), ((2,), (2,))]))
+    return ops.matmul, [draw(arrays((*stack_a, n, k))), draw(arrays((*stack_b, k, m)))]
+
+
+@st.composite
+def denses(draw):
+    n, k, m = (draw(st.integers(1, 5)) for _ in range(3))
+    x = draw(arrays((n, k))) * np.random.default_rng(draw(seeds)).integers(0, 2, (n, k))    # zeros, as in images
+    return ops.dense, [x, draw(arrays((k, m))), draw(arrays((m,)))]
+
+
+@st.composite
+def cross_entropies(draw):
+    n, classes = draw(st.integers(1, 5)), draw(st.integers(1, 5))
+    labels = np.random.default_rng(draw(seeds)).integers(0, classes, n)
+    return (lambda z: ops.softmax_cross_entropy(z, labels)), [draw(arrays((n, classes)))]
+
+
+# Name of a primitive -> strategy for (function of Tensors, arrays). The registry test below compares the names.
+CASES = {
+    "add": binary(ops.add, broadcasting_pairs()),
+    "subtract": binary(ops.subtract, broadcasting_pairs()),
+    "multiply": binary(ops.multiply, broadcasting_pairs()),
+    "divide": quotients(),
+    "negative": unary(ops.negative, arrays(shapes())),
+    "power": powers(),
+    "exp": unary(ops.exp, arrays(shapes())),
+    "log": unary(ops.log, arrays(shapes(), 0.2, 3.0)),
+    "tanh": unary(ops.tanh, arrays(shapes())),
+    "sigmoid": unary(ops.sigmoid, arrays(shapes())),
+    "relu": unary(ops.relu, off_kinks(shapes(), range(-3, 3))),
+    "absolute": unary(ops.absolute, off_kinks(shapes(), range(-3, 3))),
+    "clip": unary(lambda x: ops.clip(x, -1.0, 2.0), off_kinks(shapes(), range(-3, 4))),
+    "maximum": unequal_pairs(),
+    "sum": reductions(ops.sum, arrays(shapes())),
+    "mean": reductions(ops.mean, arrays(shapes())),
+    "max": reductions(ops.max, distinct(shapes())),
+    "reshape": reshapes(),
+    "transpose": transposes(),
+    "index": selections(),
+    "matmul": products(),
+    "dense": denses(),
+    "softmax_cross_entropy": cross_entropies(),
+}
+
+# Primitives whose check stands elsewhere: surrogates in test_surrogates.py.
+ELSEWHERE = {"fake_quantize"}
+
+# Analytic forwards that run on complex arrays: the complex step is a second, cancellation-free oracle.
+ANALYTIC = ["add", "subtract", "multiply", "divide", "negative", "power", "exp", "tanh", "sigmoid", "sum", "mean",
+            "reshape", "transpose", "index", "matmul", "dense"]
+
+
+@pytest.mark.parametrize("name", CASES)
+@given(data=st.data(), seed=seeds)
+def test_exact_derivative(name, data, seed):
+    f, inputs = data.draw(CASES[name])
+    assert PRIMITIVES[name].kind == "exact"
+    minilq.gradcheck(f, *inputs, seed=seed)
+
+
+@pytest.mark.parametrize("name", ANALYTIC)
+@given(data=st.data(), seed=seeds)
+def test_complex_step_agrees(name, data, seed):
+    f, inputs = data.draw(CASES[name])
+    y = np.asarray(f(*inputs))
+    g = np.random.default_rng(seed).standard_normal(y.shape)
+    tensors = [minilq.Tensor(x, requires_grad=True) for x in inputs]
+    f(*tensors).backward(g)
+    compare(name, [t.grad for t in tensors], complex_step(f, inputs, g), inputs, rtol=1e-12)
+
+
+def test_every_primitive_has_a_check_of_its_kind():
+    registered = {name for name, entry in PRIMITIVES.items() if entry.forward.__module__.startswith("minilq.")}
+    assert registered == set(CASES) | ELSEWHERE
+    assert all(PRIMITIVES[name].vjp is not None for name in registered)
+    assert {name for name in registered if PRIMITIVES[name].kind != "exact"} == ELSEWHERE
+
+
+def test_a_primitive_without_a_check_is_reported():
+    @minilq.primitive
+    def forgotten(x):
+        return x
+
+    try:
+        bad = [v for v in verdicts() if not v.ok]
+        assert [v.name for v in bad] == ["forgotten"]
+        assert "no check" in bad[0].remark
+    finally:
+        del PRIMITIVES["forgotten"]
+
+
+# Kinks: the convention of the docs, exactly on the kink.
+
+def gradient_at(f, *inputs):
+    tensors = [minilq.Tensor(x, requires_grad=True) for x in inputs]
+    f(*tensors).sum().backward()
+    return [t.grad.tolist() for t in tensors]
+
+
+def test_conventions_at_kinks():
+    assert gradient_at(ops.relu, [-1.0, 0.0, -0.0, 1.0]) == [[0, 0, 0, 1]]
+    assert gradient_at(ops.absolute, [-2.0, 0.0, 3.0]) == [[-1, 0, 1]]
+    assert gradient_at(lambda x: ops.clip(x, -1.0, 2.0), [-1.1, -1.0, 0.0, 2.0, 2.1]) == [[0, 1, 1, 1, 0]]
+    assert gradient_at(ops.maximum, [1.0, 2.0, 3.0], [1.0, 3.0, 2.0]) == [[0.5, 0, 1], [0.5, 1, 0]]
+    assert gradient_at(ops.max, [2.0, 1.0, 2.0, 2.0]) == [[1 / 3, 0, 1 / 3, 1 / 3]]
+    assert gradient_at(lambda x: ops.max(x, axis=1), [[2.0, 2.0], [1.0, 0.0]]) == [[[0.5, 0.5], [1, 0]]]
+    assert gradient_at(lambda x: ops.power(x, 0), [0.0, 1.0]) == [[0, 0]]
+
+
+def test_repeated_indices_add_up():
+    assert gradient_at(lambda x: ops.index(x, np.array([1, 1, 1])), [5.0, 6.0]) == [[0, 3]]
+
+
+def test_cross_entropy_of_huge_logits_is_finite_and_right():
+    z = minilq.Tensor([[1e4, 0.0], [0.0, -1e4]], requires_grad=True)
+    loss = ops.softmax_cross_entropy(z, np.array([1, 0]))
+    loss.backward()
+    assert loss.item() == 5000.0
+    np.testing.assert_array_equal(z.grad, [[0.5, -0.5], [0, 0]])
+
+
+def test_sigmoid_of_huge_arguments_does_not_overflow():
+    np.testing.assert_array_equal(ops.sigmoid(np.array([-1e4, 0.0, 1e4])), [0, 0.5, 1])
+
+
+def test_gradcheck_names_the_worst_entry():
+    def wrong(g, y, x):
+        dx = g * np.cos(x)
+        dx[1, 2] *= 1.5
+        return (dx,)
+
+    x = np.arange(6.0).reshape(2, 3)
+    with pytest.raises(minilq.GradientError, match=r"argument 0 at \[1, 2\]"):
+        minilq.gradcheck(np.sin, x, vjp=wrong)
+    report = minilq.gradcheck(np.sin, x, vjp=wrong, raises=False)
+    assert not report
+    np.testing.assert_allclose([report.yours / report.expected, report.error], [1.5, 1 / 3], rtol=1e-6)
+    assert minilq.gradcheck(np.sin, x, vjp=lambda g, y, x: (g * np.cos(x),), method="complex")
+
+
+def test_gradcheck_refuses_float32_and_wrong_shapes():
+    with pytest.raises(minilq.DTypeError, match="float64"):
+        minilq.gradcheck(ops.exp, np.ones(2, np.float32))
+    with pytest.raises(minilq.ShapeError, match="shape"):
+        minilq.gradcheck(np.sin, np.ones(2), vjp=lambda g, y, x: (g.sum(),))
+    with pytest.raises(minilq.ShapeError, match="one gradient"):
+        minilq.gradcheck(np.sin, np.ones(2), vjp=lambda g, y, x: ())
+    with pytest.raises(minilq.ShapeError, match="g must have the shape"):
+        minilq.gradcheck(ops.exp, np.ones(2), g=np.ones(3))
+    with pytest.raises(minilq.ConfigError, match="complex"):
+        minilq.gradcheck(ops.exp, np.ones(2), method="complex")
+
+
+def test_gradcheck_finds_a_nan():
+    assert not minilq.gradcheck(np.sin, np.ones(2), vjp=lambda g, y, x: (g * np.nan,), raises=False)
+
+
+def test_gradcheck_of_a_function_that_ignores_its_input():
+    assert minilq.gradcheck(lambda x: minilq.Tensor(np.ones(2)), np.ones(3))
+
+
+def test_central_differences_of_a_polynomial():
+    (dx,) = central_differences(lambda x: x**3, [np.array([2.0, 0.0])], np.array([1.0, 10.0]))
+    np.testing.assert_allclose(dx, [12, 0], atol=1e-8)
