@@ -1,0 +1,76 @@
+"""The order of the rooms, and what `import minilq` may cost."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import minilq
+
+PACKAGE = Path(minilq.__file__).parent
+
+# A file may import only from rooms to the left of its own, and from its own.
+ORDER = ["_version", "errors", "files", "kernels", "autodiff", "ops", "quantize", "nn", "objective", "optim", "data",
+         "train", "integer", "experiments", "report", "selfcheck", "cli", "__main__"]
+
+
+def room_of(module):
+    return module.split(".")[1]
+
+
+def imports_of(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield from ([f"{node.module}.{alias.name}" for alias in node.names] if node.module == "minilq"
+                        else [node.module])
+
+
+def files():
+    return [p for p in sorted(PACKAGE.rglob("*.py")) if p != PACKAGE / "__init__.py"]
+
+
+def test_no_arrow_runs_back():
+    wrong = []
+    for path in files():
+        room = path.relative_to(PACKAGE).with_suffix("").parts[0]
+        for name in imports_of(path):
+            if name.startswith("minilq.") and ORDER.index(room_of(name)) > ORDER.index(room):
+                wrong.append(f"{path.relative_to(PACKAGE)} imports {name}")
+    assert not wrong
+
+
+def test_only_the_kernels_import_numba_and_only_the_report_draws():
+    for path in files():
+        room = path.relative_to(PACKAGE).parts[0]
+        names = {name.split(".")[0] for name in imports_of(path) if name}
+        assert "numba" not in names or room == "kernels", path
+        assert "matplotlib" not in names or room == "report", path
+
+
+def test_everything_imports_only_what_is_declared():
+    allowed = {"minilq", "numpy", "numba", "matplotlib", *sys.stdlib_module_names}
+    for path in files():
+        assert {name.split(".")[0] for name in imports_of(path)} <= allowed, path
+
+
+def test_import_loads_neither_numba_nor_matplotlib():
+    code = "import sys, minilq, minilq.cli; print([m for m in ('numba', 'matplotlib', 'PIL') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_public_names_exist_and_are_documented():
+    for name in minilq.__all__:
+        thing = getattr(minilq, name)
+        assert name.startswith("__") or isinstance(thing, float) or thing.__doc__, name
+
+
+def test_every_module_says_in_a_sentence_what_it_is():
+    for path in [*files(), PACKAGE / "__init__.py"]:
+        if path.name == "_version.py":
+            continue
+        doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+        assert doc, path
+        assert doc.split("\n\n")[0].rstrip().endswith((".", ":")), path

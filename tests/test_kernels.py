@@ -1,0 +1,240 @@
+"""Every compiled kernel against its readable twin: elementwise ones bit for bit, sums within a stated tolerance.
+
+Run with the JIT on and, in CI, once more with NUMBA_DISABLE_JIT=1.
+"""
+
+import importlib
+import os
+import subprocess
+import sys
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given
+
+import minilq
+from minilq.kernels import TWINS
+from tests.strategies import seeds
+
+floats = st.sampled_from([np.float32, np.float64])
+
+# Sums in another order differ by a few units in the last place of the sum of absolute values.
+SUM_RTOL = {np.dtype(np.float32): 5e-6, np.dtype(np.float64): 1e-13}
+
+SPECIAL = np.array([0.0, -0.0, 0.5, -0.5, 1.5, 2.5, -1.5, 1e-30, -1e-30, 1e30, np.inf, -np.inf, np.nan, 3.0, -7.25])
+
+LAYOUTS = {                                      # shape of the array, shape of its scales
+    "row": ((5, 7), (5, 1)), "column": ((5, 7), (1, 7)), "scalar": ((5, 7), (1,)), "bias": ((6,), (1,)),
+    "each": ((5, 7), (5, 7)), "channel": ((2, 3, 4, 5), (1, 1, 4, 1)), "filter": ((2, 3, 4, 5), (1, 1, 1, 5)),
+    "two neighbours": ((2, 3, 4, 5), (1, 3, 4, 1)), "not neighbours": ((2, 3, 4), (2, 1, 4)),
+    "one row": ((1, 7), (1, 1)), "wide": ((3, 130), (3, 1)), "empty": ((0, 7), (1, 7)), "empty rows": ((5, 0), (5, 1)),
+}
+layouts = st.sampled_from(sorted(LAYOUTS))
+
+
+def kernel_of(name):
+    file, function = name.split(".")
+    return getattr(importlib.import_module(f"minilq.kernels.{file}"), function)
+
+
+def both(name, *args, copy=False):
+    """(reference, kernel) results; arrays are copied for functions that write into them."""
+    results = []
+    for function in (TWINS[name], kernel_of(name)):
+        mine = [a.copy() if copy and isinstance(a, np.ndarray) else a for a in args]
+        with np.errstate(all="ignore"):
+            result = function(*mine)
+        results.append((result, mine))
+    return results
+
+
+def assert_same_bits(a, b):
+    a, b = np.asarray(a), np.asarray(b)
+    assert a.dtype == b.dtype
+    assert a.shape == b.shape
+    both_nan = np.isnan(a) & np.isnan(b)                                # NaN has many bit patterns, all the same to us
+    np.testing.assert_array_equal(np.where(both_nan, 0, a), np.where(both_nan, 0, b))
+    np.testing.assert_array_equal(np.signbit(a) & ~both_nan, np.signbit(b) & ~both_nan)
+
+
+def values(rng, shape, dtype, special):
+    x = rng.standard_normal(shape) * 10.0 ** rng.integers(-3, 3, shape)
+    return (np.where(rng.random(shape) < 0.3, rng.choice(SPECIAL, shape), x) if special else x).astype(dtype)
+
+
+def arranged(rng, x):
+    """Sometimes a non-contiguous array with the same values."""
+    return np.repeat(x, 2, axis=-1)[..., ::2] if rng.random() < 0.2 and x.ndim else x
+
+
+def test_every_twin_has_a_test_here():
+    assert set(TWINS) == {
+        "adam.adam_update", "dense.product", "elementwise.rectified", "elementwise.where_positive",
+        "fake_quantize.round_trip", "fake_quantize.threshold_scale_gradient",
+        "fake_quantize.chain_rule_scale_gradient", "loss.mean_cross_entropy", "loss.mean_cross_entropy_gradient"}
+
+
+@given(seed=seeds, layout=layouts, dtype=floats, special=st.booleans(),
+       rounding=st.sampled_from(["floor", "nearest", "ceil", "trunc", "sign", np.floor]),
+       bounds=st.sampled_from([(None, None), (-4, 3), (0, 2), (None, 1), (-1, None)]))
+def test_round_trip(seed, layout, dtype, special, rounding, bounds):
+    rng = np.random.default_rng(seed)
+    shape, s_shape = LAYOUTS[layout]
+    P, s = values(rng, shape, dtype, special), np.exp(rng.uniform(-8, 1, s_shape)).astype(dtype)
+    if rng.random() < 0.1:
+        s.flat[0] = rng.choice([0, -1, np.nan])
+    ((want, well), _), (got, _) = both("fake_quantize.round_trip", arranged(rng, P), s, rounding, *bounds)
+    assert well == bool((s > 0).all() and np.isfinite(want).all())
+    if got is NotImplemented:
+        return
+    assert got[1] == well
+    if (s > 0).all():                            # otherwise the verdict is all that counts
+        assert_same_bits(got[0], want)
+
+
+def test_round_trip_is_compiled_for_the_layouts_of_the_thesis():
+    for layout in ("row", "column", "scalar", "bias", "channel", "filter"):
+        shape, s_shape = LAYOUTS[layout]
+        for rounding in ("floor", "nearest", "ceil", "trunc"):
+            result = kernel_of("fake_quantize.round_trip")(np.ones(shape, np.float32), np.ones(s_shape, np.float32),
+                                                           rounding)
+            assert result is not NotImplemented, (layout, rounding)
+
+
+@given(seed=seeds, layout=layouts, dtype=floats, special=st.booleans(), gate=st.booleans(),
+       lam=st.sampled_from([0.0, 1e-11, 1e-10, 1e-4, 0.02, 1.0]))
+def test_threshold_scale_gradient(seed, layout, dtype, special, gate, lam):
+    rng = np.random.default_rng(seed)
+    shape, s_shape = LAYOUTS[layout]
+    s = np.exp(rng.uniform(-4, 0, s_shape)).astype(dtype)
+    with np.errstate(all="ignore"):
+        y = (np.rint(values(rng, shape, dtype, special)) * s).astype(dtype)
+    g = (values(rng, shape, dtype, special) * 10.0 ** rng.integers(-12, 1, shape)).astype(dtype)
+    g[rng.random(shape) < 0.3] = 0
+    if g.size and rng.random() < 0.3:
+        g[0] = 1e3                                                     # a group in which all are sensitive
+    (want, _), (got, _) = both("fake_quantize.threshold_scale_gradient", arranged(rng, g), y, s, lam, gate)
+    if got is NotImplemented:
+        return
+    assert got.dtype == want.dtype
+    assert got.shape == s_shape
+    np.testing.assert_allclose(got, want, rtol=SUM_RTOL[np.dtype(dtype)])
+
+
+@given(seed=seeds, layout=layouts, dtype=floats, sloped=st.booleans())
+def test_chain_rule_scale_gradient(seed, layout, dtype, sloped):
+    rng = np.random.default_rng(seed)
+    shape, s_shape = LAYOUTS[layout]
+    s = np.exp(rng.uniform(-3, 0, s_shape)).astype(dtype)
+    P, g = rng.standard_normal(shape).astype(dtype), rng.standard_normal(shape).astype(dtype)
+    y = np.floor(P / s) * s
+    slope = rng.random(shape).astype(dtype) if sloped else None
+    (want, _), (got, _) = both("fake_quantize.chain_rule_scale_gradient", arranged(rng, g), y, P, s, slope)
+    if got is NotImplemented:
+        return
+    # cancellation: the terms are up to |g| (|k| + |v|), their sum may be small
+    size = np.sum(np.abs(g) * (2 * np.abs(P / s) + 1))
+    np.testing.assert_allclose(got, want, rtol=0, atol=SUM_RTOL[np.dtype(dtype)] * max(size, 1e-30))
+
+
+@given(seed=seeds, dtype=floats, special=st.booleans(), shape=st.sampled_from([(0,), (1,), (5, 7), (2, 3, 4)]),
+       minimum=st.sampled_from([-np.inf, 1.1920929e-05, 0.0]))
+def test_adam_update(seed, dtype, special, shape, minimum):
+    rng = np.random.default_rng(seed)
+    p, g, m = (values(rng, shape, dtype, special) for _ in range(3))
+    v = np.abs(values(rng, shape, dtype, special))
+    tiny = np.finfo(dtype).tiny
+    m, v = np.where(rng.random(shape) < 0.2, m * tiny, m), np.where(rng.random(shape) < 0.2, v * tiny, v)
+    settings = (1e-3, 0.9, 0.999, 1e-7, minimum)
+    (_, want), (result, got) = both("adam.adam_update", p, g, m.astype(dtype), v.astype(dtype), *settings, copy=True)
+    assert result is None
+    for a, b in zip(got[:4], want[:4], strict=True):
+        assert_same_bits(a, b)
+
+
+@given(seed=seeds, dtype=floats, shape=st.sampled_from([(0, 3), (1,), (5, 7)]))
+def test_relu_and_its_mask(seed, dtype, shape):
+    rng = np.random.default_rng(seed)
+    x, g = arranged(rng, values(rng, shape, dtype, True)), values(rng, shape, dtype, True)
+    (want, _), (got, _) = both("elementwise.rectified", x)
+    if got is not NotImplemented:
+        np.testing.assert_array_equal(got, want)       # the sign of a zero is not defined by max(x, 0)
+    (want, _), (got, _) = both("elementwise.where_positive", g, x)
+    if got is not NotImplemented:
+        assert_same_bits(got, want)
+
+
+@given(seed=seeds, dtype=floats, zeros=st.sampled_from([0.0, 0.5, 0.8, 0.95, 1.0]), special=st.booleans(),
+       sides=st.tuples(st.integers(0, 40), st.integers(1, 40), st.sampled_from([10, 128, 131])),
+       transposed=st.booleans())
+def test_product(seed, dtype, zeros, special, sides, transposed):
+    n, k, m = sides
+    rng = np.random.default_rng(seed)
+    a = rng.standard_normal((k, n) if transposed else (n, k)) * (rng.random((k, n) if transposed else (n, k)) >= zeros)
+    a, b = a.astype(dtype), rng.standard_normal((k, m)).astype(dtype)
+    a = a.T if transposed else a
+    if special:
+        b.flat[rng.integers(b.size)] = rng.choice([np.nan, np.inf])
+    (want, _), (got, _) = both("dense.product", a, b)
+    if got is NotImplemented:
+        return
+    np.testing.assert_allclose(got, want, rtol=0, atol=SUM_RTOL[np.dtype(dtype)] * (np.abs(a).sum() + 1))
+
+
+def test_product_skips_zeros_only_where_that_is_right():
+    a = np.zeros((32, 200), np.float32)
+    a[:, ::10] = 1
+    b = np.ones((200, 128), np.float32)
+    assert kernel_of("dense.product")(a, b) is not NotImplemented
+    b[1, 0] = np.inf                                                   # 0 * inf is NaN, also where a is 0
+    with np.errstate(invalid="ignore"):
+        assert kernel_of("dense.product")(a, b) is NotImplemented
+        assert np.isnan(minilq.dense(a, b, np.zeros(128, np.float32))[:, 0]).all()
+
+
+@given(seed=seeds, dtype=floats, shape=st.tuples(st.integers(1, 9), st.integers(1, 12)), large=st.booleans())
+def test_cross_entropy(seed, dtype, shape, large):
+    rng = np.random.default_rng(seed)
+    z = (rng.standard_normal(shape) * (1e4 if large else 3)).astype(dtype)
+    labels = rng.integers(0, shape[1], shape[0]).astype(rng.choice(["int64", "int32", "uint8"]))
+    tolerance = {"rtol": SUM_RTOL[np.dtype(dtype)], "atol": SUM_RTOL[np.dtype(dtype)]}
+    (want, _), (got, _) = both("loss.mean_cross_entropy", z, labels)
+    np.testing.assert_allclose(got, want, **tolerance)
+    (want, _), (got, _) = both("loss.mean_cross_entropy_gradient", dtype(0.7), z, labels)
+    assert got.dtype == want.dtype == dtype
+    np.testing.assert_allclose(got, want, **tolerance)
+
+
+def test_use_kernels_switches():
+    before = minilq.kernels_in_use()
+    try:
+        for on in (False, True):
+            minilq.use_kernels(on)
+            assert minilq.kernels_in_use() is on
+    finally:
+        minilq.use_kernels(before)
+
+
+RUN = """
+import sys, numpy as np, minilq
+P, s = minilq.Tensor(np.full((3, 4), 0.3, np.float32), True), minilq.Tensor(np.full((3, 1), 0.1, np.float32), True)
+minilq.fake_quantize(P, s, minilq.Quantizer()).sum().backward()
+print(s.grad.shape, "numba" in sys.modules)
+"""
+
+
+def run(**environment):
+    return subprocess.run([sys.executable, "-c", RUN], capture_output=True, text=True, check=True,
+                          env={**os.environ, **environment}).stdout
+
+
+def test_the_environment_variable_keeps_numba_out():
+    assert run(MINILQ_KERNELS="0") == "(3, 1) False\n"
+    assert run(MINILQ_KERNELS="1") == "(3, 1) True\n"
+
+
+def test_an_unwritable_cache_breaks_nothing(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    assert run(NUMBA_CACHE_DIR=str(blocked / "cache"), MINILQ_KERNELS="1") == "(3, 1) True\n"
