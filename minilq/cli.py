@@ -79,10 +79,12 @@ def _train(options: dict[str, object]) -> int:
     from minilq.experiments.config import RunConfig
     from minilq.files import write_text
 
-    resume, out = options.pop("resume", None), options.pop("out", None)
-    if resume is not None and (options or out is not None):
+    resume = options.pop("resume", None)
+    if resume is not None and options:
+        given = ("from" if name == "start_from" else name.replace("_", "-") for name in options)
         raise ConfigError("train", "--resume takes every setting from the run and goes with no other option",
-                          got=", ".join(f"--{name.replace('_', '-')}" for name in [*options, *["out"] * bool(out)]))
+                          got=", ".join(f"--{name}" for name in given))
+    out = options.pop("out", None)
     config = None if resume is not None else RunConfig(**options)  # type: ignore[arg-type]
     folder = Path(str(resume)) if config is None else (
         Path(str(out)) if out is not None else run.free_folder(Path("runs"), config.data))
@@ -92,11 +94,16 @@ def _train(options: dict[str, object]) -> int:
         else:
             print_line(f"writing to {folder}")
             run.start(config, folder, print_line)
+        _show(folder)
+        write_text(folder / run.DONE, "")
     except run.Stopped:
         print_line(f"\nstopped; everything is saved. Go on with: minilq train --resume {folder}")
         return INTERRUPTED
-    _show(folder)
-    write_text(folder / run.DONE, "")
+    except KeyboardInterrupt:                    # outside of the training loop, or a second Ctrl-C
+        if not (folder / run.CONFIG).exists():
+            raise
+        print_line(f"\ninterrupted. Go on from what was saved last with: minilq train --resume {folder}")
+        return INTERRUPTED
     return 0
 
 
@@ -113,8 +120,8 @@ def _show(folder: Path) -> None:
     from minilq.report.table import comparison
 
     config = read_config(folder / CONFIG)
-    figures = draw(folder)
     result = read_result(folder)
+    figures = draw(folder)
     if result is not None:
         title = f"nested, {config.granularity}, lambda {config.threshold:g}, {config.rounding}"
         print_line("\n" + comparison(result, title))

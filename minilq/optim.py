@@ -167,7 +167,7 @@ class Adam(Optimizer):
 @twin("adam")
 def adam_update(p: Array, g: Array, m: Array, v: Array, step_size: float, beta1: float, beta2: float,
                 epsilon: float, minimum: float = -np.inf) -> None:
-    """One Adam step in place, p held at or above `minimum`: p, m and v change. All arrays of one shape and float dtype."""
+    """One Adam step in place, p held at or above `minimum`. p, m and v change; arrays of one shape and float dtype."""
     number = p.dtype.type
     tiny = np.finfo(p.dtype).tiny
     m += (g - m) * number(1 - beta1)

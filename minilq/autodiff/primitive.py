@@ -44,8 +44,7 @@ class Primitive:
         assert node.args is not None
         options = node.options
         if self.vjp_takes_need:
-            need = tuple([t is not None and t.requires_grad for t in node.inputs])
-            options = {**options, "need": need}
+            options = {**options, "need": tuple([t is not None and t.requires_grad for t in node.inputs])}
         gradients = self.vjp(g, node.y, *node.args, **options)
         for tensor in node.inputs[len(gradients):]:
             if tensor is not None and tensor.requires_grad:

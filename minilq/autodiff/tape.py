@@ -7,6 +7,7 @@ arrived. The tape is never kept in a global list: it lives as long as the result
 
 from __future__ import annotations
 
+import heapq
 import itertools
 import threading
 from types import TracebackType
@@ -81,6 +82,11 @@ class Storage:
             if self.recorded:
                 self._copy = self.array.copy()
 
+    def record(self) -> int:
+        """A derivative will read the array as it is now; returns the version."""
+        self.recorded = True
+        return self.current_version() if self.lent else self.version
+
     def current_version(self) -> int:
         """The version, after a look at whether an outsider wrote into the array."""
         if self.lent and (self._copy is None or not _same_bits(self._copy, self.array)):
@@ -111,14 +117,9 @@ class Node:
         self.seen: list[tuple[str, Storage, int]] = []
         for position, name in primitive.needed_arguments:
             if position < len(inputs) and (tensor := inputs[position]) is not None:
-                self._see(name, tensor.storage)
+                self.seen.append((name, tensor.storage, tensor.storage.record()))
         if primitive.needs_result:
-            self._see("its result", y_storage)
-
-    def _see(self, name: str, storage: Storage) -> None:
-        storage.recorded = True
-        version = storage.current_version() if storage.lent else storage.version
-        self.seen.append((name, storage, version))
+            self.seen.append(("its result", y_storage, y_storage.record()))
 
     def check_unchanged(self) -> None:
         """Raise TapeError when an array that the derivative reads is no longer what it was."""
@@ -141,61 +142,48 @@ class Node:
         self.seen = []
 
 
-def _nodes_behind(root: Node) -> list[Node]:
-    """Every node that `root` depends on, latest first."""
-    found = {root}
-    waiting = [root]
-    while waiting:
-        for tensor in waiting.pop().inputs:
-            if tensor is not None and tensor.node is not None and tensor.node not in found:
-                found.add(tensor.node)
-                waiting.append(tensor.node)
-    return sorted(found, key=lambda node: node.number, reverse=True)
-
-
 def walk_back(root: Node, g: Array) -> list[tuple[Tensor, Array]]:
     """Gradients of all leaves behind `root`, given the cotangent `g` of its result; frees the tape.
 
     Nothing is freed or returned when a check fails: a failed backward pass leaves every gradient as it was.
     """
-    nodes = _nodes_behind(root)
-    for node in nodes:
-        node.check_unchanged()
-    # For every node, and every leaf, the sum of what has arrived. `owned`: no one else holds this memory, or whoever
-    # does holds it unowned, and will copy before handing it out.
-    pending: dict[Node | Tensor, tuple[Array, bool]] = {root: (g, False)}
+    pending: dict[Node | Tensor, Array] = {root: g}      # what has arrived at each node and each leaf
+    waiting = [(-root.number, root)]                     # a heap: the latest node comes first
+    walked: list[Node] = []
     leaves: list[Tensor] = []
-    for node in nodes:
-        if node not in pending:
-            continue
+    taken = {id(g)}                                      # arrays that others hold
+    while waiting:
+        node = heapq.heappop(waiting)[1]
+        node.check_unchanged()
         assert node.args is not None
-        g, g_owned = pending.pop(node)
-        gradients = node.primitive.gradients(g, node)
-        taken = {id(node.y), *map(id, node.args)}
-        if not g_owned:
-            taken.add(id(g))
+        walked.append(node)
+        taken.add(id(node.y))
+        taken.update(map(id, node.args))
+        gradients = node.primitive.gradients(pending.pop(node), node)
         for tensor, dx in zip(node.inputs, gradients, strict=False):
             if tensor is None or not tensor.requires_grad:
                 continue
             x = tensor.array
             if dx is None or dx.shape != x.shape or dx.dtype != x.dtype:
                 raise _unfit_gradient(node.primitive.name, tensor, dx)
-            target = tensor if tensor.node is None else tensor.node
-            before = pending.get(target)
-            if before is not None:
-                pending[target] = before[0] + dx, True
+            before = tensor.node
+            target = tensor if before is None else before
+            if target in pending:
+                pending[target] = pending[target] + dx
                 continue
-            if target is tensor:
+            pending[target] = dx
+            if before is None:
                 leaves.append(tensor)
-            pending[target] = dx, dx.base is None and id(dx) not in taken
-            taken.add(id(dx))                    # a second argument with the same gradient must copy
-    for node in nodes:
+            else:
+                heapq.heappush(waiting, (-before.number, before))
+    found = []
+    for leaf in leaves:                                  # each gets memory of its own
+        dx = pending[leaf]
+        found.append((leaf, np.array(dx, order="C") if dx.base is not None or id(dx) in taken else np.asarray(dx)))
+        taken.add(id(dx))
+    for node in walked:
         node.free()
-    gradients_of_leaves = []
-    for leaf in leaves:
-        dx, owned = pending[leaf]
-        gradients_of_leaves.append((leaf, np.asarray(dx) if owned else np.array(dx, order="C")))
-    return gradients_of_leaves
+    return found
 
 
 def _unfit_gradient(op: str, tensor: Tensor, dx: Array | None) -> ShapeError | DTypeError:

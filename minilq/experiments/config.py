@@ -53,6 +53,12 @@ class RunConfig:
             value = getattr(self, name)
             if not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
                 raise ConfigError("train", f"{name} must be a number >= 0", got=repr(value))
+        for name, kinds in (("data_dir", (str, type(None))), ("start_from", (str, type(None))), ("quick", (bool,))):
+            if not isinstance(getattr(self, name), kinds):
+                raise ConfigError("train", f"{name} must be a {kinds[0].__name__}", got=repr(getattr(self, name)))
+        if self.data == "digits" and self.data_dir is not None:
+            raise ConfigError("train", "the embedded digits have no data_dir", got=repr(self.data_dir),
+                              cause="Leave it out, or choose mnist or fashion")
         if self.epochs is None:
             object.__setattr__(self, "epochs", QUICK_EPOCHS if self.quick else EPOCHS[self.data])
 
@@ -68,6 +74,6 @@ def read_config(path: Path) -> RunConfig:
         if not isinstance(settings, dict) or set(settings) != known:
             raise ValueError("other settings than a run has")
         return RunConfig(**settings)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise DataError(str(path), "the settings of a run were expected", got=str(error),
                         cause="Start the run again with minilq train") from error

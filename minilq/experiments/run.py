@@ -11,6 +11,7 @@ A run folder holds
 from __future__ import annotations
 
 import json
+import math
 import platform
 import time
 from collections.abc import Callable
@@ -42,6 +43,11 @@ CONFIG, HISTORY, RESULT, DONE = "config.json", "history.csv", "result.json", "DO
 CHECKPOINTS = {"float": "float.npz", "quantized": "quantized.npz"}
 SECONDS_BETWEEN_CHECKPOINTS = 2.0
 
+# Numbers in result.json that the table needs: of each quantized network, and of the whole run.
+MEASURED = ("accuracy", "loss", "unique_integers", "integer_min", "integer_max", "bits", "bytes_int8_zip",
+            "bytes_packed")
+COMPARED = ("baseline_accuracy", "baseline_loss", "parameters", "scales", "bytes_float32", "bytes_float32_zip")
+
 Log = Callable[[str], None]
 
 
@@ -50,27 +56,50 @@ class Stopped(Exception):
 
 
 def start(config: RunConfig, folder: Path, log: Log) -> dict[str, Any]:
-    """A new run in a folder that holds none yet. Returns the result; see `carry_on`."""
-    if (folder / CONFIG).exists():
+    """A new run in a folder that holds none yet. Returns the result; see `carry_on`.
+
+    Nothing is written before the data and the network to start from have been read.
+    """
+    if any((folder / file).exists() for file in (CONFIG, *CHECKPOINTS.values())):
         raise ConfigError("train", f"{folder} already holds a run",
                           cause="Go on with --resume, or choose another --out")
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not there.is_dir():
+        raise ConfigError("train", "--out must be a folder", got=f"{folder}, where {there} is a file")
+    data = _data(config)
+    given = None
+    if config.start_from is not None:
+        path = Path(config.start_from)
+        given = trainer_for("float", config, data, path / CHECKPOINTS["float"] if path.is_dir() else path)
     make_folder(folder)
+    if given is not None:                        # a copy: the run goes on without the original
+        save_checkpoint(folder / CHECKPOINTS["float"], *given.state())
     write_text(folder / CONFIG, config.to_json())
-    return carry_on(folder, log)
+    return _run(config, data, folder, log)
 
 
 def carry_on(folder: Path, log: Log) -> dict[str, Any]:
     """Train what is not trained yet, and write the result. Raises Stopped after Ctrl-C, with everything saved."""
     config = read_config(folder / CONFIG)
-    write_text(folder / "env.json", json.dumps(environment(), indent=1) + "\n")
+    for leftover in folder.glob(".*.part"):      # of a write during which the run was killed
+        leftover.unlink(missing_ok=True)
+    return _run(config, _data(config), folder, log)
+
+
+def _data(config: RunConfig) -> Dataset:
     data = load(config.data, config.data_dir)
-    if config.quick:
-        data = data.head(QUICK_IMAGES)
+    return data.head(QUICK_IMAGES) if config.quick else data
+
+
+def _run(config: RunConfig, data: Dataset, folder: Path, log: Log) -> dict[str, Any]:
+    write_text(folder / "env.json", json.dumps(environment(), indent=1) + "\n")
     networks = {}
     rows: list[Row] = []
-    for name in CHECKPOINTS:
-        given = name == "float" and config.start_from is not None
-        networks[name] = (_given(config, data, folder) if given else _train(name, config, data, folder, rows, log))
+    for name, file in CHECKPOINTS.items():
+        if name == "float" and config.start_from is not None:
+            networks[name] = trainer_for(name, config, data, folder / file)
+        else:
+            networks[name] = _train(name, config, data, folder, rows, log)
         rows += [{"network": name, **row} for row in networks[name].rows]
         write_history(folder / HISTORY, rows)
     result = compare(config, data, networks)
@@ -93,14 +122,12 @@ def network(name: str, config: RunConfig, generators: dict[str, np.random.Genera
     return mnist_mlp(generators["init"], quantizer)
 
 
-def trainer_for(name: str, config: RunConfig, data: Dataset) -> Trainer:
-    """A trainer at its beginning. Both networks see the same batches."""
+def trainer_for(name: str, config: RunConfig, data: Dataset, start_from: Path | None = None) -> Trainer:
+    """A trainer at its beginning, with the parameters of a checkpoint if one is named. Both see the same batches."""
     generators = streams(config.seed)
     model = network(name, config, generators)
-    if config.start_from is not None:
-        path = Path(config.start_from)
-        arrays, _ = load_checkpoint(path / CHECKPOINTS["float"] if path.is_dir() else path)
-        model.load_state(arrays, scales=False)
+    if start_from is not None:
+        model.load_state(load_checkpoint(start_from)[0], scales=False)
     adam = Adam([group(model.parameters().values()), group(model.scales().values(), minimum=SCALE_MIN)], lr=config.lr)
     return Trainer(model, adam, data, INPUTS[config.input], config.batch, generators)
 
@@ -113,18 +140,11 @@ def trained(folder: Path, name: str) -> Sequential:
     return model
 
 
-def _given(config: RunConfig, data: Dataset, folder: Path) -> Trainer:
-    """The baseline of a post-training run: the float network it starts from, as it is."""
-    trainer = trainer_for("float", config, data)
-    save_checkpoint(folder / CHECKPOINTS["float"], *trainer.state())
-    return trainer
-
-
 def _train(name: str, config: RunConfig, data: Dataset, folder: Path, earlier: list[Row], log: Log) -> Trainer:
     """Train one network to the end, from its checkpoint if there is one."""
     assert config.epochs is not None
     epochs = config.epochs
-    trainer = trainer_for(name, config, data)
+    trainer = trainer_for(name, config, data, None if config.start_from is None else folder / CHECKPOINTS["float"])
     path = folder / CHECKPOINTS[name]
     if path.exists():
         trainer.load_state(*load_checkpoint(path))
@@ -132,17 +152,21 @@ def _train(name: str, config: RunConfig, data: Dataset, folder: Path, earlier: l
             log(f"{name}: going on in epoch {trainer.place.epoch + 1}")
     saved = time.monotonic()
 
-    def after_epoch(row: Row) -> None:
+    def save() -> None:
         nonlocal saved
+        save_checkpoint(path, *trainer.state())
+        write_history(folder / HISTORY, [*earlier, *({"network": name, **r} for r in trainer.rows)])
+        saved = time.monotonic()
+
+    def after_epoch(row: Row) -> None:
         log(f"{name:9} {_line(row, epochs, trainer.rows)}")
         if time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS or row["epoch"] == epochs:
-            save_checkpoint(path, *trainer.state())
-            write_history(folder / HISTORY, [*earlier, *({"network": name, **r} for r in trainer.rows)])
-            saved = time.monotonic()
+            save()
 
     with Interrupt() as interrupt:
-        if not trainer.run(epochs, after_epoch, stop=lambda: interrupt.wished):
-            save_checkpoint(path, *trainer.state())
+        trainer.run(epochs, after_epoch, stop=lambda: interrupt.wished)
+        if interrupt.wished:                     # also when that was in the very last batch
+            save()
             raise Stopped
     return trainer
 
@@ -180,7 +204,7 @@ def compare(config: RunConfig, data: Dataset, networks: dict[str, Trainer]) -> d
         "ratio_int8_zip": round(raw / nested["bytes_int8_zip"], 2),
         "ratio_packed": round(raw / nested["bytes_packed"], 2),
         "rounded": _measure(rounded, data, config),
-        "seconds": sum(seconds.values()), "seconds_each": seconds,
+        "seconds": round(sum(seconds.values()), 2), "seconds_each": seconds,
         "epochs": config.epochs, "data": config.data, "seed": config.seed,
     }
 
@@ -203,9 +227,17 @@ def read_result(folder: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        result = json.loads(read_text(path))
-        return {**result, "rounded": dict(result["rounded"])}
-    except (ValueError, KeyError, TypeError) as error:
+        result: dict[str, Any] = json.loads(read_text(path))
+        for part, names in ((result, (*MEASURED, *COMPARED)), (result["rounded"], MEASURED),
+                            (result["seconds_each"], CHECKPOINTS)):
+            for name in names:
+                least = 1 if name.startswith("bytes") else -math.inf
+                if isinstance(part[name], str) or not float(part[name]) >= least:
+                    raise ValueError(f"{name} {part[name]}")
+        if not all(isinstance(part["integer_type"], str) for part in (result, result["rounded"])):
+            raise ValueError("integer_type is no text")
+        return result
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise DataError(str(path), "the result of a run was expected", got=f"{type(error).__name__}: {error}",
                         cause="Delete it and go on with minilq train --resume") from error
 

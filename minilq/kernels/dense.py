@@ -13,8 +13,8 @@ ZEROS = 0.75
 
 
 def product(a: Array, b: Array) -> Array:
-    n, m = len(a), b.shape[-1]
-    if m < ROW or a.ndim != 2 or b.ndim != 2 or not (fits(b, a) or fits(b, a.T)):
+    n, m = len(a), b.shape[1]
+    if m < ROW or a.shape[1] != len(b) or not (fits(b, a) or fits(b, a.T)):
         return NotImplemented
     if not _mostly_zeros(a, ZEROS) or not _all_finite(b):
         return NotImplemented
@@ -40,9 +40,9 @@ def _all_finite(b):  # type: ignore[no-untyped-def]
     # 0 * infinity is NaN: where b is not finite, no zero may be skipped
     zero = b.dtype.type(0)
     total = zero
-    for i in range(b.shape[0]):
-        for j in range(b.shape[1]):
-            total += b[i, j] * zero
+    b = b.reshape(b.size)
+    for i in range(b.size):
+        total += b[i] * zero
     return total == zero
 
 

@@ -33,9 +33,9 @@ def layout(shape: tuple[int, ...], s_shape: tuple[int, ...]) -> tuple[int, int, 
 
 
 def fits(*arrays: Array) -> bool:
-    """Whether kernels can run: C-contiguous arrays of one float dtype."""
+    """Whether kernels can run: C-contiguous arrays of one float dtype, and no NumPy scalars."""
     dtype = arrays[0].dtype
     for a in arrays:
-        if a.dtype != dtype or not a.flags.c_contiguous:
+        if not isinstance(a, np.ndarray) or a.dtype != dtype or not a.flags.c_contiguous:
             return False
     return dtype.char in "fd"

@@ -13,12 +13,13 @@ from minilq.kernels.jit import jit
 def mean_cross_entropy(logits: Array, labels: Any) -> Array:
     if not fits(logits) or not labels.flags.c_contiguous:
         return NotImplemented
-    return logits.dtype.type(_mean_cross_entropy(logits, labels, logits.dtype.type(0)))
+    return logits.dtype.type(_mean_cross_entropy(logits, labels))
 
 
 @jit()
-def _mean_cross_entropy(logits, labels, zero):  # type: ignore[no-untyped-def]
+def _mean_cross_entropy(logits, labels):  # type: ignore[no-untyped-def]
     N, C = logits.shape
+    zero = logits.dtype.type(0)
     total = zero
     for i in range(N):
         top = logits[i, 0]
@@ -35,13 +36,15 @@ def mean_cross_entropy_gradient(g: Array, logits: Array, labels: Any) -> Array:
     if not fits(logits) or not labels.flags.c_contiguous:
         return NotImplemented
     dz = np.empty_like(logits)
-    _mean_cross_entropy_gradient(logits.dtype.type(g / len(logits)), logits, labels, logits.dtype.type(0), dz)
+    _mean_cross_entropy_gradient(float(g), logits, labels, dz)
     return dz
 
 
 @jit()
-def _mean_cross_entropy_gradient(g, logits, labels, zero, dz):  # type: ignore[no-untyped-def]
+def _mean_cross_entropy_gradient(g, logits, labels, dz):  # type: ignore[no-untyped-def]
     N, C = logits.shape
+    number = logits.dtype.type
+    zero, g = number(0), number(g) / number(N)
     for i in range(N):
         top = logits[i, 0]
         for j in range(C):

@@ -9,6 +9,7 @@ import numpy as np
 from minilq.autodiff.primitive import primitive, vjp_of
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError
+from minilq.kernels import twin
 from minilq.ops.broadcast import check_broadcast, unbroadcast
 
 
@@ -152,13 +153,25 @@ def relu(x: Any) -> Array:
 
     At kinks    relu'(0) = 0.
     """
-    return np.maximum(x, 0)
+    return rectified(x)
 
 
 @vjp_of(relu, kind="exact", needs="y")
 def relu_vjp(g: Array, y: Array, x: Array) -> tuple[Array]:
     # dy/dx = [x > 0] = [y > 0]
-    return (g * (y > 0),)
+    return (where_positive(g, y),)
+
+
+@twin("elementwise")
+def rectified(x: Any) -> Array:
+    """max(x, 0); NaN stays NaN."""
+    return np.maximum(x, 0)
+
+
+@twin("elementwise")
+def where_positive(g: Array, y: Array) -> Array:
+    """g [y > 0]."""
+    return g * (y > 0)
 
 
 @primitive

@@ -13,7 +13,7 @@ from minilq.kernels import twin
 
 
 def softmax(logits: Array) -> Array:
-    """Probabilities p_ij = e^(z_ij) / sum_k e^(z_ik), computed after subtracting the row's maximum. (N, C) -> (N, C)."""
+    """Probabilities p_ij = e^(z_ij) / sum_k e^(z_ik), after subtracting the row's maximum. (N, C) -> (N, C)."""
     e = np.exp(logits - logits.max(axis=1, keepdims=True))
     return e / e.sum(axis=1, keepdims=True)
 

@@ -41,7 +41,7 @@ class Quantizer:
     rounding: str | Rounding = "floor"
     surrogate: str | Surrogate = "straight_through"
     granularity: Granularity = "row"
-    scale_rule: ScaleRule = threshold(1e-10)
+    scale_rule: ScaleRule = threshold(1e-10)  # noqa: RUF009 - it is frozen too
     qmin: int | None = None
     qmax: int | None = None
 
@@ -79,7 +79,7 @@ def round_trip(P: Array, s: Array, rounding: str | Rounding, qmin: float | None 
     """
     if not (s > 0).all():
         return P, False
-    y = rounding_function(rounding)(_clip(P / s, qmin, qmax)) * s
+    y = (rounding_function(rounding)(_clip(P / s, qmin, qmax)) * s).reshape(P.shape)
     return y, bool(np.isfinite(y).all())
 
 
@@ -150,7 +150,7 @@ def _replayed(replay: Replay, P: Array, s: Array, quantizer: Quantizer) -> Array
     """The forward of the replay check: k0 + sigma(u) - sigma(u0) in place of the rounding (autodiff/replay.py)."""
     low, high = quantizer.qmin, quantizer.qmax
     curve = surrogate_named(quantizer.surrogate).curve
-    s0 = replay.remember(lambda: s.copy())
+    s0 = replay.remember(s.copy)
     s = quantizer.scale_rule.replayed(s, s0, P.size, quantizer.qmax)
     u = _clip(P / s, low, high)
     k0, curve0 = replay.remember(lambda: (rounding_function(quantizer.rounding)(u), curve(u, low, high)))
@@ -163,7 +163,7 @@ def codes_of(P: Any, s: Any, quantizer: Quantizer) -> Array:
     Never from a reconstruction: fl(k s) / s can fall just below k, and with floor about 4 % of the codes of
     float32 parameters would come back one too low.
 
-    Shapes      P any, s by granularity; returns P.shape, the narrowest of int8, int16, int32, int64 that holds all codes.
+    Shapes      P any, s by granularity; returns P.shape, the narrowest signed integers that hold all codes.
     Raises      as `fake_quantize`.
 
     >>> codes_of(np.array([0.12, -0.31]), np.array([0.1]), Quantizer(granularity="scalar"))

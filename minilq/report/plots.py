@@ -31,6 +31,7 @@ def learning_curves(rows: Sequence[Row], quantity: str, ax: Axes) -> Axes:
         ax.plot(epochs, [factor * float(r[quantity]) for r in own], linewidth=0.7, alpha=0.7,
                 label=f"{LABELS[name]}, training", **style)
     ax.set_xlabel("epoch")
+    _ticks_at_integers(ax)
     ax.set_ylabel("accuracy (%)" if quantity == "accuracy" else "cross-entropy (nats)")
     ax.legend()
     return ax
@@ -49,16 +50,17 @@ def integer_histogram(codes: Array, name: str, ax: Axes) -> Axes:
     values, counts = np.unique(codes.astype(np.int64), return_counts=True)
     if len(values) <= 200:
         ax.bar(values, counts, width=0.85)
+        tallest = counts.max()
     else:
         width = -(-(values[-1] - values[0] + 1) // 200)          # whole: every bar counts as many integers
-        ax.hist(values, np.arange(values[0], values[-1] + width + 1, width) - 0.5, weights=counts)
+        edges = np.arange(values[0], values[-1] + width + 1, width) - 0.5
+        tallest = np.max(ax.hist(values, edges.tolist(), weights=counts)[0])
     ax.set_yscale("log")
-    ax.set_ylim(bottom=0.7)
+    ax.set_ylim(0.7, max(10, 2 * tallest))
+    _ticks_at_integers(ax)
     ax.set_title(f"{name}: {len(values)} integers, {values[0]}..{values[-1]}")
     ax.set_xlabel("integer code")
     ax.set_ylabel("count")
-    if values[-1] - values[0] < 10:
-        ax.set_xticks(np.arange(values[0], values[-1] + 1))
     return ax
 
 
@@ -74,6 +76,7 @@ def scale_trajectories(rows: Sequence[Row], ax: Axes) -> Axes:
                 markevery=max(len(epochs) // 8, 1), markersize=4)
     ax.set_yscale("log")
     ax.set_xlabel("epoch")
+    _ticks_at_integers(ax)
     ax.set_ylabel("scale: median, smallest to largest")
     ax.legend()
     return ax
@@ -83,3 +86,9 @@ def all_histograms(codes: Mapping[str, Array], axes: Sequence[Axes]) -> None:
     """One histogram per parameter."""
     for (name, k), ax in zip(codes.items(), axes, strict=True):
         integer_histogram(k, name, ax)
+
+
+def _ticks_at_integers(ax: Axes) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))

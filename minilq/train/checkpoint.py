@@ -20,7 +20,7 @@ SCHEMA = 1
 
 def save_checkpoint(path: Path, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:
     """Write arrays and JSON-able facts. The previous checkpoint stays until the new one is complete."""
-    text = json.dumps({"schema": SCHEMA, **meta})
+    text = json.dumps({**meta, "schema": SCHEMA, "arrays": list(arrays)})
     content = io.BytesIO()
     np.savez(content, meta=np.array(text), **arrays)  # type: ignore[arg-type]
     write_bytes(path, content.getvalue())
@@ -33,6 +33,8 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
             # Whole members: only then is the CRC compared. np.load stops reading where the array's header says.
             arrays = {name.removesuffix(".npy"): _array(archive.read(name)) for name in archive.namelist()}
         meta = json.loads(str(arrays.pop("meta")))
+        if isinstance(meta, dict) and meta.pop("arrays", list(arrays)) != list(arrays):
+            raise ValueError("not the arrays that were written")     # a damaged directory can hide some
     except FileNotFoundError as error:
         raise DataError(str(path), "a checkpoint was expected", got="no such file") from error
     except Exception as error:                   # zip, its four compressions, npy and JSON raise nearly everything

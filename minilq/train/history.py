@@ -18,7 +18,7 @@ from minilq.train.metrics import codes_in, integers_of, integers_together
 Row = dict[str, float | int | str]
 
 ALWAYS = ("network", "epoch", "loss", "accuracy", "validation_loss", "validation_accuracy")
-"""Columns of a run's history.csv in which no cell is empty."""
+"""Columns of a run's history.csv in which no cell is empty; rows of the quantized network have no empty cell at all."""
 
 
 def integer_columns(model: Sequential) -> Row:
@@ -61,19 +61,21 @@ def read_history(path: Path) -> list[Row]:
     Raises DataError when it is missing or damaged: a cell too few or too many, no number where one belongs.
     """
     rows: list[Row] = []
-    columns: dict[str, set[str]] = {}            # of each network
-    line = 1
+    reader = csv.DictReader(io.StringIO(read_text(path)), strict=True)
     try:
-        for line, cells in enumerate(csv.DictReader(io.StringIO(read_text(path)), strict=True), start=2):
+        columns = reader.fieldnames              # None in an empty file, [] in one that was written without a row
+        if columns is None or (columns and not set(columns).issuperset(ALWAYS)):
+            raise ValueError(f"no column {min(set(ALWAYS) - set(columns or ()))}")
+        for cells in reader:
             if None in cells or None in cells.values():
                 raise ValueError("not one cell per column")
             row: Row = {column: cell if column == "network" else _number(column, cell)
                         for column, cell in cells.items() if cell != ""}
-            if missing := {*ALWAYS, *columns.setdefault(str(row.get("network")), set(row))} - set(row):
+            if missing := set(cells if row.get("network") == "quantized" else ALWAYS) - set(row):
                 raise ValueError(f"no {min(missing)}")
             rows.append(row)
     except (ValueError, csv.Error) as error:
-        raise DataError(str(path), "the history of a run was expected", got=f"{error} in line {line}",
+        raise DataError(str(path), "the history of a run was expected", got=f"{error}, line {reader.line_num}",
                         cause="The file was cut or edited; --resume writes it anew") from error
     return rows
 
