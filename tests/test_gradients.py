@@ -7,7 +7,7 @@ from hypothesis import given
 
 import minilq
 from minilq import ops
-from minilq.autodiff.gradcheck import central_differences, complex_step, compare
+from minilq.autodiff.gradcheck import central_differences, compare, complex_step
 from minilq.autodiff.primitive import PRIMITIVES
 from minilq.selfcheck import verdicts
 from tests.strategies import arrays, axes_of, broadcasting_pairs, distinct, off_kinks, seeds, shapes

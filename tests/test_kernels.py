@@ -10,7 +10,6 @@ import sys
 
 import hypothesis.strategies as st
 import numpy as np
-import pytest
 from hypothesis import given
 
 import minilq

@@ -142,8 +142,10 @@ def test_scale_min_is_the_thesis_constant():
 P, S = np.ones((3, 4), np.float32), np.full((3, 1), 0.5, np.float32)
 
 MISTAKES = {
-    "unknown granularity": (minilq.ConfigError, "granularity must be one of", lambda: Quantizer(granularity="diagonal")),
-    "granularity of no axis": (minilq.ConfigError, "keeps axis 2", lambda: seen(P, S, Quantizer(granularity="channel"))),
+    "unknown granularity": (minilq.ConfigError, "granularity must be one of",
+                            lambda: Quantizer(granularity="diagonal")),
+    "granularity of no axis": (minilq.ConfigError, "keeps axis 2",
+                               lambda: seen(P, S, Quantizer(granularity="channel"))),
     "granularity a list": (minilq.ConfigError, "tuple of axes", lambda: Quantizer(granularity=[0])),
     "unknown rounding": (minilq.ConfigError, "rounding must be one of", lambda: Quantizer("up")),
     "stochastic without rng": (minilq.ConfigError, "stochastic\\(rng\\)", lambda: Quantizer("stochastic")),

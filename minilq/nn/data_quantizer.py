@@ -38,7 +38,8 @@ class DataQuantizer(Layer):
     def fixed(cls, x: Any, bits: int = 8, per: str = "dataset", dtype: Any = np.float32) -> DataQuantizer:
         """Step s = (max - min) / (2^bits - 1), codes floor((x - min) / s) in 0 .. 2^bits - 1, from the data x (N, ...).
 
-        Values outside the range seen here are clipped to its ends. A feature that never changes gets s = 1.
+        Values outside the range seen here are clipped to its ends. A feature that never changes gets s = 1,
+        and so does one whose s would be below the smallest normal float.
 
         >>> layer = DataQuantizer.fixed(np.array([[0.0], [1.0], [3.0]]), bits=1, dtype=np.float64)
         >>> layer(Tensor([[2.9], [3.0]])).numpy().tolist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -109,4 +110,4 @@ class Flatten(Layer):
     def __call__(self, x: Tensor) -> Tensor:
         if x.ndim == 0:
             raise ShapeError("Flatten", "x must be (N, ...)", got="a single number")
-        return reshape(x, (x.shape[0], int(np.prod(x.shape[1:]))))
+        return reshape(x, (x.shape[0], math.prod(x.shape[1:])))

@@ -18,7 +18,7 @@ def reshape(x: Any, shape: int | tuple[int, ...]) -> Array:
     Raises      ShapeError when the sizes differ.
     """
     try:
-        return np.reshape(x, shape)
+        return x.reshape(shape)
     except ValueError:
         raise ShapeError("reshape", f"the new shape must hold {np.size(x)} numbers",
                          got=f"{np.shape(x)} -> {shape}") from None
