@@ -108,7 +108,7 @@ def test_lsq_as_published(case, seed):
     qn, qp = 4, 3
     q = Quantizer("nearest", "straight_through", granularity, chain_rule("lsq"), -qn, qp)
     g = np.random.default_rng(seed).standard_normal(P.shape)
-    _, dP, ds = gradients(P, s, q, g)
+    y, dP, ds = gradients(P, s, q, g)
     v = P / s
     inside = (-qn < v) & (v < qp)
     np.testing.assert_array_equal(y, np.rint(np.clip(v, -qn, qp)) * s)
