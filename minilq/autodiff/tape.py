@@ -165,7 +165,9 @@ def walk_back(root: Node, g: Array) -> list[tuple[Tensor, Array]]:
                 continue
             x = tensor.array
             if dx is None or dx.shape != x.shape or dx.dtype != x.dtype:
-                raise _unfit_gradient(node.primitive.name, tensor, dx)
+                if dx is None or dx.shape != x.shape or x.ndim:
+                    raise _unfit_gradient(node.primitive.name, tensor, dx)
+                dx = dx.astype(x.dtype)          # a Python number widened a 0-d array (NumPy 1.26)
             before = tensor.node
             target = tensor if before is None else before
             if target in pending:
