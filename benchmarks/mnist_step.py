@@ -26,7 +26,7 @@ from minilq import SCALE_MIN, Adam, Quantizer, Sequential, Tensor, threshold
 from minilq.data import load_digits
 from minilq.nn import Dense, Flatten, ReLU
 from minilq.nn.layers import scalar
-from minilq.optim import group
+from minilq.optim import groups_of
 
 BATCH, LAM, EPS32 = 32, 1e-10, float(np.finfo(np.float32).eps)
 DIGITS = load_digits()
@@ -84,7 +84,7 @@ def minilq_step(data: np.ndarray, quantized: bool):
     q = Quantizer(scale_rule=threshold(LAM)) if quantized else None
     draw = np.random.default_rng(0)
     model = Sequential(Flatten(), Dense(784, 128, draw, q, scalar(q)), ReLU(), Dense(128, 10, draw, q, scalar(q)))
-    adam = Adam([group(model.parameters().values()), group(model.scales().values(), minimum=SCALE_MIN)], lr=1e-4)
+    adam = Adam(groups_of(model), lr=1e-4)
 
     def step(i: int) -> None:
         adam.zero_grad()

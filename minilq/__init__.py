@@ -28,7 +28,6 @@ from minilq.ops import (
     index,
     log,
     matmul,
-    max,
     maximum,
     mean,
     multiply,
@@ -39,11 +38,16 @@ from minilq.ops import (
     sigmoid,
     softmax_cross_entropy,
     subtract,
-    sum,
     tanh,
     transpose,
 )
-from minilq.optim import SGD, Adam
+from minilq.ops import (
+    max as max,
+)
+from minilq.ops import (
+    sum as sum,
+)
+from minilq.optim import SGD, Adam, groups_of
 from minilq.quantize import (
     SCALE_MIN,
     Quantizer,
@@ -57,12 +61,13 @@ from minilq.quantize import (
     threshold,
 )
 
+# `max` and `sum` are public too, but a star import must not replace the builtins.
 __all__ = [
     "SCALE_MIN", "SGD", "Adam", "ConfigError", "DTypeError", "DataError", "DataQuantizer", "Dense", "Flatten",
     "GradientError", "GradientReport", "MinilqError", "NonFiniteError", "Quantizer", "ReLU", "Sequential", "ShapeError",
     "Surrogate", "TapeError", "Tensor", "__version__", "absolute", "add", "chain_rule", "clip", "codes_of", "dense",
-    "divide", "exp", "fake_quantize", "frozen", "gradcheck", "index", "kernels_in_use", "log", "matmul", "max",
+    "divide", "exp", "fake_quantize", "frozen", "gradcheck", "groups_of", "index", "kernels_in_use", "log", "matmul",
     "maximum", "mean", "multiply", "negative", "no_grad", "power", "primitive", "relu", "replay_check", "reshape",
-    "scale_shape", "sigmoid", "softmax_cross_entropy", "stochastic", "subtract", "sum", "tanh", "threshold",
+    "scale_shape", "sigmoid", "softmax_cross_entropy", "stochastic", "subtract", "tanh", "threshold",
     "transpose", "use_kernels", "vjp_of",
 ]

@@ -6,6 +6,7 @@ import functools
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError, DataError, ShapeError
 from minilq.kernels import twin
+from minilq.quantize import SCALE_MIN
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,15 @@ def group(tensors: Iterable[Tensor], lr: float | None = None, minimum: float | N
     return Group(tuple(tensors), lr, minimum)
 
 
+def groups_of(model: Any) -> list[Group]:
+    """What an optimizer needs of a model: its parameters, and its scales, held at or above SCALE_MIN.
+
+    >>> from minilq.nn import Dense
+    >>> adam = Adam(groups_of(Dense(3, 2, np.random.default_rng(0))), lr=1e-4)
+    """
+    return [group(model.parameters().values()), group(model.scales().values(), minimum=SCALE_MIN)]
+
+
 class Optimizer:
     """What all optimizers share: groups, a step, gradients cleared, a state that can be saved.
 
@@ -44,15 +55,23 @@ class Optimizer:
     slots: tuple[str, ...] = ()                  # names of the arrays kept for each tensor
 
     def __init__(self, parameters: Iterable[Tensor | Group], lr: float) -> None:
-        parameters = list(parameters)
-        loose = [p for p in parameters if isinstance(p, Tensor)]
-        self.groups = ([group(loose)] if loose else []) + [p for p in parameters if isinstance(p, Group)]
-        if len(loose) + sum(isinstance(p, Group) for p in parameters) != len(parameters):
+        single = isinstance(parameters, (Tensor, Group)) or not isinstance(parameters, Iterable)
+        given = [parameters] if single else list(parameters)
+        if isinstance(parameters, Mapping) or not all(isinstance(p, (Tensor, Group)) for p in given):
+            kinds = {type(p).__name__ for p in ([parameters] if isinstance(parameters, Mapping) else given)}
             raise ConfigError(type(self).__name__, "parameters must be Tensors or Groups",
-                              got=", ".join(sorted({type(p).__name__ for p in parameters})),
-                              cause="Write model.parameters().values()")
+                              got=", ".join(sorted(kinds)), cause="For a model and its scales write groups_of(model)")
+        loose = [p for p in given if isinstance(p, Tensor)]
+        self.groups = ([group(loose)] if loose else []) + [p for p in given if isinstance(p, Group)]
+        seen: set[int] = set()
+        for tensor in self._tensors():
+            if id(tensor) in seen or tensor.node is not None or not tensor.requires_grad:
+                raise ConfigError(type(self).__name__, "every parameter must be there once, require a gradient, and be "
+                                  "no result of an operation",
+                                  got=f"one of shape {tensor.shape}{' twice' * (id(tensor) in seen)}")
+            seen.add(id(tensor))
         for rate in (lr, *(g.lr for g in self.groups if g.lr is not None)):
-            if not (isinstance(rate, (int, float)) and math.isfinite(rate) and rate >= 0):
+            if not (isinstance(rate, Real) and math.isfinite(rate) and rate >= 0):
                 raise ConfigError(type(self).__name__, "a learning rate must be a number >= 0", got=repr(rate))
         self.lr = lr
         self.lr_factor = 1.0
@@ -235,8 +254,3 @@ def cosine(epochs: int) -> Schedule:
     [1.0, 0.854, 0.5, 0.146]
     """
     return lambda epoch: 0.5 * (1 + math.cos(math.pi * min(epoch, epochs) / epochs))
-
-
-def optimizer_for(model: Any, make: Callable[[list[Tensor | Group]], Optimizer], minimum: float) -> Optimizer:
-    """An optimizer over a model's parameters and scales, the scales held at or above `minimum`."""
-    return make([group(model.parameters().values()), group(model.scales().values(), minimum=minimum)])

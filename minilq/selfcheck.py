@@ -23,13 +23,14 @@ from minilq.autodiff.replay import replay_check
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
 from minilq.quantize import Quantizer, chain_rule, fake_quantize, frozen, threshold
+from minilq.quantize.rounding import ROUNDINGS
 from minilq.quantize.scale_rule import SCALE_RULES, ScaleRule
 from minilq.quantize.surrogate import SURROGATES
 
 Sample = Callable[[np.random.Generator], tuple[Callable[..., Any], list[Array]]]
 
-ROUNDINGS_CHECKED = ("floor", "nearest", "ceil", "trunc", "sign")
 HEURISTIC_RTOL = 1e-12
+BOUNDS: tuple[dict[str, int], ...] = ({}, {"qmin": -4, "qmax": 3})      # LSQ's factor needs the second
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,8 @@ def cells(rng: np.random.Generator, shape: tuple[int, ...], s: Array) -> Array:
 def surrogate_report(surrogate: str, rule: ScaleRule, rng: np.random.Generator) -> GradientReport:
     """The worst report over all roundings, with and without bounds, of a quantizer between two other operations."""
     reports = []
-    for rounding in ROUNDINGS_CHECKED:
-        for bounds in ({}, {"qmin": -4, "qmax": 3}):
+    for rounding in ROUNDINGS:
+        for bounds in BOUNDS[getattr(rule, "grad_factor", 1.0) == "lsq":]:
             quantizer = Quantizer(rounding, surrogate, "row", rule, **bounds)
             s = rng.uniform(0.05, 0.5, (3, 1))
             P, x = cells(rng, (3, 4), s), rng.standard_normal((2, 3))
@@ -161,7 +162,8 @@ HEURISTICS: dict[str, dict[str, tuple[Callable[[], ScaleRule], Callable[..., Arr
 
 # Name of a rule with a derivative to check -> settings to try.
 CHECKED_RULES: dict[str, dict[str, ScaleRule]] = {
-    "chain_rule": {"chain_rule": chain_rule(), "chain_rule(0.1)": chain_rule(0.1)},
+    "chain_rule": {"chain_rule": chain_rule(), "chain_rule(0.1)": chain_rule(0.1),
+                   "chain_rule('lsq')": chain_rule("lsq")},
 }
 
 

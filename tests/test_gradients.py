@@ -145,7 +145,7 @@ def test_complex_step_agrees(name, data, seed):
     g = np.random.default_rng(seed).standard_normal(y.shape)
     tensors = [minilq.Tensor(x, requires_grad=True) for x in inputs]
     f(*tensors).backward(g)
-    compare(name, [t.grad for t in tensors], complex_step(f, inputs, g), inputs, rtol=1e-12)
+    compare(name, [t.grad for t in tensors], *complex_step(f, inputs, g), rtol=1e-12)
 
 
 def test_every_primitive_has_a_check_of_its_kind():
@@ -230,6 +230,20 @@ def test_gradcheck_refuses_float32_and_wrong_shapes():
         minilq.gradcheck(ops.exp, np.ones(2), method="complex")
 
 
+def test_numbers_that_an_entry_never_touches_do_not_hide_its_error():
+    large = np.full(1000, 1e4)
+    with pytest.raises(minilq.GradientError):
+        minilq.gradcheck(lambda x: np.concatenate([x, large]), np.array([0.01]), vjp=lambda g, y, x: (1.5 * g[:1],))
+    assert minilq.gradcheck(lambda x: np.concatenate([x, large]), np.array([0.01]), vjp=lambda g, y, x: (g[:1],))
+
+
+def test_gradcheck_refuses_a_misspelt_method_and_a_bare_gradient():
+    with pytest.raises(minilq.ConfigError, match="method must be"):
+        minilq.gradcheck(np.sin, np.ones(2), vjp=lambda g, y, x: (g,), method="complx")
+    with pytest.raises(minilq.ConfigError, match="tuple"):
+        minilq.gradcheck(np.sin, np.ones(2), vjp=lambda g, y, x: g)
+
+
 def test_gradcheck_finds_a_nan():
     assert not minilq.gradcheck(np.sin, np.ones(2), vjp=lambda g, y, x: (g * np.nan,), raises=False)
 
@@ -239,5 +253,5 @@ def test_gradcheck_of_a_function_that_ignores_its_input():
 
 
 def test_central_differences_of_a_polynomial():
-    (dx,) = central_differences(lambda x: x**3, [np.array([2.0, 0.0])], np.array([1.0, 10.0]))
+    (dx,), _ = central_differences(lambda x: x**3, [np.array([2.0, 0.0])], np.array([1.0, 10.0]))
     np.testing.assert_allclose(dx, [12, 0], atol=1e-8)

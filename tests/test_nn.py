@@ -460,3 +460,25 @@ def test_nan_in_a_batch_is_refused_when_it_comes():
     x[3, 2, 1] = np.nan
     with pytest.raises(NonFiniteError, match=r"P\[3, 2, 1\] = nan"):
         layer(Tensor(x))
+
+
+def test_sequential_takes_a_list_and_only_layers():
+    rng = np.random.default_rng(0)
+    layers = [minilq.Dense(2, 3, rng), minilq.ReLU()]
+    assert list(Sequential(layers).layers) == list(Sequential(*layers).layers) == ["dense1", "relu1"]
+    for wrong in (minilq.relu, minilq.ReLU):
+        with pytest.raises(minilq.ConfigError, match=r"ReLU\(\)"):
+            Sequential(minilq.Dense(2, 3, rng), wrong)
+    with pytest.raises(minilq.ConfigError, match="Quantizer or None"):
+        minilq.Dense(2, 2, rng, "floor")
+
+
+def test_a_layer_used_twice_has_its_parameters_once():
+    layer = minilq.Dense(2, 2, np.random.default_rng(0))
+    model = Sequential(layer, layer)
+    assert list(model.parameters()) == ["dense1.weight", "dense1.bias"]
+    sgd = minilq.SGD(minilq.groups_of(model), lr=0.1)
+    before = layer.bias.numpy().copy()
+    layer.bias.grad = np.ones(2, np.float32)
+    sgd.step()
+    np.testing.assert_allclose(layer.bias.numpy(), before - 0.1, rtol=1e-6)

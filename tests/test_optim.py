@@ -80,6 +80,26 @@ def test_sgd_with_momentum_against_the_textbook():
     np.testing.assert_allclose(got, want, rtol=1e-12)
 
 
+def test_groups_of_a_model_hold_the_scales_up():
+    layer = minilq.Dense(3, 2, np.random.default_rng(0), minilq.Quantizer(scale_rule=minilq.chain_rule()))
+    adam = Adam(minilq.groups_of(layer), lr=0.1)
+    for _ in range(5):
+        adam.zero_grad()
+        layer(Tensor(np.ones((4, 3), np.float32))).sum().backward()
+        adam.step()
+    s = layer.scales()["weight"].numpy()
+    assert s.min() >= np.float32(SCALE_MIN)
+    assert s.max() > 2 * SCALE_MIN
+
+
+def test_a_single_tensor_or_group_will_do():
+    a, b = parameter([0.0]), parameter([0.0])
+    for optimizer, x in ((SGD(a, lr=1.0), a), (SGD(group([b]), lr=1.0), b)):
+        x.grad = np.array([1.0])
+        optimizer.step()
+        assert x.item() == -1
+
+
 def test_scales_stay_at_or_above_their_minimum_and_parameters_are_free():
     w, s = parameter([1.0], np.float32), parameter([2 * SCALE_MIN], np.float32)
     sgd = SGD([w, group([s], minimum=SCALE_MIN)], lr=1.0)
@@ -161,7 +181,11 @@ def test_mistakes():
             (lambda: Adam([x], beta1=1), minilq.ConfigError, "beta1"),
             (lambda: Adam([x], epsilon=0), minilq.ConfigError, "epsilon"),
             (lambda: SGD([x], momentum=1), minilq.ConfigError, "momentum"),
-            (lambda: Adam({"w": x}), minilq.ConfigError, r"parameters\(\).values"),
+            (lambda: Adam({"w": x}), minilq.ConfigError, r"groups_of\(model\)"),
+            (lambda: Adam(object()), minilq.ConfigError, r"groups_of\(model\)"),
+            (lambda: Adam([x, x]), minilq.ConfigError, "twice"),
+            (lambda: Adam([x * 2.0]), minilq.ConfigError, "result of an operation"),
+            (lambda: Adam([Tensor([1.0])]), minilq.ConfigError, "require a gradient"),
             (lambda: Adam([x]).load_state({"steps": np.array(1)}), minilq.DataError, "0/m"),
             (lambda: Adam([x]).load_state({"steps": np.array(1), "0/m": np.zeros(2), "0/v": np.zeros(1)}),
              minilq.ShapeError, "0/m")):

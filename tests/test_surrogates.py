@@ -83,8 +83,17 @@ def test_a_program_that_changes_under_replay_is_reported():
         calls.append(1)
         return sum((fake_quantize(P, np.array([0.5]), q) for _ in range(min(len(calls), 2))), start=P)
 
-    with pytest.raises(minilq.ConfigError, match="same quantizers each time"):
+    with pytest.raises(minilq.ConfigError, match="more calls"):
         minilq.replay_check(unsteady, np.array([0.3]))
+    calls.extend([1] * 10)
+
+    def fewer(P):
+        calls.append(1)
+        return sum((fake_quantize(P, np.array([0.5]), q) for _ in range(2 if len(calls) == 12 else 1)), start=P)
+
+    calls[:] = [1] * 11
+    with pytest.raises(minilq.ConfigError, match="fewer calls"):
+        minilq.replay_check(fewer, np.array([0.3]))
 
 
 @given(case=parameters_in_cells(), seed=seeds)
@@ -136,7 +145,8 @@ def test_a_surrogate_of_ones_own_is_checked_like_the_built_in_ones():
     soft = Surrogate("soft", lambda u, low, high: np.tanh(u), lambda u, low, high: 1 - np.tanh(u) ** 2)
     wrong = Surrogate("wrong", lambda u, low, high: np.tanh(u), lambda u, low, high: 1 - np.tanh(u))
     P, s = np.array([0.33, -0.81, 0.06]), np.array([0.25])
-    for surrogate, ok in ((soft, True), (wrong, False)):
+    disguised = Surrogate("straight_through", soft.curve, soft.slope)
+    for surrogate, ok in ((soft, True), (disguised, True), (wrong, False)):
         q = Quantizer("sign", surrogate, "scalar", chain_rule())
         report = minilq.replay_check(lambda P, s, q=q: fake_quantize(P, s, q), P, s, raises=False)
         assert report.ok is ok

@@ -172,6 +172,29 @@ def test_the_callers_array_is_copied():
     assert x.grad.tolist() == [2, 4]
 
 
+def test_plain_arrays_labels_and_keys_are_copied_when_a_derivative_needs_them():
+    x, factor = leaf(1.0, 2.0), np.array([10.0, 20.0])
+    y = (x * factor).sum()
+    factor[:] = 0
+    y.backward()
+    assert x.grad.tolist() == [10, 20]
+    x, key = leaf(1.0, 2.0, 3.0), np.array([0, 1])
+    y = x[key].sum()
+    key[:] = 2
+    y.backward()
+    assert x.grad.tolist() == [1, 1, 0]
+    z, labels = leaf([0.0, 0.0]), np.array([0])
+    loss = ops.softmax_cross_entropy(z, labels)
+    labels[:] = 1
+    loss.backward()
+    assert z.grad.tolist() == [[-0.5, 0.5]]
+    images, w = np.array([[1.0, 2.0]]), leaf([1.0], [1.0])             # a reused batch buffer
+    y = ops.dense(images, w, leaf(0.0)).sum()
+    images[:] = 7
+    y.backward()
+    assert w.grad.tolist() == [[1], [2]]
+
+
 def test_numpy_gives_a_read_only_view():
     x = leaf(1.0)
     with pytest.raises(ValueError, match="read-only"):
@@ -251,6 +274,20 @@ def test_no_grad_records_nothing_and_is_restored_after_an_error():
     assert (x * 2.0).requires_grad
 
 
+def test_no_grad_can_be_entered_again_and_decorate():
+    x, block = leaf(1.0), no_grad()
+    with block, block:
+        assert not (x * 2.0).requires_grad
+    assert (x * 2.0).requires_grad
+
+    @no_grad()
+    def twice(x):
+        return x * 2.0
+
+    assert not twice(x).requires_grad
+    assert (x * 2.0).requires_grad
+
+
 def test_no_grad_is_per_thread():
     x, seen = leaf(1.0), []
     with no_grad():
@@ -291,10 +328,16 @@ def test_detach_cuts_the_tape():
 
 # Dtypes and arguments.
 
-@pytest.mark.parametrize("data", [[1, 2], [True], ["a"], [1j], np.ones(2, np.float16), None])
+@pytest.mark.parametrize("data", [[1, 2], [True], ["a"], [1j], np.ones(2, np.float16), None, {}])
 def test_tensors_are_float32_or_float64(data):
     with pytest.raises(minilq.DTypeError, match="float32 or float64"):
         Tensor(data)
+
+
+def test_a_dtype_converts_numbers_but_not_complex_ones():
+    assert Tensor([1, True], dtype=np.float32).numpy().tolist() == [1, 1]
+    with pytest.raises(minilq.DTypeError, match="complex128"):
+        Tensor([1 + 2j], dtype=np.float64)
 
 
 def test_dtypes_are_never_mixed_silently():
@@ -322,6 +365,33 @@ def test_numpy_scalars_on_the_left():
     y.sum().backward()
     assert x.grad.tolist() == [3, 3]
     assert (np.array([1.0, 1.0]) - x).numpy().tolist() == [0, -1]
+
+
+def test_numpy_numbers_count_as_python_numbers():
+    x = leaf(1.0, 2.0, dtype=np.float32)
+    y = x / np.sqrt(2) * np.float64(2) + np.int64(1)
+    assert y.dtype == np.float32
+    (y ** np.float32(2)).sum().backward()
+    assert x.grad.dtype == np.float32
+
+
+def test_arrays_by_keyword_are_checked_too():
+    with pytest.raises(minilq.DTypeError, match="float64 beside float32"):
+        ops.multiply(leaf(1.0, dtype=np.float32), b=np.ones(1))
+
+
+def test_what_python_expects_of_an_array():
+    x = leaf(1.0, 2.0)
+    a, b = x
+    assert (float(a), f"{b.item():.1f}", bool(a), bool(leaf(0.0))) == (1.0, "2.0", True, False)
+    (a * b).backward()
+    assert x.grad.tolist() == [2, 1]
+    np.testing.assert_allclose(x, [1, 2])
+    assert np.asarray(x) is not x.array
+    assert x.reshape(1, 2).transpose((1, 0)).shape == x.reshape(1, 2).T.shape == (2, 1)
+    y = leaf(1.0, dtype=np.float32)
+    (y * 2.0).backward([3.0])
+    assert y.grad.tolist() == [6]
 
 
 def test_comparisons_give_plain_arrays():
@@ -376,8 +446,25 @@ def test_other_mistakes_name_the_op():
         ops.clip(np.ones(1), 2.0, 1.0)
     with pytest.raises(minilq.ConfigError, match="exponent"):
         leaf(2.0) ** leaf(2.0)
-    with pytest.raises(minilq.ConfigError, match="first 1 arguments"):
-        ops.clip(leaf(1.0), 0.0, leaf(2.0)).sum().backward()
+    for bound in (leaf(2.0), None, np.ones(1)):
+        with pytest.raises(minilq.ConfigError, match="bounds must be numbers"):
+            ops.clip(leaf(1.0), 0.0, bound)
+    for axis in (1.0, [0, 1], "0"):
+        with pytest.raises(minilq.ShapeError, match="axis must be one of"):
+            leaf([1.0, 2.0]).sum(axis)
+    with pytest.raises(minilq.ShapeError, match="named once"):
+        leaf([1.0, 2.0]).sum((0, -2))
+    with pytest.raises(minilq.ShapeError, match="axes must name"):
+        leaf([1.0, 2.0]).transpose(-3, 0)
+    with pytest.raises(minilq.ShapeError, match="equal lengths"):
+        Tensor([[1.0], [1.0, 2.0]])
+    with pytest.raises(minilq.ShapeError, match="one element"):
+        leaf(1.0, 2.0).item()
+    for call in (lambda: leaf(1.0) * [2.0], lambda: leaf(1.0) + np.array([1]), lambda: [[1.0]] @ leaf([1.0]),
+                 lambda: ops.dense([[1.0]], leaf([1.0]), leaf(1.0)),
+                 lambda: ops.softmax_cross_entropy([[1.0, 2.0]], [1])):
+        with pytest.raises(minilq.DTypeError, match="float"):
+            call()
 
 
 # Primitives of one's own.
@@ -406,7 +493,7 @@ def test_a_primitive_of_ones_own():
 
 @pytest.mark.parametrize(("returned", "error"), [
     (lambda g, x: (g.sum(),), minilq.ShapeError), (lambda g, x: (None,), minilq.ShapeError),
-    (lambda g, x: (g.astype(np.float32),), minilq.DTypeError)])
+    (lambda g, x: (g.astype(np.float32),), minilq.DTypeError), (lambda g, x: g, minilq.ConfigError)])
 def test_a_wrong_gradient_of_ones_own_is_reported(returned, error):
     @minilq.primitive
     def identity(x):
@@ -423,6 +510,11 @@ def test_a_wrong_gradient_of_ones_own_is_reported(returned, error):
         assert x.grad is None
     finally:
         del minilq.autodiff.primitive.PRIMITIVES["identity"]
+
+
+def test_a_derivative_belongs_to_a_primitive():
+    with pytest.raises(minilq.ConfigError, match="@primitive above"):
+        minilq.vjp_of(lambda x: x, kind="exact")
 
 
 def test_names_of_primitives_are_unique():

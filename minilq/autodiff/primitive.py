@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 from collections.abc import Callable
@@ -46,6 +47,9 @@ class Primitive:
         if self.vjp_takes_need:
             options = {**options, "need": tuple([t is not None and t.requires_grad for t in node.inputs])}
         gradients = self.vjp(g, node.y, *node.args, **options)
+        if not isinstance(gradients, tuple):
+            raise ConfigError(f"{self.name}_vjp", "must return a tuple with one gradient for each array argument",
+                              got=type(gradients).__name__, cause="Write return (dx,) for a single one")
         for tensor in node.inputs[len(gradients):]:
             if tensor is not None and tensor.requires_grad:
                 raise ConfigError(self.name, f"only its first {len(gradients)} arguments are differentiable",
@@ -66,7 +70,7 @@ def primitive(forward: Callable[P, Any]) -> Callable[P, Any]:
 
     @functools.wraps(forward)
     def call(*args: P.args, **options: P.kwargs) -> Any:
-        if options and any([isinstance(value, Tensor) for value in options.values()]):
+        if options:                              # as positions, so that every check below sees them
             bound = entry.signature.bind(*args, **options)
             args, options = bound.args, bound.kwargs  # type: ignore[assignment]
         arrays, inputs, dtype, wanted = _unpack(entry.name, args)
@@ -81,6 +85,9 @@ def primitive(forward: Callable[P, Any]) -> Callable[P, Any]:
         if entry.vjp is None:
             raise ConfigError(entry.name, "a primitive needs a derivative before it can be recorded",
                               cause=f"Write {entry.name}_vjp under it and register it with @vjp_of")
+        for position, _ in entry.needed_arguments:       # what is no Tensor is not watched, so it is copied
+            if position < len(arrays) and inputs[position] is None:
+                arrays[position] = copy.deepcopy(arrays[position])
         return Tensor.wrap(y, storage, Node(entry, arrays, options, inputs, y, storage))
 
     call.primitive = entry  # type: ignore[attr-defined]
@@ -97,7 +104,11 @@ def vjp_of(operation: Callable[..., Any], kind: Kind, needs: str = "all",
     elsewhere. `needs` names the arrays whose content it reads (`"x w"`, with `y` for the result, `""` when shapes
     are enough); changing one of them in place before the backward pass is an error.
     """
-    entry: Primitive = operation.primitive  # type: ignore[attr-defined]
+    if not hasattr(operation, "primitive"):
+        raise ConfigError("vjp_of", "a derivative belongs to a primitive",
+                          got=getattr(operation, "__name__", repr(operation)),
+                          cause="Write @primitive above the forward")
+    entry: Primitive = operation.primitive
     if kind not in KINDS:
         raise ConfigError("vjp_of", f"kind must be one of {', '.join(KINDS)}", got=repr(kind))
     names = list(entry.signature.parameters)
@@ -142,8 +153,10 @@ def _unpack(op: str, args: tuple[Any, ...],
                 dtype = a.array.dtype
             elif a.array.dtype != dtype:
                 raise DTypeError(op, "all tensors must have one dtype", got=f"{dtype} and {a.array.dtype}",
-                                 cause="Convert one of them with .astype(); minilq never mixes them silently")
+                                 cause="Give both one dtype, as in Tensor(data, dtype=np.float32)")
         else:
+            if isinstance(a, (np.floating, np.integer)):
+                a = a.item()                     # a NumPy number counts as a Python number: it takes the tensors' dtype
             arrays.append(a)
             inputs.append(None)
             plain = plain or isinstance(a, np.ndarray)
@@ -151,7 +164,7 @@ def _unpack(op: str, args: tuple[Any, ...],
         for a in args:
             if isinstance(a, np.ndarray) and a.dtype.kind == "f" and a.dtype != dtype:
                 raise DTypeError(op, "arrays must have the dtype of the tensors", got=f"{a.dtype} beside {dtype}",
-                                 cause="Convert one of them with .astype(); minilq never mixes them silently")
+                                 cause="Give both one dtype, as in Tensor(data, dtype=np.float32)")
     return arrays, inputs, dtype, wanted
 
 

@@ -7,6 +7,7 @@ arrived. The tape is never kept in a global list: it lives as long as the result
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import threading
@@ -38,8 +39,8 @@ def is_recording() -> bool:
     return _mode.recording
 
 
-class no_grad:
-    """A block whose operations are not recorded: faster, and nothing is kept for a backward pass.
+class no_grad(contextlib.ContextDecorator):
+    """A block, or with @no_grad() a function, whose operations are not recorded: faster, nothing is kept.
 
     >>> import numpy as np
     >>> from minilq import Tensor, no_grad
@@ -50,13 +51,16 @@ class no_grad:
     False
     """
 
+    def __init__(self) -> None:
+        self._before: list[bool] = []            # a stack, so that one object can be entered again inside itself
+
     def __enter__(self) -> None:
-        self._before = _mode.recording
+        self._before.append(_mode.recording)
         _mode.recording = False
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
-        _mode.recording = self._before
+        _mode.recording = self._before.pop()
 
 
 class Storage:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -20,10 +20,13 @@ class Tensor:
     """A float32 or float64 array on which operations are recorded.
 
     data            anything np.asarray takes; it is copied. Integers are rejected: say which float you mean.
+                    `.data` is the array: write through it, and a backward pass that needed the old numbers says so.
+                    `.numpy()` is a view for looking. (`.array` is the same memory, unwatched, for minilq's own code.)
     requires_grad   whether `backward` leaves a gradient in `.grad` (same shape and dtype). Gradients accumulate.
     dtype           convert the data to this float type first.
 
-    Raises DTypeError for integers, booleans, complex numbers and objects.
+    Raises DTypeError for complex numbers and objects, for integers and booleans unless `dtype` says what they become.
+    Comparisons (<, <=, >, >=) give boolean arrays; == is identity, as for any object.
 
     >>> import numpy as np
     >>> x = Tensor(np.array([1.0, 2.0, 3.0]), requires_grad=True)
@@ -43,7 +46,11 @@ class Tensor:
     def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None) -> None:
         if isinstance(data, Tensor):
             data = data.array
-        array = np.array(data, dtype=dtype, order="C")
+        try:
+            given = np.asarray(data)
+        except ValueError as error:
+            raise ShapeError("Tensor", "rows must have equal lengths", got=str(error)) from None
+        array = np.array(given, dtype=dtype if given.dtype.kind in "fiub" else None, order="C")
         if array.dtype not in FLOATS:
             raise DTypeError("Tensor", "data must be float32 or float64", got=str(array.dtype),
                              cause="Pass dtype=np.float32, or write 1.0 for 1")
@@ -109,8 +116,16 @@ class Tensor:
         return self.array.dtype
 
     def item(self) -> float:
-        """The number in a tensor of one element."""
+        """The number in a tensor of one element; ShapeError for more."""
+        if self.size != 1:
+            raise ShapeError("item", "only a tensor of one element is a number", got=f"shape {self.shape}")
         return float(self.array.item())
+
+    def __float__(self) -> float:
+        return self.item()
+
+    def __bool__(self) -> bool:
+        return self.item() != 0
 
     def detach(self) -> Tensor:
         """The same numbers (a copy), not connected to any tape."""
@@ -130,7 +145,7 @@ class Tensor:
                 raise ShapeError("backward", "a tensor of more than one element needs g, the gradient of the loss "
                                  "with respect to it", got=f"shape {self.shape} and no g")
             g = np.ones(self.shape, self.dtype)
-        elif isinstance(g, (int, float)):
+        elif not isinstance(g, (Tensor, np.ndarray)):
             g = np.asarray(g, self.dtype)
         g = g.array if isinstance(g, Tensor) else np.asarray(g)
         if g.shape != self.shape:
@@ -148,6 +163,12 @@ class Tensor:
 
     def __len__(self) -> int:
         return len(self.array)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.array(self.array, dtype=dtype)
 
     # Arithmetic: the primitives of ops/, looked up by name.
     def __add__(self, other: Any) -> Tensor:
@@ -206,19 +227,19 @@ class Tensor:
         return self.array >= _plain(other)
 
     def sum(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
-        return OPERATORS["sum"](self, axis=axis, keepdims=keepdims)
+        return OPERATORS["sum"](self, axis, keepdims)
 
     def mean(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
-        return OPERATORS["mean"](self, axis=axis, keepdims=keepdims)
+        return OPERATORS["mean"](self, axis, keepdims)
 
     def max(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
-        return OPERATORS["max"](self, axis=axis, keepdims=keepdims)
+        return OPERATORS["max"](self, axis, keepdims)
 
     def reshape(self, *shape: Any) -> Tensor:
         return OPERATORS["reshape"](self, shape[0] if len(shape) == 1 else shape)
 
-    def transpose(self, *axes: int) -> Tensor:
-        return OPERATORS["transpose"](self, axes or None)
+    def transpose(self, *axes: Any) -> Tensor:
+        return OPERATORS["transpose"](self, (axes[0] if len(axes) == 1 and axes[0] is not None else axes) or None)
 
     @property
     def T(self) -> Tensor:

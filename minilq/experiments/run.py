@@ -31,8 +31,8 @@ from minilq.files import make_folder, read_text, write_text
 from minilq.integer.sizes import narrowest, packed, zipped
 from minilq.kernels import kernels_in_use
 from minilq.nn import Sequential
-from minilq.optim import Adam, group
-from minilq.quantize import SCALE_MIN, Quantizer, stochastic, threshold
+from minilq.optim import Adam, groups_of
+from minilq.quantize import Quantizer, stochastic, threshold
 from minilq.train.checkpoint import load_checkpoint, save_checkpoint
 from minilq.train.history import Row, write_history
 from minilq.train.interrupt import Interrupt
@@ -128,7 +128,7 @@ def trainer_for(name: str, config: RunConfig, data: Dataset, start_from: Path | 
     model = network(name, config, generators)
     if start_from is not None:
         model.load_state(load_checkpoint(start_from)[0], scales=False)
-    adam = Adam([group(model.parameters().values()), group(model.scales().values(), minimum=SCALE_MIN)], lr=config.lr)
+    adam = Adam(groups_of(model), lr=config.lr)
     return Trainer(model, adam, data, INPUTS[config.input], config.batch, generators)
 
 

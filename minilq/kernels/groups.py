@@ -38,4 +38,4 @@ def fits(*arrays: Array) -> bool:
     for a in arrays:
         if not isinstance(a, np.ndarray) or a.dtype != dtype or not a.flags.c_contiguous:
             return False
-    return dtype.char in "fd"
+    return dtype.char in "fd" and dtype.isnative

@@ -2,7 +2,7 @@
 
 from minilq.nn.data_quantizer import DataQuantizer
 from minilq.nn.initialise import normal
-from minilq.nn.layers import Dense, Flatten, Layer, QuantizedParameter, ReLU
+from minilq.nn.layers import Dense, Flatten, Layer, QuantizedParameter, ReLU, scalar
 from minilq.nn.model import Sequential
 
-__all__ = ["DataQuantizer", "Dense", "Flatten", "Layer", "QuantizedParameter", "ReLU", "Sequential", "normal"]
+__all__ = ["DataQuantizer", "Dense", "Flatten", "Layer", "QuantizedParameter", "ReLU", "Sequential", "normal", "scalar"]

@@ -49,7 +49,7 @@ class Dense(Layer):
     rng                 a numpy.random.Generator, for the initial values
     weight_quantizer    a Quantizer or None (full precision)
     bias_quantizer      a Quantizer or None; its granularity must be "scalar", as the thesis' biases are.
-                        `scalar(weight_quantizer)` is the usual choice.
+                        `minilq.nn.scalar(weight_quantizer)` is the usual choice.
     std                 standard deviation of the initial weights and biases (thesis: 0.05)
     Shapes              x (N, n_in) -> (N, n_out); weight (n_in, n_out), bias (n_out,)
 
@@ -65,9 +65,13 @@ class Dense(Layer):
         if not isinstance(rng, np.random.Generator):
             raise ConfigError("Dense", "rng must be a numpy.random.Generator", got=type(rng).__name__,
                               cause="Write Dense(n_in, n_out, np.random.default_rng(42))")
+        for quantizer in (weight_quantizer, bias_quantizer):
+            if not (quantizer is None or isinstance(quantizer, Quantizer)):
+                raise ConfigError("Dense", "quantizers must be a Quantizer or None", got=repr(quantizer))
         if bias_quantizer is not None and bias_quantizer.granularity != "scalar":
             raise ConfigError("Dense", "a bias has one scale: its quantizer's granularity must be 'scalar'",
-                              got=repr(bias_quantizer.granularity), cause="scalar(quantizer) makes such a copy")
+                              got=repr(bias_quantizer.granularity),
+                              cause="minilq.nn.scalar(quantizer) makes such a copy")
         self.weight = normal(rng, (n_in, n_out), std, dtype)
         self.bias = normal(rng, (n_out,), std, dtype)
         self._quantized: dict[str, QuantizedParameter] = {}

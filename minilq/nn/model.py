@@ -8,12 +8,12 @@ from typing import Any
 
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
-from minilq.errors import DataError, DTypeError, ShapeError
+from minilq.errors import ConfigError, DataError, DTypeError, ShapeError
 from minilq.nn.layers import Layer, QuantizedParameter
 
 
 class Sequential(Layer):
-    """Layers called one after the other.
+    """Layers called one after the other, given one by one or as a list.
 
     Names are made of the kind and the number of a layer: "dense1.weight", "dense2.bias".
 
@@ -26,6 +26,12 @@ class Sequential(Layer):
     """
 
     def __init__(self, *layers: Layer) -> None:
+        if len(layers) == 1 and isinstance(layers[0], (list, tuple)):
+            layers = tuple(layers[0])
+        for layer in layers:
+            if not isinstance(layer, Layer):
+                raise ConfigError("Sequential", "every layer must be a Layer", got=repr(layer),
+                                  cause="Write ReLU(), not ReLU or relu")
         count: Counter[str] = Counter()
         self.layers: dict[str, Layer] = {}
         for layer in layers:
@@ -39,14 +45,21 @@ class Sequential(Layer):
             x = layer(x)
         return x
 
+    def __repr__(self) -> str:
+        return f"Sequential({', '.join(self.layers)})"
+
     def parameters(self) -> dict[str, Tensor]:
-        return {f"{n}.{p}": t for n, layer in self.layers.items() for p, t in layer.parameters().items()}
+        return {f"{n}.{p}": t for n, layer in self._once() for p, t in layer.parameters().items()}
 
     def quantized(self) -> dict[str, QuantizedParameter]:
-        return {f"{n}.{p}": q for n, layer in self.layers.items() for p, q in layer.quantized().items()}
+        return {f"{n}.{p}": q for n, layer in self._once() for p, q in layer.quantized().items()}
 
     def scales(self) -> dict[str, Tensor]:
-        return {f"{n}.{p}": t for n, layer in self.layers.items() for p, t in layer.scales().items()}
+        return {f"{n}.{p}": t for n, layer in self._once() for p, t in layer.scales().items()}
+
+    def _once(self) -> list[tuple[str, Layer]]:
+        """Each layer under its first name: one that is used twice has its parameters once."""
+        return list({id(layer): (name, layer) for name, layer in reversed(self.layers.items())}.values())[::-1]
 
     def state(self) -> dict[str, Array]:
         """Copies of all parameters ("parameter/<name>") and scales ("scale/<name>")."""

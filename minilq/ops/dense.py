@@ -10,7 +10,7 @@ from minilq.autodiff.primitive import primitive, vjp_of
 from minilq.autodiff.tape import Array
 from minilq.errors import ShapeError
 from minilq.kernels import twin
-from minilq.ops.broadcast import unbroadcast
+from minilq.ops.broadcast import check_floats, unbroadcast
 
 
 @primitive
@@ -22,6 +22,7 @@ def matmul(a: Any, b: Any) -> Array:
     Shapes      a (..., n, k), b (..., k, m) -> (..., n, m)
     Raises      ShapeError for vectors (say which side they stand on with a reshape) and for unequal k
     """
+    check_floats("matmul", a=a, b=b)
     if np.ndim(a) < 2 or np.ndim(b) < 2:
         raise ShapeError("matmul", "both sides must have at least two axes", got=f"{np.shape(a)} @ {np.shape(b)}",
                          cause="Write a vector as a row (1, n) or a column (n, 1)")
@@ -59,6 +60,7 @@ def dense(x: Any, w: Any, b: Any) -> Array:
     >>> dense(np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]]), np.array([0.5]))
     array([[11.5]])
     """
+    check_floats("dense", x=x, w=w, b=b)
     if np.ndim(x) != 2 or np.ndim(w) != 2 or np.ndim(b) != 1:
         raise ShapeError("dense", "shapes must be x (N, in), w (in, out), b (out,)",
                          got=f"x {np.shape(x)}, w {np.shape(w)}, b {np.shape(b)}",

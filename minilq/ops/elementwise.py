@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,13 @@ from minilq.autodiff.primitive import primitive, vjp_of
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError
 from minilq.kernels import twin
-from minilq.ops.broadcast import check_broadcast, unbroadcast
+from minilq.ops.broadcast import check_operands, unbroadcast
 
 
 @primitive
 def add(a: Any, b: Any) -> Array:
     """Sum: y = a + b, with da = g and db = g (summed over broadcast axes). Kind: exact."""
-    check_broadcast("add", a, b)
+    check_operands("add", a, b)
     return np.add(a, b)
 
 
@@ -29,7 +30,7 @@ def add_vjp(g: Array, y: Array, a: Any, b: Any) -> tuple[Array, Array]:
 @primitive
 def subtract(a: Any, b: Any) -> Array:
     """Difference: y = a - b, with da = g and db = -g (summed over broadcast axes). Kind: exact."""
-    check_broadcast("subtract", a, b)
+    check_operands("subtract", a, b)
     return np.subtract(a, b)
 
 
@@ -42,7 +43,7 @@ def subtract_vjp(g: Array, y: Array, a: Any, b: Any) -> tuple[Array, Array]:
 @primitive
 def multiply(a: Any, b: Any) -> Array:
     """Product: y = a b, with da = g b and db = g a (summed over broadcast axes). Kind: exact."""
-    check_broadcast("multiply", a, b)
+    check_operands("multiply", a, b)
     return np.multiply(a, b)
 
 
@@ -55,7 +56,7 @@ def multiply_vjp(g: Array, y: Array, a: Any, b: Any) -> tuple[Array, Array]:
 @primitive
 def divide(a: Any, b: Any) -> Array:
     """Quotient: y = a / b, with da = g / b and db = -g y / b (summed over broadcast axes). Kind: exact."""
-    check_broadcast("divide", a, b)
+    check_operands("divide", a, b)
     return np.true_divide(a, b)
 
 
@@ -84,7 +85,7 @@ def power(x: Any, exponent: float) -> Array:
     At kinks    0^(p-1) for p < 1 is infinite, as the derivative is; p = 0 gives 0.
     Raises      ConfigError when the exponent is not a plain number.
     """
-    if not isinstance(exponent, (int, float)):
+    if not isinstance(exponent, Real):
         raise ConfigError("power", "the exponent must be a plain number", got=type(exponent).__name__,
                           cause="For a variable exponent write exp(exponent * log(x))")
     return np.power(x, exponent)
@@ -195,7 +196,7 @@ def maximum(a: Any, b: Any) -> Array:
 
     At kinks    where a = b each receives half of the gradient.
     """
-    check_broadcast("maximum", a, b)
+    check_operands("maximum", a, b)
     return np.maximum(a, b)
 
 
@@ -213,6 +214,9 @@ def clip(x: Any, low: float, high: float) -> Array:
     At kinks    the gradient passes at both bounds.
     Raises      ConfigError when low > high.
     """
+    for bound in (low, high):
+        if not isinstance(bound, Real):
+            raise ConfigError("clip", "bounds must be numbers; -inf and inf for none", got=type(bound).__name__)
     if low > high:
         raise ConfigError("clip", "low must not be above high", got=f"low={low}, high={high}")
     return np.minimum(np.maximum(x, low), high)

@@ -10,6 +10,7 @@ from minilq.autodiff.primitive import primitive, vjp_of
 from minilq.autodiff.tape import Array
 from minilq.errors import DTypeError, ShapeError
 from minilq.kernels import twin
+from minilq.ops.broadcast import check_floats
 
 
 def softmax(logits: Array) -> Array:
@@ -34,6 +35,7 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Array:
     >>> round(float(softmax_cross_entropy(np.zeros((2, 4)), np.array([0, 3]))), 6)   # log 4
     1.386294
     """
+    check_floats("softmax_cross_entropy", logits=logits)
     labels = np.asarray(labels)
     if np.ndim(logits) != 2 or labels.shape != logits.shape[:1] or logits.shape[0] == 0:
         raise ShapeError("softmax_cross_entropy", "logits must be (N, C) and labels (N,), N at least 1",
@@ -47,7 +49,7 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Array:
     return mean_cross_entropy(logits, labels)
 
 
-@vjp_of(softmax_cross_entropy, kind="exact", needs="logits")
+@vjp_of(softmax_cross_entropy, kind="exact", needs="logits labels")
 def softmax_cross_entropy_vjp(g: Array, y: Array, logits: Array, labels: Any) -> tuple[Array]:
     return (mean_cross_entropy_gradient(g, logits, np.asarray(labels)),)
 

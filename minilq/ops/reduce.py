@@ -73,15 +73,19 @@ def _widen(g: Array, x: Array, axis: Axis) -> Array:
     """g with a 1 in the place of every reduced axis of x."""
     if axis is None:
         return g.reshape((1,) * x.ndim)
-    axes = {a % x.ndim for a in ((axis,) if isinstance(axis, int) else axis)}
+    axes = {a % x.ndim for a in (axis if isinstance(axis, tuple) else (axis,))}
     return g.reshape(tuple([1 if i in axes else n for i, n in enumerate(x.shape)]))
 
 
 def _check_axis(op: str, x: Any, axis: Axis) -> None:
     ndim = np.ndim(x)
-    for a in (() if axis is None else (axis,) if isinstance(axis, int) else axis):
-        if not -ndim <= a < ndim:
-            raise ShapeError(op, f"axis must be one of the {ndim} axes of x", got=f"axis {a} for {np.shape(x)}")
+    axes = () if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    for a in axes:
+        if not isinstance(a, (int, np.integer)) or not -ndim <= a < ndim:
+            raise ShapeError(op, f"axis must be one of the {ndim} axes of x, or a tuple of them",
+                             got=f"axis {a!r} for {np.shape(x)}")
+    if len({a % ndim for a in axes}) != len(axes):
+        raise ShapeError(op, "each axis may be named once", got=f"axis={axis}")
 
 
 def _check_not_empty(op: str, x: Any) -> None:

@@ -18,7 +18,7 @@ def reshape(x: Any, shape: int | tuple[int, ...]) -> Array:
     Raises      ShapeError when the sizes differ.
     """
     try:
-        return x.reshape(shape)
+        return np.asarray(x).reshape(shape)
     except ValueError:
         raise ShapeError("reshape", f"the new shape must hold {np.size(x)} numbers",
                          got=f"{np.shape(x)} -> {shape}") from None
@@ -36,8 +36,9 @@ def transpose(x: Any, axes: tuple[int, ...] | None = None) -> Array:
 
     Raises      ShapeError when axes is not a permutation of all axes of x.
     """
-    if axes is not None and sorted(a % np.ndim(x) if np.ndim(x) else a for a in axes) != list(range(np.ndim(x))):
-        raise ShapeError("transpose", f"axes must name each of the {np.ndim(x)} axes of x once", got=str(axes))
+    ndim = np.ndim(x)
+    if axes is not None and sorted(a + ndim * (a < 0) for a in axes) != list(range(ndim)):
+        raise ShapeError("transpose", f"axes must name each of the {ndim} axes of x once", got=str(axes))
     return np.transpose(x, axes)
 
 
@@ -60,7 +61,7 @@ def index(x: Any, key: Any) -> Array:
         raise ShapeError("index", f"the key must fit the shape {np.shape(x)}", got=str(error)) from None
 
 
-@vjp_of(index, kind="exact", needs="")
+@vjp_of(index, kind="exact", needs="key")
 def index_vjp(g: Array, y: Array, x: Array, key: Any) -> tuple[Array]:
     # dx_j = sum of g_i over all i with key_i = j
     dx = np.zeros_like(x)

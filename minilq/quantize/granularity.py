@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minilq.errors import ConfigError, ShapeError
+from minilq.errors import ConfigError, NonFiniteError, ShapeError
 
 Granularity = str | tuple[int, ...]
 
@@ -29,7 +29,8 @@ def kept_axes(granularity: Granularity, ndim: int) -> tuple[int, ...]:
     for axis in axes:
         if not -ndim <= axis < ndim:
             raise ConfigError("granularity", f"{granularity!r} keeps axis {axis}",
-                              got=f"an array of {ndim} axes", cause="Biases take 'scalar'")
+                              got=f"an array of {ndim} axes",
+                              cause="Biases take 'scalar'" if ndim == 1 else "")
     return tuple(sorted({axis % ndim for axis in axes}))
 
 
@@ -66,7 +67,11 @@ def check_scale_shape(op: str, P: Any, s: Any, granularity: Granularity) -> None
 
 
 def check_positive(op: str, s: Any) -> None:
-    """Raise ConfigError unless all s > 0; NaN is not."""
+    """Raise ConfigError unless all s > 0 (NaN is not), NonFiniteError when one is infinite."""
     if not (s > 0).all():
         raise ConfigError(op, "every scale must be > 0", got=f"{np.sum(~(s > 0))} of {s.size} that are not, "
-                          f"the smallest {np.min(s)}", cause="After each step, scales are held above SCALE_MIN")
+                          f"the smallest {np.min(s)}",
+                          cause="Hand scales to the optimizer as group(scales, minimum=SCALE_MIN), which holds them up")
+    if not np.isfinite(s).all():
+        raise NonFiniteError(op, "every scale must be finite", got=f"{np.sum(np.isinf(s))} of {s.size} infinite",
+                             cause="Training has diverged; try a lower learning rate for the scales")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,12 @@ from minilq.autodiff.primitive import primitive, vjp_of
 from minilq.autodiff.replay import Replay, active_replay
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
-from minilq.errors import ConfigError, DTypeError, NonFiniteError
+from minilq.errors import ConfigError, DTypeError, NonFiniteError, ShapeError
 from minilq.kernels import twin
 from minilq.quantize.granularity import NAMED_AXES, Granularity, check_positive, check_scale_shape
 from minilq.quantize.rounding import Rounding, rounding_function
 from minilq.quantize.scale_rule import ScaleRule, threshold
-from minilq.quantize.surrogate import Surrogate, surrogate_named
+from minilq.quantize.surrogate import STRAIGHT_THROUGH, Surrogate, surrogate_named
 
 SCALE_MIN = float(100 * np.finfo(np.float32).eps)
 """Initial and smallest value of a scale, 100 float32 eps = 1.1920929e-05 (thesis)."""
@@ -58,16 +59,14 @@ class Quantizer:
         if not hasattr(self.scale_rule, "scale_gradient"):
             raise ConfigError("Quantizer", "scale_rule must be threshold(lam), frozen() or chain_rule()",
                               got=repr(self.scale_rule), cause="A rule is called first: threshold(1e-10)")
-        low, high = self.bounds
-        if low is not None and high is not None and low > high:
-            raise ConfigError("Quantizer", "qmin must not be above qmax", got=f"qmin={low}, qmax={high}")
-
-    @property
-    def bounds(self) -> tuple[int | None, int | None]:
         for name, value in (("qmin", self.qmin), ("qmax", self.qmax)):
-            if value is not None and value != int(value):
-                raise ConfigError("Quantizer", f"{name} must be a whole number", got=repr(value))
-        return self.qmin, self.qmax
+            if value is not None and not (isinstance(value, Real) and float(value).is_integer()):
+                raise ConfigError("Quantizer", f"{name} must be a whole number, or None for no bound", got=repr(value))
+        if self.qmin is not None and self.qmax is not None and self.qmin > self.qmax:
+            raise ConfigError("Quantizer", "qmin must not be above qmax", got=f"qmin={self.qmin}, qmax={self.qmax}")
+        if getattr(self.scale_rule, "grad_factor", None) == "lsq" and (self.qmax is None or self.qmax <= 0):
+            raise ConfigError("Quantizer", "chain_rule('lsq') multiplies by 1 / sqrt(N qmax) and needs qmax > 0",
+                              got=f"qmax={self.qmax}")
 
 
 @twin("fake_quantize")
@@ -79,8 +78,17 @@ def round_trip(P: Array, s: Array, rounding: str | Rounding, qmin: float | None 
     """
     if not (s > 0).all():
         return P, False
-    y = (rounding_function(rounding)(_clip(P / s, qmin, qmax)) * s).reshape(P.shape)
+    y = _rounded(rounding, _clip(P / s, qmin, qmax)) * s
     return y, bool(np.isfinite(y).all())
+
+
+def _rounded(rounding: str | Rounding, u: Array) -> Array:
+    """rounding(u); ConfigError when a function of the user's does not return whole numbers of the same shape."""
+    k = rounding_function(rounding)(u)
+    if callable(rounding) and not (k.shape == u.shape and np.array_equal(k, np.rint(k), equal_nan=True)):
+        raise ConfigError("Quantizer", "a rounding must return whole numbers, one for each value",
+                          got=f"{getattr(rounding, '__name__', rounding)} with other results")
+    return k
 
 
 def _clip(v: Array, qmin: float | None, qmax: float | None) -> Array:
@@ -135,7 +143,7 @@ def _slope(P: Array, s: Array, quantizer: Quantizer) -> Array | None:
     """dk/dv by the clip and the surrogate; None stands for 1 everywhere."""
     low, high = quantizer.qmin, quantizer.qmax
     surrogate = surrogate_named(quantizer.surrogate)
-    if surrogate.name == "straight_through" and low is None and high is None:
+    if surrogate is STRAIGHT_THROUGH and low is None and high is None:
         return None
     v = P / s
     passes = np.ones(v.shape, dtype=bool)
@@ -153,7 +161,7 @@ def _replayed(replay: Replay, P: Array, s: Array, quantizer: Quantizer) -> Array
     s0 = replay.remember(s.copy)
     s = quantizer.scale_rule.replayed(s, s0, P.size, quantizer.qmax)
     u = _clip(P / s, low, high)
-    k0, curve0 = replay.remember(lambda: (rounding_function(quantizer.rounding)(u), curve(u, low, high)))
+    k0, curve0 = replay.remember(lambda: (_rounded(quantizer.rounding, u), curve(u, low, high)))
     return (k0 + (curve(u, low, high) - curve0)) * s
 
 
@@ -173,7 +181,7 @@ def codes_of(P: Any, s: Any, quantizer: Quantizer) -> Array:
     s = s.array if isinstance(s, Tensor) else np.asarray(s)
     _check("codes_of", P, s, quantizer)
     check_positive("codes_of", s)
-    k = rounding_function(quantizer.rounding)(_clip(P / s, quantizer.qmin, quantizer.qmax))
+    k = _rounded(quantizer.rounding, _clip(P / s, quantizer.qmin, quantizer.qmax))
     _check_finite("codes_of", k, P, s)
     low, high = (k.min(), k.max()) if k.size else (0, 0)
     for width in (np.int8, np.int16, np.int32):
@@ -191,9 +199,11 @@ def _check(op: str, P: Any, s: Any, quantizer: Quantizer) -> None:
     for name, x in (("P", P), ("s", s)):
         if not isinstance(x, np.ndarray) or x.dtype.char not in "fd":
             raise DTypeError(op, f"{name} must be a float32 or float64 array",
-                             got=str(getattr(x, "dtype", type(x).__name__)))
+                             got=f"an array of {x.dtype}" if isinstance(x, np.ndarray) else f"a {type(x).__name__}")
     if P.dtype != s.dtype:
         raise DTypeError(op, "P and s must have one dtype", got=f"P {P.dtype}, s {s.dtype}")
+    if P.ndim == 0:
+        raise ShapeError(op, "P must have at least one axis", got="a 0-d array", cause="Write P.reshape(1)")
     check_scale_shape(op, P, s, quantizer.granularity)
 
 

@@ -4,8 +4,8 @@
     frozen       nothing: scales move by penalties alone, or not at all
     chain_rule   what falls out of s * k(P / s) and the surrogate: LSQ
 
-A rule has a name, a kind, `scale_gradient(g, y, P, s, slope)` for the backward pass, and `replayed(s, s0)`, the scale
-as the replay check has to see it. g, y, P have one shape; s broadcasts to it; the result has the shape of s.
+A rule has a name, a kind, and two methods (see `ScaleRule`): the gradient of the scales, and the scale as the replay
+check has to see it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import ClassVar, Literal, Protocol
 
 import numpy as np
@@ -27,7 +28,14 @@ EPS32 = np.finfo(np.float32).eps
 
 
 class ScaleRule(Protocol):
-    """What a Quantizer needs of a rule."""
+    """What a Quantizer needs of a rule.
+
+    scale_gradient(g, y, P, s, slope, qmax)   ds from the incoming gradient g, the reconstruction y = s k, the parameter
+        P and its scale s. g, y, P have one shape; s broadcasts to it; the result has the shape of s. slope is dk/dv,
+        like g, or None for 1 everywhere; qmax is the quantizer's, or None.
+    replayed(s, s0, size, qmax)               the scale that the replay check uses where it moves s away from the
+        recorded s0: s itself for the plain chain rule, s0 where no gradient flows. size is the number of entries of P.
+    """
 
     @property
     def name(self) -> str: ...
@@ -97,7 +105,7 @@ def threshold(lam: float, gate: bool = True) -> Threshold:
     >>> threshold(1e-10)
     Threshold(lam=1e-10, gate=True)
     """
-    if not (isinstance(lam, (int, float)) and math.isfinite(lam) and lam >= 0):
+    if not (isinstance(lam, Real) and math.isfinite(lam) and lam >= 0):
         raise ConfigError("threshold", "lambda must be a number >= 0", got=repr(lam))
     return Threshold(float(lam), bool(gate))
 
@@ -151,9 +159,8 @@ class ChainRule:
     def factor(self, size: int, scales: int, qmax: float | None) -> float:
         """The number that multiplies ds: grad_factor, or LSQ's 1 / sqrt(N qmax), N = entries of one group."""
         if self.grad_factor == "lsq":
-            if qmax is None:
-                raise ConfigError("chain_rule", "grad_factor='lsq' is 1 / sqrt(N qmax)", got="a quantizer without qmax")
-            return 1.0 / math.sqrt(max(size // scales, 1) * qmax)
+            assert qmax is not None              # the Quantizer has seen to it
+            return 1.0 / math.sqrt(max(size // max(scales, 1), 1) * qmax)
         return self.grad_factor
 
     def scale_gradient(self, g: Array, y: Array, P: Array, s: Array, slope: Array | None,
@@ -172,9 +179,9 @@ def chain_rule(grad_factor: float | Literal["lsq"] = 1.0) -> ChainRule:
     >>> chain_rule()
     ChainRule(grad_factor=1.0)
     """
-    if grad_factor != "lsq" and not (isinstance(grad_factor, (int, float)) and math.isfinite(grad_factor)):
+    if grad_factor != "lsq" and not (isinstance(grad_factor, Real) and math.isfinite(grad_factor)):
         raise ConfigError("chain_rule", "grad_factor must be a finite number or 'lsq'", got=repr(grad_factor))
-    return ChainRule(grad_factor)
+    return ChainRule(grad_factor if grad_factor == "lsq" else float(grad_factor))
 
 
 SCALE_RULES: dict[str, Callable[..., ScaleRule]] = {
