@@ -24,7 +24,7 @@ import torch
 import minilq
 from minilq import SCALE_MIN, Adam, Quantizer, Sequential, Tensor, threshold
 from minilq.data import load_digits
-from minilq.nn import Dense, Flatten, ReLU
+from minilq.nn import Dense, ReLU
 from minilq.nn.layers import scalar
 from minilq.optim import groups_of
 
@@ -83,12 +83,12 @@ def torch_step(data: np.ndarray, quantized: bool):
 def minilq_step(data: np.ndarray, quantized: bool):
     q = Quantizer(scale_rule=threshold(LAM)) if quantized else None
     draw = np.random.default_rng(0)
-    model = Sequential(Flatten(), Dense(784, 128, draw, q, scalar(q)), ReLU(), Dense(128, 10, draw, q, scalar(q)))
+    model = Sequential(Dense(784, 128, draw, q, scalar(q)), ReLU(), Dense(128, 10, draw, q, scalar(q)))
     adam = Adam(groups_of(model), lr=1e-4)
 
     def step(i: int) -> None:
         adam.zero_grad()
-        loss = minilq.softmax_cross_entropy(model(Tensor(data[i:i + BATCH])), LABELS[i:i + BATCH])
+        loss = minilq.softmax_cross_entropy(model(Tensor.wrap(data[i:i + BATCH])), LABELS[i:i + BATCH])
         loss.backward()
         adam.step()
 

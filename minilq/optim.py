@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -97,10 +96,10 @@ class Optimizer:
                 state = next(states)
                 if tensor.grad is None:
                     continue
-                self._update(tensor.array, tensor.grad, lr, minimum, **state)
+                self._update(tensor.array, tensor.grad, lr, minimum, state)
                 tensor.changed_in_place()
 
-    def _update(self, p: Array, g: Array, lr: float, minimum: float, **state: Array) -> None:
+    def _update(self, p: Array, g: Array, lr: float, minimum: float, state: dict[str, Array]) -> None:
         """Change p in place, and set what is then below `minimum` to it."""
         raise NotImplementedError
 
@@ -136,7 +135,7 @@ class SGD(Optimizer):
         super().__init__(parameters, lr)
         self.momentum = momentum
 
-    def _update(self, p: Array, g: Array, lr: float, minimum: float, **state: Array) -> None:
+    def _update(self, p: Array, g: Array, lr: float, minimum: float, state: dict[str, Array]) -> None:
         b = state["momentum"]
         b *= p.dtype.type(self.momentum)
         b += g
@@ -167,13 +166,17 @@ class Adam(Optimizer):
                               got=f"beta1={beta1}, beta2={beta2}, epsilon={epsilon}")
         super().__init__(parameters, lr)
         self.beta1, self.beta2, self.epsilon, self.form = beta1, beta2, epsilon, form
+        self._computed_for: tuple[int, str, float] | None = None         # most tensors share one correction per step
+        self._correction = (0.0, 0.0)
 
-    def _update(self, p: Array, g: Array, lr: float, minimum: float, **state: Array) -> None:
-        step_size, epsilon = self._corrected(p.dtype.char, self.steps, lr)
+    def _update(self, p: Array, g: Array, lr: float, minimum: float, state: dict[str, Array]) -> None:
+        now = (self.steps, p.dtype.char, lr)
+        if now != self._computed_for:
+            self._computed_for, self._correction = now, self._corrected(*now)
+        step_size, epsilon = self._correction
         adam_update(p, g, state["m"], state["v"], step_size, self.beta1, self.beta2, epsilon, minimum)
 
-    @functools.lru_cache(maxsize=4)  # noqa: B019 - one entry per dtype and step, asked for by every tensor
-    def _corrected(self, char: str, t: int, lr: float) -> tuple[float, float]:
+    def _corrected(self, t: int, char: str, lr: float) -> tuple[float, float]:
         """lr sqrt(c2)/c1, and epsilon. The torch form times sqrt(c2) above and below is the keras form."""
         # Keras computes the corrections in the precision of p; in float32 that moves the first steps by 2e-5.
         number = np.dtype(char).type if self.form == "keras" else np.float64

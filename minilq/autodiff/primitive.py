@@ -87,7 +87,8 @@ def primitive(forward: Callable[P, Any]) -> Callable[P, Any]:
                               cause=f"Write {entry.name}_vjp under it and register it with @vjp_of")
         for position, _ in entry.needed_arguments:       # what is no Tensor is not watched, so it is copied
             if position < len(arrays) and inputs[position] is None:
-                arrays[position] = copy.deepcopy(arrays[position])
+                a = arrays[position]
+                arrays[position] = a.copy() if isinstance(a, np.ndarray) else copy.deepcopy(a)
         return Tensor.wrap(y, storage, Node(entry, arrays, options, inputs, y, storage))
 
     call.primitive = entry  # type: ignore[attr-defined]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -22,18 +24,21 @@ def jit(fastmath: set[str] | bool = False, inline: bool = False) -> Callable[[Ca
             return numba.njit(error_model="numpy", inline="always")(function)
         settings: dict[str, Any] = {"error_model": "numpy", "fastmath": fastmath, "nogil": True}
         try:
-            dispatch = numba.njit(cache=True, **settings)(function)
+            kernel = numba.njit(cache=True, **settings)(function)
         except RuntimeError:                     # Numba found no folder that it may write to
             return numba.njit(**settings)(function)
-
-        def call(*args: Any) -> Any:
-            nonlocal dispatch
-            try:
-                return dispatch(*args)
-            except OSError:                      # the cache was writable at import, and is no longer
-                dispatch = numba.njit(**settings)(function)
-                return dispatch(*args)
-
-        return call
+        if hasattr(kernel, "_cache"):            # absent with NUMBA_DISABLE_JIT=1
+            kernel._cache.save_overload = _forgiving(kernel._cache.save_overload)
+            kernel._cache.load_overload = _forgiving(kernel._cache.load_overload)
+        return kernel
 
     return compile_lazily
+
+
+def _forgiving(access: Callable[..., Any]) -> Callable[..., Any]:
+    """A cache that was writable at import, and is full, gone or damaged now, only costs the time to compile again."""
+    def attempt(*args: Any) -> Any:
+        with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError):
+            return access(*args)
+
+    return attempt
