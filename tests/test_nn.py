@@ -482,3 +482,20 @@ def test_a_layer_used_twice_has_its_parameters_once():
     layer.bias.grad = np.ones(2, np.float32)
     sgd.step()
     np.testing.assert_allclose(layer.bias.numpy(), before - 0.1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_a_data_quantizer_is_saved_with_its_model(learned):
+    def model(x):
+        data = (minilq.DataQuantizer.learned(x, minilq.threshold(1e-3), per="feature") if learned
+                else minilq.DataQuantizer.fixed(x, bits=3, per="feature"))
+        return Sequential(data, minilq.Dense(4, 2, np.random.default_rng(0)))
+
+    rng = np.random.default_rng(1)
+    x = rng.uniform(-1, 5, (6, 4)).astype(np.float32)
+    one, other = model(x), model(rng.uniform(0, 1, (6, 4)))
+    if learned:
+        one.scales()["dataquantizer1.data"].data[:] = 0.5
+    assert not np.array_equal(one(x), other(x))
+    other.load_state(one.state())
+    np.testing.assert_array_equal(one(x), other(x))

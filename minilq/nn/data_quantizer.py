@@ -29,7 +29,7 @@ class DataQuantizer(Layer):
     Shapes      x (N, ...) with the same axes as the data it was made from; returns x.shape
     """
 
-    def __init__(self, offset: Array, scale: Tensor, quantizer: Quantizer) -> None:
+    def __init__(self, offset: Tensor, scale: Tensor, quantizer: Quantizer) -> None:
         self.offset = offset
         self.scale = scale
         self.quantizer = quantizer
@@ -61,7 +61,7 @@ class DataQuantizer(Layer):
         # Where s was rounded up, (max - min) / s is just below the top code, and its floor one too low.
         scale = np.where(changes & (span / scale < top), np.nextafter(scale, np.zeros_like(scale)), scale)
         quantizer = Quantizer("floor", granularity=kept, scale_rule=frozen(), qmin=0, qmax=top)
-        return cls(low, Tensor(scale, dtype=dtype), quantizer)
+        return cls(Tensor(low), Tensor(scale, dtype=dtype), quantizer)
 
     @classmethod
     def learned(cls, x: Any, scale_rule: ScaleRule, per: str = "dataset", rounding: str | Rounding = "floor",
@@ -72,7 +72,7 @@ class DataQuantizer(Layer):
         shape = tuple(n if a in kept else 1 for a, n in enumerate(x.shape))
         scale = Tensor(np.full(shape, SCALE_MIN), requires_grad=True, dtype=dtype)
         quantizer = Quantizer(rounding, granularity=kept, scale_rule=scale_rule)
-        return cls(np.zeros((1,) * x.ndim, dtype), scale, quantizer)
+        return cls(Tensor(np.zeros((1,) * x.ndim, dtype)), scale, quantizer)
 
     def __call__(self, x: Tensor) -> Tensor:
         s_shape = self.scale.shape
@@ -83,6 +83,9 @@ class DataQuantizer(Layer):
 
     def scales(self) -> dict[str, Tensor]:
         return {"data": self.scale} if self.scale.requires_grad else {}
+
+    def buffers(self) -> dict[str, Tensor]:
+        return {"offset": self.offset} if self.scale.requires_grad else {"offset": self.offset, "data": self.scale}
 
 
 def _data(x: Any) -> Array:

@@ -41,6 +41,10 @@ class Layer:
         """Trainable scales, by the name of what they scale."""
         return {name: q.scale for name, q in self.quantized().items()}
 
+    def buffers(self) -> dict[str, Tensor]:
+        """What is saved with the model without being trained."""
+        return {}
+
 
 class Dense(Layer):
     """Dense layer y = x W + b whose weight and bias may each pass a quantizer first.

@@ -57,16 +57,19 @@ class Sequential(Layer):
     def scales(self) -> dict[str, Tensor]:
         return {f"{n}.{p}": t for n, layer in self._once() for p, t in layer.scales().items()}
 
+    def buffers(self) -> dict[str, Tensor]:
+        return {f"{n}.{p}": t for n, layer in self._once() for p, t in layer.buffers().items()}
+
     def _once(self) -> list[tuple[str, Layer]]:
         """Each layer under its first name: one that is used twice has its parameters once."""
         return list({id(layer): (name, layer) for name, layer in reversed(self.layers.items())}.values())[::-1]
 
     def state(self) -> dict[str, Array]:
-        """Copies of all parameters ("parameter/<name>") and scales ("scale/<name>")."""
+        """Copies of all parameters ("parameter/<name>"), scales ("scale/<name>") and buffers ("buffer/<name>")."""
         return {key: tensor.array.copy() for key, tensor in self._entries().items()}
 
     def load_state(self, state: Mapping[str, Array], scales: bool = True) -> None:
-        """Take parameters, and scales unless scales=False, from what `state` gave. All or nothing.
+        """Take parameters, and unless scales=False scales and buffers, from what `state` gave. All or nothing.
 
         Raises DataError for a missing name, ShapeError for another shape, DTypeError for what is no float.
         """
@@ -86,4 +89,5 @@ class Sequential(Layer):
 
     def _entries(self) -> dict[str, Tensor]:
         return {**{f"parameter/{k}": t for k, t in self.parameters().items()},
-                **{f"scale/{k}": t for k, t in self.scales().items()}}
+                **{f"scale/{k}": t for k, t in self.scales().items()},
+                **{f"buffer/{k}": t for k, t in self.buffers().items()}}
