@@ -10,6 +10,7 @@ import sys
 
 import hypothesis.strategies as st
 import numpy as np
+import pytest
 from hypothesis import given
 
 import minilq
@@ -231,6 +232,26 @@ def run(**environment):
 def test_the_environment_variable_keeps_numba_out():
     assert run(MINILQ_KERNELS="0") == "(3, 1) False\n"
     assert run(MINILQ_KERNELS="1") == "(3, 1) True\n"
+
+
+@pytest.mark.parametrize("damage", [b"", b"cut", b"\x00\xba\xff no cache \n" * 50], ids=["empty", "cut", "garbage"])
+def test_a_damaged_cache_breaks_nothing(tmp_path, damage):
+    settings = {"NUMBA_CACHE_DIR": str(tmp_path), "MINILQ_KERNELS": "1", "NUMBA_DISABLE_JIT": "0"}
+    run(**settings)
+    files = [path for path in tmp_path.rglob("*") if path.suffix in (".nbi", ".nbc")]
+    assert files
+    for path in files:
+        path.write_bytes(damage)
+    assert run(**settings) == "(3, 1) True\n"
+
+
+def test_a_cache_folder_that_goes_away_breaks_nothing(tmp_path):
+    cache = tmp_path / "cache"
+    code = ("import shutil, pathlib, minilq.kernels.fake_quantize, minilq.kernels.elementwise\n"
+            f"shutil.rmtree({str(cache)!r}, ignore_errors=True); pathlib.Path({str(cache)!r}).touch()\n" + RUN)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
+                            env={**os.environ, "NUMBA_CACHE_DIR": str(cache), "NUMBA_DISABLE_JIT": "0"})
+    assert result.stdout == "(3, 1) True\n"
 
 
 def test_an_unwritable_cache_breaks_nothing(tmp_path):

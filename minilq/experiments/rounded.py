@@ -26,8 +26,7 @@ def round_to_nearest(model: Sequential, make: Callable[[np.random.Generator, Qua
     quantizer = Quantizer("nearest", granularity=granularity, scale_rule=frozen(), qmin=qmin, qmax=qmax)
     rounded = make(np.random.default_rng(0), quantizer)
     parameters = {f"parameter/{name}": t.array for name, t in model.parameters().items()}
-    scales = {f"scale/{name}": smallest_scale(model.parameters()[name].array,
-              q.scale.shape, qmin, qmax)
+    scales = {f"scale/{name}": smallest_scale(model.parameters()[name].array, q.scale.shape, qmin, qmax)
               for name, q in rounded.quantized().items()}
     rounded.load_state({**parameters, **scales})
     return rounded

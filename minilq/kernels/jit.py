@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -38,7 +37,7 @@ def jit(fastmath: set[str] | bool = False, inline: bool = False) -> Callable[[Ca
 def _forgiving(access: Callable[..., Any]) -> Callable[..., Any]:
     """A cache that was writable at import, and is full, gone or damaged now, only costs the time to compile again."""
     def attempt(*args: Any) -> Any:
-        with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError):
+        with contextlib.suppress(Exception):     # what a damaged cache file raises can be anything
             return access(*args)
 
     return attempt
