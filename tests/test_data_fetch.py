@@ -13,6 +13,7 @@ import pytest
 
 import minilq.data.fetch as fetch_module
 from minilq.data.fetch import Check, fetch
+from minilq.data.progress import Progress
 from minilq.errors import DataError
 
 BODY = bytes(range(256)) * 600
@@ -167,7 +168,7 @@ def test_ctrl_c_leaves_nothing(server, tmp_path, monkeypatch):
         assert len(names(tmp_path)) == 1  # The temporary file exists at this moment.
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fetch_module._Progress, "show", interrupt)
+    monkeypatch.setattr(fetch_module.Progress, "show", interrupt)
     with pytest.raises(KeyboardInterrupt):
         fetch("a.bin", [server.root + "good/"], Check(sha256(BODY)), tmp_path)
     assert names(tmp_path) == []
@@ -206,12 +207,24 @@ def test_file_name_stays_in_the_folder(tmp_path, name):
     assert names(tmp_path) == []
 
 
-def test_terminal_gets_a_bar(server, tmp_path, monkeypatch):
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
 
+
+def test_terminal_gets_a_bar(server, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
     fetch("a.bin", [server.root + "good/"], Check(sha256(BODY)), tmp_path)
     written = sys.stderr.getvalue()
     assert written.endswith(f"\rminilq: a.bin [{'#' * 20}] 100 %\n")
+
+
+@pytest.mark.parametrize(("total", "done", "last"), [(5000, 5000, "100 %"), (None, 7_000_000, "7 MB")])
+def test_bar_is_redrawn_only_when_it_looks_different(monkeypatch, total, done, last):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with Progress("a long task", "task", total) as progress:
+        for k in range(1001):
+            progress.show(done * k // 1000)
+    written = sys.stderr.getvalue()
+    assert written.count("\r") == (101 if total else 8)
+    assert written.endswith(f"{last}\n")

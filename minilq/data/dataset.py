@@ -10,12 +10,15 @@ from minilq.errors import ConfigError, DataError
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Grey images with one label each, in mixed order of classes.
+    """Images with one label each, in mixed order of classes.
+
+    Images are uint8: grey (N, 28, 28), 0 is background, 255 is full ink; or colour (N, H, W, 3), red, green, blue.
+    Training and validation images may differ in size: random crops are taken from larger ones.
 
     name               how `load` calls it
-    train_images       uint8 (N, 28, 28), 0 is background, 255 is full ink
+    train_images       uint8 (N, 28, 28) or (N, H, W, 3)
     train_labels       int64 (N,), an index into `classes`
-    validation_images  uint8 (M, 28, 28)
+    validation_images  uint8 (M, 28, 28) or (M, H, W, 3)
     validation_labels  int64 (M,)
     classes            the name of each class, in the order of the labels
 

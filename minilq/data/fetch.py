@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import http.client
 import os
-import sys
 import urllib.error
 import urllib.request
 import uuid
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minilq.data.content import content_sha256
+from minilq.data.progress import Progress
 from minilq.errors import DataError
 
 _PIECE = 2**16
@@ -121,7 +121,8 @@ def _download(url: str, max_bytes: int, timeout: float) -> Iterator[bytes]:
             if size is not None and size > max_bytes:
                 raise _MirrorFailed(f"{size} bytes announced, at most {max_bytes} expected")
             done = 0
-            with _Progress(url, size) as progress:
+            of = f" ({size / 1e6:.1f} MB)" if size else ""
+            with Progress(f"fetching {url}{of}", url.rsplit("/", 1)[-1], size) as progress:
                 while piece := response.read(_PIECE):
                     done += len(piece)
                     if done > max_bytes:
@@ -137,32 +138,3 @@ def _download(url: str, max_bytes: int, timeout: float) -> Iterator[bytes]:
         raise _MirrorFailed(str(error.reason)) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise _MirrorFailed(str(error) or type(error).__name__) from error
-
-
-class _Progress:
-    """A bar on stderr if that is a terminal, and otherwise one line per file."""
-
-    def __init__(self, url: str, size: int | None) -> None:
-        self.url, self.size = url, size
-        self.live = sys.stderr.isatty()
-        self.shown = -1
-
-    def __enter__(self) -> "_Progress":
-        if not self.live:
-            of = f" ({self.size / 1e6:.1f} MB)" if self.size else ""
-            print(f"minilq: fetching {self.url}{of}", file=sys.stderr)
-        return self
-
-    def show(self, done: int) -> None:
-        """Redraw the bar, at most once per percent, or per megabyte if the size is unknown."""
-        step = done * 100 // self.size if self.size else done // 10**6
-        if not self.live or step == self.shown:
-            return
-        self.shown = step
-        name = self.url.rsplit("/", 1)[-1]
-        bar = f"[{'#' * (step // 5):<20}] {step:3d} %" if self.size else f"{step} MB"
-        print(f"\rminilq: {name} {bar}", end="", file=sys.stderr, flush=True)
-
-    def __exit__(self, *_: object) -> None:
-        if self.live:
-            print(file=sys.stderr)

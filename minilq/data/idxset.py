@@ -1,7 +1,7 @@
 """A data set published as four IDX files, as MNIST is and all that copy it: find, check, read."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,8 @@ from minilq.data.content import read_content
 from minilq.data.dataset import Dataset
 from minilq.data.fetch import Check, fetch
 from minilq.data.idx import parse_idx
-from minilq.data.places import VARIABLE, cache_folder, folders_in, user_folder
+from minilq.data.places import cache_folder
+from minilq.data.search import NotHere, search
 from minilq.errors import DataError
 
 TRAIN_IMAGES = "train-images-idx3-ubyte"
@@ -48,10 +49,6 @@ class IdxSet:
     n_validation: int = 10_000
 
 
-class _NotHere(Exception):
-    """The folder does not hold this data set; another may."""
-
-
 def load_idx_set(source: IdxSet, data_dir: str | Path | None = None) -> Dataset:
     """Load `source` from the first place that has it; its official test set becomes the validation part.
 
@@ -60,61 +57,32 @@ def load_idx_set(source: IdxSet, data_dir: str | Path | None = None) -> Dataset:
 
     Raises DataError if the files are nowhere, or if files found in a folder of the user are damaged.
     """
-    if data_dir is not None:
-        try:
-            return _load_from_any(source, folders_in(data_dir, source.subfolders))
-        except _NotHere as reason:
-            raise DataError(
-                source.title,
-                f"the files {', '.join(FILES)} (plain or .gz) were expected in {data_dir} or a subfolder",
-                got=str(reason),
-                cause="Correct the folder, or leave it out to have the files fetched",
-            ) from None
-    elsewhere = ""
-    user = user_folder()
-    if user is not None:
-        try:
-            return _load_from_any(source, folders_in(user, source.subfolders))
-        except _NotHere as reason:
-            elsewhere = str(reason)
     cache = cache_folder(source.name)
-    try:
-        return _load_folder(source, cache)
-    except (_NotHere, DataError):
-        pass  # Absent, incomplete or damaged: fetching mends all three.
-    try:
+
+    def load_fetched() -> Dataset:
         for name in FILES:
             fetch(f"{name}.gz", source.mirrors, source.checks[name], cache)
-    except DataError as error:
-        if not elsewhere:
-            raise
-        raise DataError(
-            source.title, f"not in the folder of {VARIABLE}", got=elsewhere, cause=f"Then {error}"
-        ) from error
-    try:
         return _load_folder(source, cache)
-    except _NotHere as reason:
-        raise DataError(source.title, f"the files fetched into {cache} must fit", got=str(reason)) from None
 
-
-def _load_from_any(source: IdxSet, folders: Sequence[Path]) -> Dataset:
-    reasons = []
-    for folder in folders:
-        try:
-            return _load_folder(source, folder)
-        except _NotHere as reason:
-            reasons.append(f"{folder}: {reason}")
-    raise _NotHere("; ".join(reasons))
+    return search(
+        source.title,
+        f"the files {', '.join(FILES)} (plain or .gz) were",
+        data_dir,
+        source.subfolders,
+        load_from=lambda folder: _load_folder(source, folder),
+        load_cached=lambda: _load_folder(source, cache),
+        load_fetched=load_fetched,
+    )
 
 
 def _load_folder(source: IdxSet, folder: Path) -> Dataset:
-    """Load from exactly this folder. Raises _NotHere if it holds something else, DataError for damage."""
+    """Load from exactly this folder. Raises NotHere if it holds something else, DataError for damage."""
     if not folder.is_dir():
-        raise _NotHere("no such folder")
+        raise NotHere("no such folder")
     paths = {name: _find(folder, name) for name in FILES}
     missing = [name for name, path in paths.items() if path is None]
     if missing:
-        raise _NotHere("none of the files" if len(missing) == len(FILES) else f"lacks {', '.join(missing)}")
+        raise NotHere("none of the files" if len(missing) == len(FILES) else f"lacks {', '.join(missing)}")
     arrays = {name: _read(source, name, path) for name, path in paths.items() if path is not None}
     sizes = {"train": source.n_train, "t10k": source.n_validation}
     for name, array in arrays.items():
@@ -146,9 +114,9 @@ def _read(source: IdxSet, name: str, path: Path) -> NDArray[np.uint8]:
     digest = hashlib.sha256(content).hexdigest()
     check, other = source.checks[name], source.lookalike
     if other is not None and digest == other.checks[name].sha256:
-        raise _NotHere(f"{path.name} belongs to {other.title}, not to {source.title}")
+        raise NotHere(f"{path.name} belongs to {other.title}, not to {source.title}")
     if check.uncompressed and digest != check.sha256:
-        raise _NotHere(
+        raise NotHere(
             f"{path.name} is not the one of {source.title} (other data sets use the same file names):"
             f" its content has sha256 {digest}, not {check.sha256}"
         )

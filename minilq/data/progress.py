@@ -1,0 +1,35 @@
+"""How far a long task is: a bar on stderr if that is a terminal, and otherwise one line per task."""
+
+import sys
+
+
+class Progress:
+    """The progress of one task, to be used in a `with` statement.
+
+    announcement  the one line for everything that is no terminal
+    name          what stands before the bar
+    total         how much there is to do; None for an unknown number of bytes
+    """
+
+    def __init__(self, announcement: str, name: str, total: int | None) -> None:
+        self.announcement, self.name, self.total = announcement, name, total
+        self.live = sys.stderr.isatty()
+        self.shown = -1
+
+    def __enter__(self) -> "Progress":
+        if not self.live:
+            print(f"minilq: {self.announcement}", file=sys.stderr)
+        return self
+
+    def show(self, done: int) -> None:
+        """Redraw the bar, at most once per percent, or per megabyte if the total is unknown."""
+        step = done * 100 // self.total if self.total else done // 10**6
+        if not self.live or step == self.shown:
+            return
+        self.shown = step
+        bar = f"[{'#' * (step // 5):<20}] {step:3d} %" if self.total else f"{step} MB"
+        print(f"\rminilq: {self.name} {bar}", end="", file=sys.stderr, flush=True)
+
+    def __exit__(self, *_: object) -> None:
+        if self.live:
+            print(file=sys.stderr)
