@@ -6,7 +6,7 @@ import copy
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -20,6 +20,17 @@ R = TypeVar("R")
 
 KINDS: tuple[Kind, ...] = ("exact", "surrogate", "heuristic")
 PRIMITIVES: dict[str, Primitive] = {}
+
+
+class WithResidual(NamedTuple):
+    """What a forward returns when its derivative can use more than the arguments and the result.
+
+    `residual` (batch statistics, the mask of a dropout) is kept on the tape and reaches the vector-Jacobian product
+    as its keyword `residual`; callers of the operation see y alone.
+    """
+
+    y: Array
+    residual: Any
 
 
 class Primitive:
@@ -36,6 +47,7 @@ class Primitive:
         self.vjp: Callable[..., tuple[Array | None, ...]] | None = None
         self.signature = inspect.signature(forward)
         self.needed_arguments: list[tuple[int, str]] = []
+        self.needed_positions: frozenset[int] = frozenset()
         self.needs_result = False
         self.vjp_takes_need = False
 
@@ -74,9 +86,12 @@ def primitive(forward: Callable[P, Any]) -> Callable[P, Any]:
             bound = entry.signature.bind(*args, **options)
             args, options = bound.args, bound.kwargs  # type: ignore[assignment]
         arrays, inputs, dtype, wanted = _unpack(entry.name, args)
+        result = entry.forward(*(args if dtype is None else arrays), **options)
+        if isinstance(result, WithResidual):
+            result, options = result.y, {"residual": result.residual}  # type: ignore[assignment]
         if dtype is None:
-            return entry.forward(*args, **options)
-        y = np.asarray(entry.forward(*arrays, **options))
+            return result
+        y = np.asarray(result)
         if y.dtype != dtype:                     # a Python number widened a 0-d array (NumPy 1.26)
             y = y.astype(dtype)
         storage = _storage_for(y, inputs)
@@ -122,6 +137,7 @@ def vjp_of(operation: Callable[..., Any], kind: Kind, needs: str = "all",
         entry.vjp = vjp  # type: ignore[assignment]
         entry.kind = kind
         entry.needed_arguments = [(names.index(name), name) for name in wanted if name in names]
+        entry.needed_positions = frozenset(position for position, _ in entry.needed_arguments)
         entry.needs_result = "y" in wanted
         entry.vjp_takes_need = "need" in inspect.signature(vjp).parameters
         return vjp

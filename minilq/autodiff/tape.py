@@ -104,8 +104,25 @@ def _same_bits(a: Array, b: Array) -> bool:
     return np.array_equal(a.view(bits), b.view(bits))
 
 
+LARGE = 1 << 16
+"""Bytes from which on an array that no derivative will read is let go of, and only its shape kept."""
+
+
+_NAN = {np.dtype(t): np.array(np.nan, t).tobytes() for t in (np.float32, np.float64)}
+
+
+def shape_only(array: Array) -> Array:
+    """A read-only array of the same shape and dtype whose entries are one and the same NaN: it takes no memory, and a
+    derivative that reads more than it said gives NaN, not something wrong."""
+    return np.ndarray(array.shape, array.dtype, _NAN[array.dtype], strides=(0,) * array.ndim)
+
+
 class Node:
-    """One recorded operation: what is needed to call its vector-Jacobian product later."""
+    """One recorded operation: what is needed to call its vector-Jacobian product later.
+
+    Of large arrays it keeps only those whose content the product reads, so that the others can be freed before the
+    backward pass: after a convolution and a relu, the result of the relu but not that of the convolution.
+    """
 
     __slots__ = ("args", "inputs", "number", "options", "primitive", "seen", "y")
 
@@ -124,6 +141,13 @@ class Node:
                 self.seen.append((name, tensor.storage, tensor.storage.record()))
         if primitive.needs_result:
             self.seen.append(("its result", y_storage, y_storage.record()))
+        elif y.nbytes >= LARGE:
+            self.y = shape_only(y)
+        for position, tensor in enumerate(inputs):
+            if (tensor is not None and tensor.node is not None and tensor.array.nbytes >= LARGE
+                    and position not in primitive.needed_positions):
+                args[position] = shape_only(tensor.array)
+                inputs[position] = tensor.without_content(args[position])
 
     def check_unchanged(self) -> None:
         """Raise TapeError when an array that the derivative reads is no longer what it was."""

@@ -71,6 +71,10 @@ class Tensor:
         tensor.storage = Storage(array) if storage is None else storage
         return tensor
 
+    def without_content(self, shape_only: Array) -> Tensor:
+        """A stand-in for the tape: the same place in the program, and an array that holds no numbers."""
+        return Tensor.wrap(shape_only, None, self.node)
+
     @property
     def data(self) -> Array:
         """The array itself. Writing into it before a backward pass that needs it is found and reported."""

@@ -1,0 +1,81 @@
+"""Threads for kernels: a loop over images or rows, cut into one part for each thread.
+
+Kernels release the GIL, so plain Python threads run them side by side; no threading layer has to be chosen, and none
+stands in the way of a fork. What a kernel computes must not depend on where the loop is cut, so that the number of
+threads never changes a bit of the result.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from minilq.errors import ConfigError
+
+SMALL = 1 << 16
+"""Below this many numbers, handing work to another thread costs more than it saves."""
+
+
+def _default() -> int:
+    for variable in ("MINILQ_THREADS", "OMP_NUM_THREADS"):
+        if (value := os.environ.get(variable, "")).isdecimal() and int(value) > 0:
+            return int(value)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+_count = _default()
+_pool: ThreadPoolExecutor | None = None
+
+
+def use_threads(count: int) -> None:
+    """Run large kernels on `count` threads, from the next call on (default: MINILQ_THREADS, else OMP_NUM_THREADS, else
+    every processor that this process may use). BLAS has a setting of its own, OPENBLAS_NUM_THREADS.
+
+    >>> before = threads_in_use()
+    >>> use_threads(1)
+    >>> threads_in_use()
+    1
+    >>> use_threads(before)
+    """
+    global _count, _pool
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise ConfigError("use_threads", "the number of threads must be a whole number, at least 1", got=repr(count))
+    if _pool is not None:
+        _pool.shutdown()
+    _count, _pool = count, None
+
+
+def threads_in_use() -> int:
+    """How many threads large kernels run on."""
+    return _count
+
+
+def in_parts(kernel: Callable[..., Any], count: int, numbers: int, *args: Any) -> None:
+    """kernel(*args, start, stop) for contiguous parts that make up range(count), one for each thread.
+
+    numbers   how many numbers the whole loop touches: a small one stays in the calling thread.
+    """
+    global _pool  # noqa: PLW0603 - made when it is first needed
+    parts = min(_count, count) if numbers > SMALL else 1
+    if parts < 2:
+        kernel(*args, 0, count)
+        return
+    if _pool is None:
+        _pool = ThreadPoolExecutor(_count - 1, thread_name_prefix="minilq")
+    cuts = [count * i // parts for i in range(parts + 1)]
+    others = [_pool.submit(kernel, *args, start, stop) for start, stop in itertools.pairwise(cuts[1:])]
+    kernel(*args, cuts[0], cuts[1])
+    for other in others:
+        other.result()
+
+
+def _forget_pool() -> None:
+    global _pool  # noqa: PLW0603 - a forked child has none of its parent's threads
+    _pool = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)
