@@ -20,6 +20,7 @@ import time
 
 import numpy as np
 import torch
+from nested_torch import Nested
 
 import minilq
 from minilq import SCALE_MIN, Adam, Quantizer, Sequential, Tensor, threshold
@@ -28,32 +29,13 @@ from minilq.nn import Dense, ReLU
 from minilq.nn.layers import scalar
 from minilq.optim import groups_of
 
-BATCH, LAM, EPS32 = 32, 1e-10, float(np.finfo(np.float32).eps)
+BATCH, LAM = 32, 1e-10
 DIGITS = load_digits()
 LABELS = DIGITS.train_labels[:4096]
 INPUTS = {
     "digits": DIGITS.train_images[:4096].reshape(4096, 784).astype(np.float32),
     "noise": np.random.default_rng(0).integers(1, 256, (4096, 784)).astype(np.float32),
 }
-
-
-class Nested(torch.autograd.Function):
-    """The thesis' rule: floor, straight-through, threshold votes."""
-
-    @staticmethod
-    def forward(ctx, P, s):
-        y = torch.floor(P / s) * s
-        ctx.save_for_backward(y, s)
-        return y
-
-    @staticmethod
-    def backward(ctx, g):
-        y, s = ctx.saved_tensors
-        axes = tuple(i for i in range(y.ndim) if s.shape[i - y.ndim + s.ndim] == 1)
-        r = g.abs() / torch.where(y == 0, EPS32, y.abs())
-        votes = -torch.tanh(torch.clamp(LAM - r, min=0)).mean(dim=axes, keepdim=True)
-        votes = torch.where(votes == 0, -np.tanh(LAM), votes)
-        return g, (votes * torch.round(y.abs().amax(dim=axes, keepdim=True) / s)).reshape(s.shape)
 
 
 def torch_step(data: np.ndarray, quantized: bool):
@@ -66,7 +48,7 @@ def torch_step(data: np.ndarray, quantized: bool):
     images, labels = torch.from_numpy(data), torch.from_numpy(LABELS)
 
     def step(i: int) -> None:
-        q = {k: Nested.apply(p[k], s[k]) for k in p} if quantized else p
+        q = {k: Nested.apply(p[k], s[k], LAM) for k in p} if quantized else p
         hidden = torch.relu(torch.addmm(q["b1"], images[i:i + BATCH], q["w1"]))
         loss = torch.nn.functional.cross_entropy(torch.addmm(q["b2"], hidden, q["w2"]), labels[i:i + BATCH])
         adam.zero_grad()

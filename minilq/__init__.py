@@ -2,7 +2,7 @@
 
 from minilq._version import __version__
 from minilq.autodiff.gradcheck import GradientReport, gradcheck
-from minilq.autodiff.primitive import primitive, vjp_of
+from minilq.autodiff.primitive import WithResidual, primitive, vjp_of
 from minilq.autodiff.replay import replay_check
 from minilq.autodiff.tape import no_grad
 from minilq.autodiff.tensor import Tensor
@@ -16,18 +16,38 @@ from minilq.errors import (
     ShapeError,
     TapeError,
 )
-from minilq.kernels import kernels_in_use, use_kernels
-from minilq.nn import DataQuantizer, Dense, Flatten, ReLU, Sequential
+from minilq.kernels import convolution_in_use, kernels_in_use, use_convolution, use_kernels
+from minilq.kernels.threads import threads_in_use, use_threads
+from minilq.nn import (
+    AveragePool2D,
+    BatchNorm,
+    Conv2D,
+    DataQuantizer,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAveragePool2D,
+    MaxPool2D,
+    ReLU,
+    Residual,
+    Sequential,
+)
 from minilq.ops import (
     absolute,
     add,
+    average_pool2d,
+    batch_norm,
     clip,
+    conv2d,
     dense,
     divide,
+    dropout,
     exp,
+    global_average_pool2d,
     index,
     log,
     matmul,
+    max_pool2d,
     maximum,
     mean,
     multiply,
@@ -38,8 +58,10 @@ from minilq.ops import (
     sigmoid,
     softmax_cross_entropy,
     subtract,
+    sum_of_squares,
     tanh,
     transpose,
+    zero_pad2d,
 )
 from minilq.ops import (
     max as max,
@@ -63,11 +85,14 @@ from minilq.quantize import (
 
 # `max` and `sum` are public too, but a star import must not replace the builtins.
 __all__ = [
-    "SCALE_MIN", "SGD", "Adam", "ConfigError", "DTypeError", "DataError", "DataQuantizer", "Dense", "Flatten",
-    "GradientError", "GradientReport", "MinilqError", "NonFiniteError", "Quantizer", "ReLU", "Sequential", "ShapeError",
-    "Surrogate", "TapeError", "Tensor", "__version__", "absolute", "add", "chain_rule", "clip", "codes_of", "dense",
-    "divide", "exp", "fake_quantize", "frozen", "gradcheck", "groups_of", "index", "kernels_in_use", "log", "matmul",
-    "maximum", "mean", "multiply", "negative", "no_grad", "power", "primitive", "relu", "replay_check", "reshape",
-    "scale_shape", "sigmoid", "softmax_cross_entropy", "stochastic", "subtract", "tanh", "threshold",
-    "transpose", "use_kernels", "vjp_of",
+    "SCALE_MIN", "SGD", "Adam", "AveragePool2D", "BatchNorm", "ConfigError", "Conv2D", "DTypeError", "DataError",
+    "DataQuantizer", "Dense", "Dropout", "Flatten", "GlobalAveragePool2D", "GradientError", "GradientReport",
+    "MaxPool2D", "MinilqError", "NonFiniteError", "Quantizer", "ReLU", "Residual", "Sequential", "ShapeError",
+    "Surrogate", "TapeError", "Tensor", "WithResidual", "__version__", "absolute", "add", "average_pool2d",
+    "batch_norm", "chain_rule", "clip", "codes_of", "conv2d", "convolution_in_use", "dense", "divide", "dropout", "exp",
+    "fake_quantize", "frozen", "global_average_pool2d", "gradcheck", "groups_of", "index", "kernels_in_use", "log",
+    "matmul", "max_pool2d", "maximum", "mean", "multiply", "negative", "no_grad", "power", "primitive", "relu",
+    "replay_check", "reshape", "scale_shape", "sigmoid", "softmax_cross_entropy", "stochastic", "subtract",
+    "sum_of_squares", "tanh", "threads_in_use", "threshold", "transpose", "use_convolution", "use_kernels",
+    "use_threads", "vjp_of", "zero_pad2d",
 ]

@@ -11,6 +11,7 @@ from typing import NoReturn
 from minilq._version import __version__
 from minilq.errors import ConfigError, MinilqError
 
+OPTION_OF = {"start_from": "from", "layer_thresholds": "layer-threshold"}        # where setting and option differ
 USAGE_ERROR, FAILED, INTERRUPTED = 2, 1, 130
 
 
@@ -28,22 +29,36 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="command", parser_class=_Parser)
 
     train = commands.add_parser("train", help="train a network float and quantized, and compare the two",
-                                description="Train the thesis' network 784-128-10 twice, float and with nested "
-                                "quantization layers, print a table and write a run folder.",
+                                description="Train a network of the thesis twice, float and with nested quantization "
+                                "layers, print a table and write a run folder. What is left out follows the thesis' "
+                                "recipe for the data.",
                                 argument_default=argparse.SUPPRESS)
-    train.add_argument("--data", metavar="NAME", help="digits (embedded, the default), mnist or fashion")
-    train.add_argument("--data-dir", metavar="DIR", help="where the files of mnist or fashion are")
-    train.add_argument("--granularity", metavar="G", help="what shares a scale: row (default), column or scalar")
-    train.add_argument("--threshold", type=float, metavar="X", help="the rule's lambda (1e-10)")
+    train.add_argument("--data", metavar="NAME",
+                       help="digits (embedded, the default), mnist, fashion, cifar10 or imagenette")
+    train.add_argument("--data-dir", metavar="DIR", help="where the files are; imagenette: also any folder or archive "
+                       "with train/CLASS/ and val/CLASS/")
+    train.add_argument("--model", metavar="M", help="mnist_mlp, lenet, cifar10_cnn or imagenette_resnet")
+    train.add_argument("--limit", type=int, metavar="N", help="the first N training images, and N/4 to validate")
+    train.add_argument("--image-size", type=int, metavar="N", help="side of imagenette's images (64; the thesis: 224)")
+    train.add_argument("--augment", metavar="A", help="none, crop (random crop and flip), or thesis (brightness and "
+                       "saturation too); none, but thesis for imagenette")
+    train.add_argument("--skip-damaged", action="store_true", help="leave damaged images of imagenette out")
+    train.add_argument("--granularity", metavar="G", help="what shares a scale: row, column, scalar, and for kernels "
+                       "channel or filter (row; channel for imagenette)")
+    train.add_argument("--threshold", type=float, metavar="X", help="the rule's lambda (1e-10; colour images 1e-11)")
+    train.add_argument("--layer-threshold", dest="layer_thresholds", metavar="LAYER=X", action="append",
+                       help="a lambda for one layer, such as conv2d1=1e-12; may be given again")
+    train.add_argument("--quantize", metavar="WHICH", help="recipe (what the thesis quantizes), all, or inner (all but "
+                       "the first and the last layer)")
     train.add_argument("--rounding", metavar="R", help="floor (default), nearest, ceil, trunc or stochastic")
-    train.add_argument("--epochs", type=int, metavar="N", help="100 for digits, 20 for mnist and fashion")
-    train.add_argument("--batch", type=int, metavar="N", help="images per step (32)")
+    train.add_argument("--epochs", type=int, metavar="N", help="100; 20 for mnist and fashion")
+    train.add_argument("--batch", type=int, metavar="N", help="images per step (32; cifar10 128, imagenette 64)")
     train.add_argument("--lr", type=float, metavar="X", help="learning rate of Adam (1e-4)")
     train.add_argument("--seed", type=int, metavar="N", help="42")
     train.add_argument("--input", metavar="I", help="raw, pixels 0..255 (default), or unit, 0..1")
     train.add_argument("--from", dest="start_from", metavar="CHECKPOINT",
                        help="start from a trained float network (a run folder or its float.npz): post-training")
-    train.add_argument("--quick", action="store_true", help="a taste: 2,000 images, 20 epochs")
+    train.add_argument("--quick", action="store_true", help="a taste: 2,000 images, few epochs")
     train.add_argument("--out", metavar="DIR", help="the run folder (default: runs/NAME-1, -2, ...)")
     train.add_argument("--resume", metavar="DIR", help="go on with a run that was stopped; takes no other option")
 
@@ -81,10 +96,12 @@ def _train(options: dict[str, object]) -> int:
 
     resume = options.pop("resume", None)
     if resume is not None and options:
-        given = ("from" if name == "start_from" else name.replace("_", "-") for name in options)
+        given = (OPTION_OF.get(name, name.replace("_", "-")) for name in options)
         raise ConfigError("train", "--resume takes every setting from the run and goes with no other option",
                           got=", ".join(f"--{name}" for name in given))
     out = options.pop("out", None)
+    if "layer_thresholds" in options:
+        options["layer_thresholds"] = dict(map(_layer_threshold, options["layer_thresholds"]))  # type: ignore[call-overload]
     config = None if resume is not None else RunConfig(**options)  # type: ignore[arg-type]
     folder = Path(str(resume)) if config is None else (
         Path(str(out)) if out is not None else run.free_folder(Path("runs"), config.data))
@@ -105,6 +122,15 @@ def _train(options: dict[str, object]) -> int:
         print_line(f"\ninterrupted. Go on from what was saved last with: minilq train --resume {folder}")
         return INTERRUPTED
     return 0
+
+
+def _layer_threshold(text: str) -> tuple[str, float]:
+    layer, _, number = text.partition("=")
+    try:
+        return layer, float(number)
+    except ValueError:
+        raise ConfigError("train", "--layer-threshold takes a layer and a number, such as conv2d1=1e-12",
+                          got=repr(text)) from None
 
 
 def _report(options: dict[str, object]) -> int:

@@ -95,6 +95,15 @@ EXACT: dict[str, Sample] = {
     "index": _plain(lambda x: ops.index(x, np.array([0, 2, 2])), (3, 4)),
     "matmul": _plain(ops.matmul, (2, 3, 4), (4, 2)),
     "dense": _plain(ops.dense, (3, 4), (4, 2), (2,)),
+    "conv2d": _plain(lambda x, w, b: ops.conv2d(x, w, b, stride=2), (2, 4, 5, 3), (3, 3, 3, 2), (2,)),
+    "max_pool2d": lambda rng: (lambda x: ops.max_pool2d(x, (3, 2), 2, "same"), [_distinct(rng, (2, 4, 5, 2))]),
+    "average_pool2d": _plain(lambda x: ops.average_pool2d(x, (3, 2), 2, "same"), (2, 4, 5, 2)),
+    "global_average_pool2d": _plain(ops.global_average_pool2d, (2, 3, 4, 2)),
+    "zero_pad2d": _plain(lambda x: ops.zero_pad2d(x, ((0, 1), (2, 1))), (2, 3, 2, 2)),
+    "batch_norm": _plain(lambda x, gamma, beta: ops.batch_norm(x, gamma, beta, np.zeros(3), np.ones(3)),
+                         (2, 2, 3, 3), (3,), (3,)),
+    "dropout": _plain(lambda x: ops.dropout(x, 0.4, np.random.default_rng(1)), (4, 5)),
+    "sum_of_squares": _plain(ops.sum_of_squares, (3, 4)),
     "softmax_cross_entropy": lambda rng: (lambda z: ops.softmax_cross_entropy(z, LABELS), _normal((4, 3))(rng)),
 }
 

@@ -68,3 +68,65 @@ def parameters_in_cells(draw, max_dims=3):
     s = rng.uniform(0.02, 0.6, scale_shape(granularity, shape))
     fraction = np.where(rng.random(shape) < 0.5, rng.uniform(0.05, 0.45, shape), rng.uniform(0.55, 0.95, shape))
     return (rng.integers(-7, 7, shape) + fraction) * s, s, granularity
+
+
+def same_as_tensorflow(n, k, s):
+    """(before, after) as TensorFlow documents it, by cases."""
+    total = max(k - s, 0) if n % s == 0 else max(k - n % s, 0)
+    return total // 2, total - total // 2
+
+
+def resolve(padding, shape, size, stride):
+    """Any padding as ((top, bottom), (left, right)), written independently of the library."""
+    if padding == "same":
+        return tuple(same_as_tensorflow(n, k, s) for n, k, s in zip(shape[1:3], size, stride, strict=True))
+    if padding == "valid":
+        return ((0, 0), (0, 0))
+    if isinstance(padding, int):
+        return ((padding, padding), (padding, padding))
+    return tuple((p, p) if isinstance(p, int) else p for p in padding)
+
+
+convolution_paddings = st.one_of(st.sampled_from(["same", "valid", 0, 1, 2, (0, 1), (2, 1)]),
+                     st.tuples(*[st.tuples(st.integers(0, 3), st.integers(0, 3))] * 2))
+
+
+@st.composite
+def convolutions(draw, channels=(1, 2, 3), filters=(1, 2, 3), dtype=np.float64):
+    """(x, w, b, stride, padding): strides beyond the kernel, asymmetric borders, kernels of one pixel included."""
+    size = draw(st.integers(1, 4)), draw(st.integers(1, 3))
+    stride = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    padding = draw(convolution_paddings)
+    C, F, N = draw(st.sampled_from(channels)), draw(st.sampled_from(filters)), draw(st.integers(1, 3))
+    least = (1, 1) if padding == "same" else tuple(
+        max(1, k - sum(p)) for k, p in zip(size, resolve(padding, None, size, stride), strict=True))
+    sides = [draw(st.integers(low, low + 5)) for low in least]
+    rng = np.random.default_rng(draw(seeds))
+    x, w, b = (rng.standard_normal(shape).astype(dtype) for shape in ((N, *sides, C), (*size, C, F), (F,)))
+    return x, w, b, stride, padding
+
+
+@st.composite
+def poolings(draw, values=arrays):
+    """(x, size, stride, padding), the border smaller than the window; x from `values`, which takes a shape."""
+    size = draw(st.integers(1, 4)), draw(st.integers(1, 3))
+    stride = draw(st.one_of(st.none(), st.tuples(st.integers(1, 3), st.integers(1, 3))))
+    borders = [st.tuples(st.integers(0, k - 1), st.integers(0, k - 1)) for k in size]
+    words = st.sampled_from(["same", "valid", 0, min(size) - 1, (size[0] - 1, 0)])
+    padding = draw(st.one_of(words, st.tuples(*borders)))
+    least = (1, 1) if padding == "same" else tuple(
+        max(1, k - sum(p)) for k, p in zip(size, resolve(padding, None, size, stride), strict=True))
+    sides = [draw(st.integers(low, low + 4)) for low in least]
+    x = draw(values((draw(st.integers(1, 2)), *sides, draw(st.integers(1, 3)))))
+    return x, size, stride, padding
+
+
+@st.composite
+def normalisations(draw, channels=4):
+    """[x, gamma, beta], and running statistics, for batch normalisation; float64. At least four
+    numbers per channel: of two, normalised, hardly anything is left but cancellation."""
+    shape = (*draw(st.sampled_from([(5,), (4,), (2, 3, 2), (1, 2, 3), (2, 2, 1)])), draw(st.integers(1, channels)))
+    rng = np.random.default_rng(draw(seeds))
+    x = rng.standard_normal(shape) * rng.uniform(0.3, 3, shape[-1]) + rng.uniform(-3, 3, shape[-1])
+    gamma, beta, mean = rng.standard_normal((3, shape[-1]))
+    return [x, gamma, beta], (mean, rng.uniform(0.5, 2, shape[-1]))

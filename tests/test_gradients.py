@@ -7,10 +7,22 @@ from hypothesis import given
 
 import minilq
 from minilq import ops
+from minilq.autodiff import tape
 from minilq.autodiff.gradcheck import central_differences, compare, complex_step
 from minilq.autodiff.primitive import PRIMITIVES
 from minilq.selfcheck import verdicts
-from tests.strategies import arrays, axes_of, broadcasting_pairs, distinct, off_kinks, seeds, shapes
+from tests.strategies import (
+    arrays,
+    axes_of,
+    broadcasting_pairs,
+    convolutions,
+    distinct,
+    normalisations,
+    off_kinks,
+    poolings,
+    seeds,
+    shapes,
+)
 
 
 def unary(f, strategy):
@@ -94,6 +106,16 @@ def cross_entropies(draw):
     return (lambda z: ops.softmax_cross_entropy(z, labels)), [draw(arrays((n, classes)))]
 
 
+def poolings_of(op, values=arrays):
+    return poolings(values).map(lambda case: (lambda x: op(x, *case[1:]), [case[0]]))
+
+
+@st.composite
+def dropouts(draw):
+    rate, seed = draw(st.sampled_from([0, 0.1, 0.5, 0.9])), draw(seeds)
+    return (lambda x: ops.dropout(x, rate, np.random.default_rng(seed), True)), [draw(arrays(shapes()))]
+
+
 # Name of a primitive -> strategy for (function of Tensors, arrays). The registry test below compares the names.
 CASES = {
     "add": binary(ops.add, broadcasting_pairs()),
@@ -118,6 +140,16 @@ CASES = {
     "index": selections(),
     "matmul": products(),
     "dense": denses(),
+    "conv2d": convolutions().map(lambda case: (lambda x, w, b: ops.conv2d(x, w, b, *case[3:]), list(case[:3]))),
+    "max_pool2d": poolings_of(ops.max_pool2d, distinct),
+    "average_pool2d": poolings_of(ops.average_pool2d),
+    "global_average_pool2d": unary(ops.global_average_pool2d, arrays(shapes(min_dims=4, max_dims=4))),
+    "zero_pad2d": st.tuples(arrays(shapes(4, 4)), st.sampled_from([0, 2, (0, 1), ((1, 0), (0, 2))])).map(
+        lambda case: (lambda x: ops.zero_pad2d(x, case[1]), [case[0]])),
+    "batch_norm": normalisations().map(
+        lambda case: (lambda *args: ops.batch_norm(*args, *[a.copy() for a in case[1]]), case[0])),
+    "dropout": dropouts(),
+    "sum_of_squares": unary(ops.sum_of_squares, arrays(shapes())),
     "softmax_cross_entropy": cross_entropies(),
 }
 
@@ -126,7 +158,8 @@ ELSEWHERE = {"fake_quantize"}
 
 # Analytic forwards that run on complex arrays: the complex step is a second, cancellation-free oracle.
 ANALYTIC = ["add", "subtract", "multiply", "divide", "negative", "power", "exp", "tanh", "sigmoid", "sum", "mean",
-            "reshape", "transpose", "index", "matmul", "dense"]
+            "reshape", "transpose", "index", "matmul", "dense", "conv2d", "average_pool2d",
+            "global_average_pool2d", "zero_pad2d", "batch_norm", "dropout", "sum_of_squares"]
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -135,6 +168,15 @@ def test_exact_derivative(name, data, seed):
     f, inputs = data.draw(CASES[name])
     assert PRIMITIVES[name].kind == "exact"
     minilq.gradcheck(f, *inputs, seed=seed)
+
+
+@pytest.mark.parametrize("name", CASES)
+@given(data=st.data(), seed=seeds)
+def test_a_derivative_reads_only_what_it_says_it_needs(name, data, seed, monkeypatch):
+    """Large arrays that `needs` does not name are not kept on the tape; here all are large, and inputs are results."""
+    monkeypatch.setattr(tape, "LARGE", 0)
+    f, inputs = data.draw(CASES[name])
+    minilq.gradcheck(lambda *x: f(*[1.0 * a for a in x]), *inputs, seed=seed)
 
 
 @pytest.mark.parametrize("name", ANALYTIC)

@@ -71,6 +71,9 @@ def arranged(rng, x):
 def test_every_twin_has_a_test_here():
     assert set(TWINS) == {
         "adam.adam_update", "dense.product", "elementwise.rectified", "elementwise.where_positive",
+        # in test_kernels_images.py
+        "dropout.masked", "normalise.gradient_sums", "normalise.input_gradient", "normalise.normalised",
+        "normalise.statistics", "pool.maxima", "pool.maxima_gradient", "pool.means", "pool.means_gradient",
         "fake_quantize.round_trip", "fake_quantize.threshold_scale_gradient",
         "fake_quantize.chain_rule_scale_gradient", "loss.mean_cross_entropy", "loss.mean_cross_entropy_gradient"}
 

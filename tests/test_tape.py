@@ -320,6 +320,65 @@ def test_a_kept_loss_does_not_keep_the_activations():
     assert loss.item() == np.exp(1.0)
 
 
+def test_large_results_that_no_derivative_reads_are_freed_before_the_backward_pass():
+    x = minilq.Tensor(np.full(20_000, 2.0), requires_grad=True)
+    negated = -x                                 # 160 kB, and relu's derivative reads its own result only
+    rectified = ops.relu(negated)
+    gone, kept = weakref.ref(negated.array), weakref.ref(rectified.array)
+    squared = ops.multiply(rectified, rectified)
+    del negated, rectified
+    gc.collect()
+    assert gone() is None
+    assert kept() is not None                    # multiply reads its arguments
+    squared.sum().backward()
+    assert not x.grad.any()
+
+
+def test_a_large_derivative_that_reads_more_than_it_said_gives_nan():
+    @minilq.primitive
+    def squared_wrongly(x):
+        return x * x
+
+    @minilq.vjp_of(squared_wrongly, kind="exact", needs="")
+    def squared_wrongly_vjp(g, y, x):
+        return (2 * g * x,)
+
+    try:
+        for n, right in ((10, True), (20_000, False)):
+            x = minilq.Tensor(np.ones(n), requires_grad=True)
+            squared_wrongly(1.0 * x).sum().backward()
+            assert np.array_equal(x.grad, np.full(n, 2.0 if right else np.nan), equal_nan=True)
+    finally:
+        del minilq.autodiff.primitive.PRIMITIVES["squared_wrongly"]
+
+
+def test_a_forward_may_hand_something_over_to_its_derivative():
+    seen = []
+
+    @minilq.primitive
+    def scaled_by_a_draw(x, rng):
+        factor = rng.random()
+        return minilq.WithResidual(x * factor, factor)
+
+    @minilq.vjp_of(scaled_by_a_draw, kind="exact", needs="")
+    def scaled_by_a_draw_vjp(g, y, x, rng, residual):
+        seen.append(residual)
+        return (g * residual,)
+
+    try:
+        x = minilq.Tensor(np.ones(3), requires_grad=True)
+        y = scaled_by_a_draw(x, np.random.default_rng(5))
+        y.sum().backward()
+        np.testing.assert_array_equal(x.grad, y.numpy())
+        assert seen == [y.numpy()[0]]
+        plain = scaled_by_a_draw(np.ones(3), np.random.default_rng(5))         # arrays in, an array out
+        np.testing.assert_array_equal(plain, y.numpy())
+        with minilq.no_grad():
+            assert isinstance(scaled_by_a_draw(x, np.random.default_rng(5)), minilq.Tensor)
+    finally:
+        del minilq.autodiff.primitive.PRIMITIVES["scaled_by_a_draw"]
+
+
 def test_detach_cuts_the_tape():
     x = leaf(2.0)
     (x * x.detach()).sum().backward()

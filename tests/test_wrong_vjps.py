@@ -5,12 +5,89 @@ import pytest
 
 import minilq
 from minilq import ops
+from minilq.ops import conv
+from minilq.ops.normalise import gradient_sums, statistics
+from minilq.ops.pool import maxima_gradient
+from minilq.ops.window import add_windows, geometry, padded, windows
 from minilq.quantize.quantizer import fake_quantize_vjp
 from minilq.quantize.scale_rule import ChainRule, chain_rule_scale_gradient
 from minilq.selfcheck import HEURISTICS, cells, heuristic_error, surrogate_report, transcribed_threshold
 
 RNG = np.random.default_rng(5)
 X, W, B = RNG.standard_normal((3, 3)), RNG.standard_normal((3, 3)), RNG.standard_normal(3)
+IMAGES = RNG.standard_normal((2, 3, 3, 2))
+KERNEL = RNG.standard_normal((3, 3, 2, 2))
+TIED = np.maximum(np.rint(IMAGES), 0)
+WINDOW = geometry("test", 3, 3, (2, 2), (2, 2), "same")
+
+
+def _normalised(x, gamma, beta):
+    return ops.batch_norm(x, gamma, beta, np.zeros(3), np.ones(3))
+
+
+def _normalised_wrongly(mistake):
+    def vjp(g, y, x, gamma, beta):
+        mean, var = statistics(x)
+        n = len(x) - 1 if mistake == "n - 1" else len(x)
+        inv_std = 1 / np.sqrt(var + 1e-3)
+        xhat = (x - mean) * inv_std
+        dbeta, dgamma = gradient_sums(g, x, mean, inv_std)
+        of_mean = 0 if mistake in ("no sums", "no mean") else dbeta
+        of_var = 0 if mistake in ("no sums", "no variance") else xhat * dgamma
+        return gamma * inv_std * (g - (of_mean + of_var) / n), g.sum(0) if mistake == "gamma" else dgamma, dbeta
+    return vjp
+
+
+def _dropped(x):
+    return ops.dropout(x, 0.4, np.random.default_rng(3))
+
+
+def _convolved(x, w, b):
+    return ops.conv2d(x, w, b, stride=2)
+
+
+def _convolved_wrongly(mistake):
+    """The derivative of a 3 x 3 convolution of 3 x 3 images, two channels to two, in the ways it goes wrong."""
+    def vjp(g, y, x, w, b):
+        window = geometry("test", 3, 3, (3, 3), (2, 2), "same")
+        G, W = g.reshape(-1, 2), w.reshape(-1, 2)
+        X = conv.im2col(x, window)
+        if mistake == "same padding on the wrong side":
+            X = conv.im2col(np.roll(x, 1, axis=(1)), window)
+        if mistake == "kernel turned":
+            W = w[::-1, ::-1].reshape(-1, 2)
+        if mistake == "channels of the kernel exchanged":
+            W = w.swapaxes(2, 3).reshape(-1, 2)
+        dX = G @ W.T
+        dx = conv.col2im(dX, x.shape, window)
+        if mistake == "overlapping windows overwrite":
+            dx = np.zeros((2, 5, 5, 2))
+            for u in range(3):
+                for v in range(3):
+                    dx[:, u:u + 3:2, v:v + 3:2] = dX.reshape(2, 2, 2, 3, 3, 2)[:, :, :, u, v]
+            dx = dx[:, 1:4, 1:4]
+        dw = (X.T @ G).reshape(w.shape)
+        if mistake == "mean over the images":
+            dw /= len(x)
+        if mistake == "only the first image":
+            dw = (X[:4].T @ G[:4]).reshape(w.shape)
+        return dx, dw, G[:, ::-1].sum(0) if mistake == "bias of another filter" else G.sum(0)
+    return vjp
+
+
+CONVOLUTION_MISTAKES = ("same padding on the wrong side", "kernel turned", "channels of the kernel exchanged",
+                        "overlapping windows overwrite", "mean over the images", "only the first image",
+                        "bias of another filter")
+
+
+def _average_counting_the_border(g, y, x):
+    return (add_windows(np.broadcast_to(g[:, :, :, None, None] / 4, (2, 2, 2, 2, 2, 2)), x.shape, WINDOW),)
+
+
+def _all_maxima_in_full(g, y, x):
+    tied = windows(padded(x, WINDOW, np.nan), WINDOW) == y[:, :, :, None, None]
+    return (add_windows(tied * g[:, :, :, None, None], x.shape, WINDOW),)
+
 
 # Square shapes on purpose: a missing transpose must be found by its numbers, not by its shape.
 WRONG = {
@@ -32,6 +109,22 @@ WRONG = {
     "transpose: not put back": (ops.transpose, [X], lambda g, y, x: (g,)),
     "index: repeats overwrite": (lambda x: ops.index(x, np.array([0, 2, 2])), [X],
                                  lambda g, y, x: (np.array([g[0], 0 * g[0], g[2]]),)),
+    "average_pool2d: border counted": (lambda x: ops.average_pool2d(x, 2, padding="same"), [IMAGES],
+                                       _average_counting_the_border),
+    "average_pool2d: sum instead of mean": (lambda x: ops.average_pool2d(x, 2, padding="same"), [IMAGES],
+                                            lambda g, y, x: (4 * _average_counting_the_border(g, y, x)[0],)),
+    "max_pool2d: everything to the first pixel": (
+        lambda x: ops.max_pool2d(x, 2, padding="same"), [IMAGES],
+        lambda g, y, x: (np.where(np.add.outer(np.arange(3) % 2, np.arange(3) % 2)[:, :, None] == 0,
+                                  g.repeat(2, 1).repeat(2, 2)[:, :3, :3], 0),)),
+    "global_average_pool2d: only one side": (ops.global_average_pool2d, [IMAGES],
+                                             lambda g, y, x: (np.broadcast_to(g[:, None, None] / 3, x.shape),)),
+    "zero_pad2d: cropped at the wrong corner": (lambda x: ops.zero_pad2d(x, ((0, 1), (1, 0))), [IMAGES],
+                                                lambda g, y, x: (g[:, 1:, :3],)),
+    **{f"batch_norm: {mistake}": (_normalised, [RNG.standard_normal((5, 3)), B + 2, B], _normalised_wrongly(mistake))
+       for mistake in ("no sums", "no mean", "no variance", "n - 1", "gamma")},
+    "dropout: scale forgotten": (_dropped, [X], lambda g, y, x: (g * (y != 0),)),
+    "dropout: mask forgotten": (_dropped, [X], lambda g, y, x: (g / 0.6,)),
     "cross-entropy: batch mean forgotten": (
         lambda z: ops.softmax_cross_entropy(z, np.array([0, 1, 2])), [X],
         lambda g, y, z: (g * (ops.loss.softmax(z) - np.eye(3)),)),
@@ -39,6 +132,10 @@ WRONG = {
         lambda z: ops.softmax_cross_entropy(z, np.array([0, 1, 2])), [X],
         lambda g, y, z: (g * ops.loss.softmax(z) / 3,)),
 }
+
+
+WRONG |= {f"conv2d: {mistake}": (_convolved, [IMAGES, KERNEL, B[:2]], _convolved_wrongly(mistake))
+          for mistake in CONVOLUTION_MISTAKES}
 
 
 @pytest.mark.parametrize("name", WRONG)
@@ -49,8 +146,20 @@ def test_wrong_exact_derivative_is_killed(name):
 
 
 def test_the_right_ones_live():
+    assert minilq.gradcheck(_convolved, IMAGES, KERNEL, B[:2], vjp=_convolved_wrongly("none"))
     assert minilq.gradcheck(ops.dense, X, W, B, vjp=lambda g, y, x, w, b: (g @ w.T, x.T @ g, g.sum(0)))
     assert minilq.gradcheck(ops.relu, X, vjp=lambda g, y, x: (g * (x > 0),))
+    assert minilq.gradcheck(_normalised, RNG.standard_normal((5, 3)), B + 2, B, vjp=_normalised_wrongly(""))
+
+
+def test_a_max_pooling_that_gives_every_tie_the_full_gradient_is_killed():
+    """On the kink there is no difference to compare with. But y(x + t) = y(x) + t for all x: gradients sum to g's."""
+    y = ops.max_pool2d(TIED, 2, padding="same")
+    g = RNG.standard_normal(y.shape)
+    right, wrong = maxima_gradient(g, y, TIED, WINDOW), _all_maxima_in_full(g, y, TIED)[0]
+    np.testing.assert_allclose(right.sum(), g.sum())
+    assert abs(wrong.sum() - g.sum()) > 0.1
+    assert np.allclose(_all_maxima_in_full(g, ops.max_pool2d(IMAGES, 2, padding="same"), IMAGES)[0].sum(), g.sum())
 
 
 def test_a_cotangent_of_ones_lets_a_wrong_transpose_live():

@@ -88,7 +88,7 @@ def primitive(forward: Callable[P, Any]) -> Callable[P, Any]:
         arrays, inputs, dtype, wanted = _unpack(entry.name, args)
         result = entry.forward(*(args if dtype is None else arrays), **options)
         if isinstance(result, WithResidual):
-            result, options = result.y, {"residual": result.residual}  # type: ignore[assignment]
+            result, options = result.y, {"residual": result.residual}
         if dtype is None:
             return result
         y = np.asarray(result)

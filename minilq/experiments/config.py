@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,55 +13,135 @@ from minilq.errors import ConfigError, DataError
 from minilq.files import read_text
 from minilq.train.metrics import INPUTS
 
-# Epochs that make about as many steps as the thesis' 37,500 (20 epochs of MNIST in batches of 32).
-EPOCHS = {"digits": 100, "mnist": 20, "fashion": 20}
-QUICK_EPOCHS = 20
+
+@dataclass(frozen=True)
+class Recipe:
+    """The thesis' settings for one data set: what a run takes where it says nothing else."""
+
+    model: str
+    epochs: int
+    quick_epochs: int
+    batch: int
+    threshold: float
+    granularity: str
+    augment: str = "none"
+    schedule: Mapping[int, float] = field(default_factory=dict)      # epoch -> factor on the learning rate from there
+    l2: float = 0.0                                                  # rate on the residual blocks
+
+
+RECIPES = {
+    # epochs of digits: about as many steps as the thesis' 37,500 (20 epochs of MNIST in batches of 32)
+    "digits": Recipe("mnist_mlp", 100, 20, 32, 1e-10, "row"),
+    "mnist": Recipe("mnist_mlp", 20, 20, 32, 1e-10, "row"),
+    "fashion": Recipe("mnist_mlp", 20, 20, 32, 1e-10, "row"),
+    "cifar10": Recipe("cifar10_cnn", 100, 5, 128, 1e-11, "row"),
+    "imagenette": Recipe("imagenette_resnet", 100, 2, 64, 1e-11, "channel", "thesis", {40: 0.5, 60: 0.2}, 1e-4),
+}
 QUICK_IMAGES = 2000
-GRANULARITIES = ("row", "column", "scalar")
+MODELS = ("mnist_mlp", "lenet", "cifar10_cnn", "imagenette_resnet")
+GRANULARITIES = ("row", "column", "channel", "filter", "scalar")
 ROUNDINGS = ("floor", "nearest", "ceil", "trunc", "stochastic")
+AUGMENTS = ("none", "crop", "thesis")
+QUANTIZED = ("recipe", "all", "inner")
+IMAGE_SIZE = 64
+SMALLEST_IMAGE = 32
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Every setting of `minilq train`. The defaults are the thesis' recipe; epochs=None takes EPOCHS of the data set.
+    """Every setting of `minilq train`. The defaults are the thesis' recipe; None takes what RECIPES says for the data.
+
+    quantize            "recipe": the layers that the thesis quantizes; "all"; "inner": all but the first and the last
+    layer_thresholds    name of a layer -> its own lambda
+    limit               train on the first so many images, and validate on a quarter as many
+    image_size          side of the images; of imagenette only
 
     Raises ConfigError for a setting that does not exist or makes no sense.
     """
 
     data: str = "digits"
     data_dir: str | None = None
-    granularity: str = "row"
-    threshold: float = 1e-10
+    model: str | None = None
+    granularity: str | None = None
+    threshold: float | None = None
+    layer_thresholds: dict[str, float] = field(default_factory=dict)
+    quantize: str = "recipe"
     rounding: str = "floor"
     epochs: int | None = None
-    batch: int = 32
+    batch: int | None = None
     lr: float = 1e-4
     seed: int = 42
     input: str = "raw"
+    augment: str | None = None
+    limit: int | None = None
+    image_size: int | None = None
+    skip_damaged: bool = False
     start_from: str | None = None                # a checkpoint: post-training instead of from scratch
     quick: bool = False
 
     def __post_init__(self) -> None:
-        for name, known in (("data", tuple(EPOCHS)), ("granularity", GRANULARITIES), ("rounding", ROUNDINGS),
-                            ("input", tuple(INPUTS))):
-            if getattr(self, name) not in known:
-                raise ConfigError("train", f"{name} must be one of {', '.join(known)}", got=repr(getattr(self, name)))
-        for name, least in (("epochs", 1), ("batch", 1), ("seed", 0)):
+        self._check_one_of("data", tuple(RECIPES))
+        recipe = RECIPES[self.data]
+        if self.quick and self.epochs is None:
+            object.__setattr__(self, "epochs", recipe.quick_epochs)
+        for name in ("model", "granularity", "threshold", "epochs", "batch", "augment"):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, getattr(recipe, name))
+        if self.data == "imagenette" and self.image_size is None:
+            object.__setattr__(self, "image_size", IMAGE_SIZE)
+        for name, known in (("model", MODELS), ("granularity", GRANULARITIES), ("rounding", ROUNDINGS),
+                            ("input", tuple(INPUTS)), ("augment", AUGMENTS), ("quantize", QUANTIZED)):
+            self._check_one_of(name, known)
+        for name, least in (("epochs", 1), ("batch", 1), ("seed", 0), ("limit", 1), ("image_size", SMALLEST_IMAGE)):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
                 raise ConfigError("train", f"{name} must be a whole number, at least {least}", got=repr(value))
-        for name in ("threshold", "lr"):
-            value = getattr(self, name)
-            if not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
+        rates = {"threshold": self.threshold, "lr": self.lr}
+        if not isinstance(self.layer_thresholds, dict):
+            raise ConfigError("train", "layer_thresholds must be a dict", got=repr(self.layer_thresholds))
+        for name, value in {**rates, **{f"threshold of {n}": v for n, v in self.layer_thresholds.items()}}.items():
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
                 raise ConfigError("train", f"{name} must be a number >= 0", got=repr(value))
-        for name, kinds in (("data_dir", (str, type(None))), ("start_from", (str, type(None))), ("quick", (bool,))):
+        for name, kinds in (("data_dir", (str, type(None))), ("start_from", (str, type(None))), ("quick", (bool,)),
+                            ("skip_damaged", (bool,))):
             if not isinstance(getattr(self, name), kinds):
                 raise ConfigError("train", f"{name} must be a {kinds[0].__name__}", got=repr(getattr(self, name)))
+        self._check_together()
+
+    def _check_one_of(self, name: str, known: tuple[str, ...]) -> None:
+        if getattr(self, name) not in known:
+            raise ConfigError("train", f"{name} must be one of {', '.join(known)}", got=repr(getattr(self, name)))
+
+    def _check_together(self) -> None:
         if self.data == "digits" and self.data_dir is not None:
             raise ConfigError("train", "the embedded digits have no data_dir", got=repr(self.data_dir),
-                              cause="Leave it out, or choose mnist or fashion")
-        if self.epochs is None:
-            object.__setattr__(self, "epochs", QUICK_EPOCHS if self.quick else EPOCHS[self.data])
+                              cause="Leave it out, or choose another data set")
+        if self.data != "imagenette":
+            for name in ("image_size", "skip_damaged"):
+                if getattr(self, name):
+                    raise ConfigError("train", f"{name.replace('_', '-')} is an option of imagenette alone",
+                                      got=f"data {self.data}")
+        if self.model == "mnist_mlp" and self.granularity in ("channel", "filter"):
+            raise ConfigError("train", "the weights of mnist_mlp have rows and columns: granularity must be row, "
+                              "column or scalar", got=repr(self.granularity),
+                              cause="For a dense weight an input channel is a row, and a filter a column")
+        if self.augment != "none" and len(self.image_shape) == 2:
+            raise ConfigError("train", "augment is for colour images", got=f"{self.augment} with {self.data}")
+        sides = self.image_shape[:2]
+        fits = {"mnist_mlp": self.image_shape == (28, 28), "lenet": sides in ((28, 28), (32, 32)),
+                "cifar10_cnn": self.image_shape == (32, 32, 3), "imagenette_resnet": len(self.image_shape) == 3}
+        if not fits[str(self.model)]:
+            wanted = {"mnist_mlp": "28 x 28 grey", "lenet": "28 x 28 or 32 x 32", "cifar10_cnn": "32 x 32 colour",
+                      "imagenette_resnet": "colour"}[str(self.model)]
+            raise ConfigError("train", f"{self.model} needs {wanted} images",
+                              got=f"{self.data}, {' x '.join(map(str, self.image_shape))}")
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """The shape of one image of the data set as the network sees it."""
+        if self.data == "imagenette":
+            return (int(self.image_size or IMAGE_SIZE),) * 2 + (3,)
+        return (32, 32, 3) if self.data == "cifar10" else (28, 28)
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1) + "\n"

@@ -15,10 +15,11 @@ from minilq.quantize.granularity import reduced_axes
 
 def round_to_nearest(model: Sequential, make: Callable[[np.random.Generator, Quantizer], Sequential],
                      granularity: str, bits: int) -> Sequential:
-    """A copy of a float model with weights and biases rounded to `bits` bits, each scale just large enough.
+    """A copy of a float model whose quantized parameters are rounded to `bits` bits, each scale just large enough.
 
     Codes -2^(bits-1) .. 2^(bits-1) - 1; s = max(max P / qmax, min P / qmin) over its group, so that nothing is
-    clipped (at 1 bit, where qmax is 0, only negative values are kept). `make` builds the model with a quantizer.
+    clipped (at 1 bit, where qmax is 0, only negative values are kept). `make` builds the model with a quantizer, and so
+    says which parameters are quantized.
     """
     if bits < 1:
         raise ConfigError("round_to_nearest", "bits must be at least 1", got=str(bits))
@@ -28,7 +29,8 @@ def round_to_nearest(model: Sequential, make: Callable[[np.random.Generator, Qua
     parameters = {f"parameter/{name}": t.array for name, t in model.parameters().items()}
     scales = {f"scale/{name}": smallest_scale(model.parameters()[name].array, q.scale.shape, qmin, qmax)
               for name, q in rounded.quantized().items()}
-    rounded.load_state({**parameters, **scales})
+    buffers = {f"buffer/{name}": t.array for name, t in model.buffers().items()}
+    rounded.load_state({**parameters, **scales, **buffers})
     return rounded
 
 

@@ -15,6 +15,7 @@ import math
 import platform
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +23,28 @@ import numpy as np
 
 from minilq._version import __version__
 from minilq.autodiff.tape import Array
-from minilq.data import Dataset, load
+from minilq.data import Dataset
 from minilq.errors import ConfigError, DataError
+from minilq.experiments.build import (
+    data_for,
+    inputs_for,
+    network,
+    quantizers_for,
+    rounded_network,
+    streams,
+    trainer_for,
+)
 from minilq.experiments.config import QUICK_IMAGES, RunConfig, read_config
-from minilq.experiments.models import mnist_mlp
 from minilq.experiments.rounded import round_to_nearest
 from minilq.files import make_folder, read_text, write_text
 from minilq.integer.sizes import narrowest, packed, zipped
 from minilq.kernels import kernels_in_use
 from minilq.nn import Sequential
-from minilq.optim import Adam, groups_of
-from minilq.quantize import Quantizer, stochastic, threshold
 from minilq.train.checkpoint import load_checkpoint, save_checkpoint
 from minilq.train.history import Row, write_history
 from minilq.train.interrupt import Interrupt
 from minilq.train.loop import Trainer
-from minilq.train.metrics import INPUTS, codes_in, evaluate, integers_together
+from minilq.train.metrics import codes_in, evaluate, integers_together
 
 CONFIG, HISTORY, RESULT, DONE = "config.json", "history.csv", "result.json", "DONE"
 CHECKPOINTS = {"float": "float.npz", "quantized": "quantized.npz"}
@@ -66,6 +73,7 @@ def start(config: RunConfig, folder: Path, log: Log) -> dict[str, Any]:
     there = next(path for path in (folder, *folder.parents) if path.exists())
     if not there.is_dir():
         raise ConfigError("train", "--out must be a folder", got=f"{folder}, where {there} is a file")
+    quantizers_for(config, streams(config.seed))     # a layer that is not there is found out before the data are read
     data = _data(config)
     given = None
     if config.start_from is not None:
@@ -87,7 +95,9 @@ def carry_on(folder: Path, log: Log) -> dict[str, Any]:
 
 
 def _data(config: RunConfig) -> Dataset:
-    data = load(config.data, config.data_dir)
+    data = data_for(config)
+    if config.limit is not None:
+        return data.head(config.limit)
     return data.head(QUICK_IMAGES) if config.quick else data
 
 
@@ -105,31 +115,6 @@ def _run(config: RunConfig, data: Dataset, folder: Path, log: Log) -> dict[str, 
     result = compare(config, data, networks)
     write_text(folder / RESULT, json.dumps(result, indent=1) + "\n")
     return result
-
-
-def streams(seed: int) -> dict[str, np.random.Generator]:
-    """Independent generators for initial values, the order of the batches, and stochastic rounding."""
-    names = ("init", "shuffle", "noise")
-    return dict(zip(names, map(np.random.default_rng, np.random.SeedSequence(seed).spawn(3)), strict=True))
-
-
-def network(name: str, config: RunConfig, generators: dict[str, np.random.Generator]) -> Sequential:
-    """The untrained "float" or "quantized" network; both start from the same weights."""
-    quantizer = None
-    if name == "quantized":
-        rounding = stochastic(generators["noise"]) if config.rounding == "stochastic" else config.rounding
-        quantizer = Quantizer(rounding, granularity=config.granularity, scale_rule=threshold(config.threshold))
-    return mnist_mlp(generators["init"], quantizer)
-
-
-def trainer_for(name: str, config: RunConfig, data: Dataset, start_from: Path | None = None) -> Trainer:
-    """A trainer at its beginning, with the parameters of a checkpoint if one is named. Both see the same batches."""
-    generators = streams(config.seed)
-    model = network(name, config, generators)
-    if start_from is not None:
-        model.load_state(load_checkpoint(start_from)[0], scales=False)
-    adam = Adam(groups_of(model), lr=config.lr)
-    return Trainer(model, adam, data, INPUTS[config.input], config.batch, generators)
 
 
 def trained(folder: Path, name: str) -> Sequential:
@@ -188,10 +173,11 @@ def compare(config: RunConfig, data: Dataset, networks: dict[str, Trainer]) -> d
     leaves the scales out; packed counts them. A ratio is bytes_float32 by the bytes it names.
     """
     baseline, quantized = networks["float"].model, networks["quantized"].model
-    images, labels, to_input = data.validation_images, data.validation_labels, INPUTS[config.input]
+    images, labels, to_input = data.validation_images, data.validation_labels, inputs_for(config)
     nested = _measure(quantized, data, config)
     baseline_loss, baseline_accuracy = evaluate(baseline, images, labels, to_input)
-    rounded = round_to_nearest(baseline, mnist_mlp, config.granularity, max(nested["bits"], 1))
+    assert config.granularity is not None
+    rounded = round_to_nearest(baseline, partial(rounded_network, config), config.granularity, max(nested["bits"], 1))
     floats = {name: baseline.parameters()[name].array for name in quantized.quantized()}
     raw = 4 * sum(a.size for a in floats.values())
     seconds = {name: round(sum(float(r["seconds"]) for r in t.rows), 2) for name, t in networks.items()}
@@ -205,12 +191,12 @@ def compare(config: RunConfig, data: Dataset, networks: dict[str, Trainer]) -> d
         "ratio_packed": round(raw / nested["bytes_packed"], 2),
         "rounded": _measure(rounded, data, config),
         "seconds": round(sum(seconds.values()), 2), "seconds_each": seconds,
-        "epochs": config.epochs, "data": config.data, "seed": config.seed,
+        "epochs": config.epochs, "data": config.data, "model": config.model, "seed": config.seed,
     }
 
 
 def _measure(model: Sequential, data: Dataset, config: RunConfig) -> dict[str, Any]:
-    loss, accuracy = evaluate(model, data.validation_images, data.validation_labels, INPUTS[config.input])
+    loss, accuracy = evaluate(model, data.validation_images, data.validation_labels, inputs_for(config))
     codes: dict[str, Array] = codes_in(model)
     together = integers_together(codes)
     scales = {name: s.array for name, s in model.scales().items()}

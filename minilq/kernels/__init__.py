@@ -13,12 +13,18 @@ import os
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
+from minilq.errors import ConfigError
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
 TWINS: dict[str, Callable[..., object]] = {}     # "file.name" -> reference
 
 _in_use = os.environ.get("MINILQ_KERNELS", "1") != "0"
+CONVOLUTIONS = ("winograd", "direct", "im2col")
+_convolution = os.environ.get("MINILQ_CONVOLUTION", "winograd")
+if _convolution not in CONVOLUTIONS:
+    raise ConfigError("MINILQ_CONVOLUTION", f"must be one of {', '.join(CONVOLUTIONS)}", got=repr(_convolution))
 
 
 def use_kernels(on: bool) -> None:
@@ -38,6 +44,32 @@ def use_kernels(on: bool) -> None:
 def kernels_in_use() -> bool:
     """Whether compiled kernels run."""
     return _in_use
+
+
+def use_convolution(algorithm: str) -> None:
+    """Convolve by "winograd" (the default), "direct" or "im2col"; where one does not fit, by the next of them.
+
+    im2col is the readable reference. direct (kernels/conv.py) computes the same sums without its column matrix, in
+    float32, where the processor is known and the number of filters fits. winograd (kernels/winograd.py) needs fewer
+    multiplications, for 3 x 3 kernels of stride 1. MINILQ_CONVOLUTION in the environment does the same.
+
+    >>> import minilq
+    >>> before = minilq.convolution_in_use()
+    >>> minilq.use_convolution("im2col")
+    >>> minilq.convolution_in_use()
+    'im2col'
+    >>> minilq.use_convolution(before)
+    """
+    global _convolution  # noqa: PLW0603 - one setting for the process, as the environment variable is
+    if algorithm not in CONVOLUTIONS:
+        raise ConfigError("use_convolution", f"the algorithm must be one of {', '.join(CONVOLUTIONS)}",
+                          got=repr(algorithm))
+    _convolution = algorithm
+
+
+def convolution_in_use() -> str:
+    """The convolution that is tried first: "winograd", "direct" or "im2col"; "im2col" without kernels."""
+    return _convolution if _in_use else "im2col"
 
 
 def twin(file: str) -> Callable[[Callable[P, R]], Callable[P, R]]:

@@ -74,7 +74,7 @@ class DataQuantizer(Layer):
         quantizer = Quantizer(rounding, granularity=kept, scale_rule=scale_rule)
         return cls(Tensor(np.zeros((1,) * x.ndim, dtype)), scale, quantizer)
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, training: bool = False) -> Tensor:
         s_shape = self.scale.shape
         if x.ndim != len(s_shape) or any(s not in (1, n) for s, n in zip(s_shape, x.shape, strict=True)):
             raise ShapeError("DataQuantizer", "x must have the axes of the data that the layer was made from: "

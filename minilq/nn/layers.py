@@ -24,9 +24,13 @@ class QuantizedParameter(NamedTuple):
 
 
 class Layer:
-    """A function of one Tensor with named parameters and named scales; both empty unless a layer says otherwise."""
+    """A function of one Tensor with named parameters and named scales; both empty unless a layer says otherwise.
 
-    def __call__(self, x: Tensor) -> Tensor:
+    Called with training=True a layer behaves as in training (BatchNorm uses the statistics of the batch, Dropout
+    drops); the default is what predictions need. Most layers do the same in both.
+    """
+
+    def __call__(self, x: Tensor, training: bool = False) -> Tensor:
         raise NotImplementedError
 
     def parameters(self) -> dict[str, Tensor]:
@@ -46,7 +50,45 @@ class Layer:
         return {}
 
 
-class Dense(Layer):
+class Weighted(Layer):
+    """What Dense and Conv2D share: a weight and a bias that may each pass a quantizer before the network sees them.
+
+    weight_name         "weight" or "kernel"
+    std                 standard deviation of the initial values of both
+    Raises              ConfigError for what is no Generator, no Quantizer, or a bias quantizer that is not scalar
+    """
+
+    def __init__(self, weight_name: str, shape: tuple[int, ...], rng: np.random.Generator,
+                 weight_quantizer: Quantizer | None, bias_quantizer: Quantizer | None, std: float, dtype: Any) -> None:
+        op = type(self).__name__
+        if not isinstance(rng, np.random.Generator):
+            raise ConfigError(op, "rng must be a numpy.random.Generator", got=type(rng).__name__,
+                              cause="Write np.random.default_rng(42)")
+        for quantizer in (weight_quantizer, bias_quantizer):
+            if not (quantizer is None or isinstance(quantizer, Quantizer)):
+                raise ConfigError(op, "quantizers must be a Quantizer or None", got=repr(quantizer))
+        if bias_quantizer is not None and bias_quantizer.granularity != "scalar":
+            raise ConfigError(op, "a bias has one scale: its quantizer's granularity must be 'scalar'",
+                              got=repr(bias_quantizer.granularity),
+                              cause="minilq.nn.scalar(quantizer) makes such a copy")
+        self._parameters = {weight_name: normal(rng, shape, std, dtype), "bias": normal(rng, shape[-1:], std, dtype)}
+        self._quantized = {
+            name: QuantizedParameter(parameter, initial_scale(quantizer, parameter), quantizer)
+            for (name, parameter), quantizer in zip(self._parameters.items(), (weight_quantizer, bias_quantizer),
+                                                    strict=True) if quantizer is not None}
+
+    def seen(self, name: str) -> Tensor:
+        """What the network sees of a parameter: its reconstruction, or itself in full precision."""
+        return fake_quantize(*self._quantized[name]) if name in self._quantized else self._parameters[name]
+
+    def parameters(self) -> dict[str, Tensor]:
+        return self._parameters
+
+    def quantized(self) -> dict[str, QuantizedParameter]:
+        return self._quantized
+
+
+class Dense(Weighted):
     """Dense layer y = x W + b whose weight and bias may each pass a quantizer first.
 
     n_in, n_out         numbers of columns of x and of y
@@ -66,38 +108,18 @@ class Dense(Layer):
                  bias_quantizer: Quantizer | None = None, std: float = 0.05, dtype: Any = np.float32) -> None:
         if n_in < 1 or n_out < 1:
             raise ConfigError("Dense", "n_in and n_out must be at least 1", got=f"n_in={n_in}, n_out={n_out}")
-        if not isinstance(rng, np.random.Generator):
-            raise ConfigError("Dense", "rng must be a numpy.random.Generator", got=type(rng).__name__,
-                              cause="Write Dense(n_in, n_out, np.random.default_rng(42))")
-        for quantizer in (weight_quantizer, bias_quantizer):
-            if not (quantizer is None or isinstance(quantizer, Quantizer)):
-                raise ConfigError("Dense", "quantizers must be a Quantizer or None", got=repr(quantizer))
-        if bias_quantizer is not None and bias_quantizer.granularity != "scalar":
-            raise ConfigError("Dense", "a bias has one scale: its quantizer's granularity must be 'scalar'",
-                              got=repr(bias_quantizer.granularity),
-                              cause="minilq.nn.scalar(quantizer) makes such a copy")
-        self.weight = normal(rng, (n_in, n_out), std, dtype)
-        self.bias = normal(rng, (n_out,), std, dtype)
-        self._quantized: dict[str, QuantizedParameter] = {}
-        for name, parameter, quantizer in (("weight", self.weight, weight_quantizer),
-                                           ("bias", self.bias, bias_quantizer)):
-            if quantizer is not None:
-                self._quantized[name] = QuantizedParameter(parameter, initial_scale(quantizer, parameter), quantizer)
+        super().__init__("weight", (n_in, n_out), rng, weight_quantizer, bias_quantizer, std, dtype)
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return dense(x, self._seen("weight", self.weight), self._seen("bias", self.bias))
+    @property
+    def weight(self) -> Tensor:
+        return self._parameters["weight"]
 
-    def _seen(self, name: str, parameter: Tensor) -> Tensor:
-        """What the network sees of a parameter: its reconstruction, or itself in full precision."""
-        if name not in self._quantized:
-            return parameter
-        return fake_quantize(*self._quantized[name])
+    @property
+    def bias(self) -> Tensor:
+        return self._parameters["bias"]
 
-    def parameters(self) -> dict[str, Tensor]:
-        return {"weight": self.weight, "bias": self.bias}
-
-    def quantized(self) -> dict[str, QuantizedParameter]:
-        return self._quantized
+    def __call__(self, x: Tensor, training: bool = False) -> Tensor:
+        return dense(x, self.seen("weight"), self.seen("bias"))
 
 
 def scalar(quantizer: Quantizer | None) -> Quantizer | None:
@@ -108,14 +130,14 @@ def scalar(quantizer: Quantizer | None) -> Quantizer | None:
 class ReLU(Layer):
     """y = max(x, 0)."""
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, training: bool = False) -> Tensor:
         return relu(x)
 
 
 class Flatten(Layer):
     """(N, ...) -> (N, product of the rest)."""
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, training: bool = False) -> Tensor:
         if x.ndim == 0:
             raise ShapeError("Flatten", "x must be (N, ...)", got="a single number")
         return reshape(x, (x.shape[0], math.prod(x.shape[1:])))

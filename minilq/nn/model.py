@@ -1,9 +1,9 @@
-"""A model: layers in a row, with every parameter and scale under one name."""
+"""A model: layers made of layers, with every parameter and scale under one name."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from minilq.autodiff.tape import Array
@@ -12,41 +12,10 @@ from minilq.errors import ConfigError, DataError, DTypeError, ShapeError
 from minilq.nn.layers import Layer, QuantizedParameter
 
 
-class Sequential(Layer):
-    """Layers called one after the other, given one by one or as a list.
+class Container(Layer):
+    """A layer made of named layers, `self.layers`; their parameters, scales and buffers are its own."""
 
-    Names are made of the kind and the number of a layer: "dense1.weight", "dense2.bias".
-
-    >>> import numpy as np
-    >>> from minilq.nn import Dense, ReLU
-    >>> rng = np.random.default_rng(0)
-    >>> model = Sequential(Dense(4, 3, rng), ReLU(), Dense(3, 2, rng))
-    >>> list(model.parameters())
-    ['dense1.weight', 'dense1.bias', 'dense2.weight', 'dense2.bias']
-    """
-
-    def __init__(self, *layers: Layer) -> None:
-        if len(layers) == 1 and isinstance(layers[0], (list, tuple)):
-            layers = tuple(layers[0])
-        for layer in layers:
-            if not isinstance(layer, Layer):
-                raise ConfigError("Sequential", "every layer must be a Layer", got=repr(layer),
-                                  cause="Write ReLU(), not ReLU or relu")
-        count: Counter[str] = Counter()
-        self.layers: dict[str, Layer] = {}
-        for layer in layers:
-            kind = type(layer).__name__.lower()
-            count[kind] += 1
-            self.layers[f"{kind}{count[kind]}"] = layer
-
-    def __call__(self, x: Any) -> Tensor:
-        x = x if isinstance(x, Tensor) else Tensor(x)
-        for layer in self.layers.values():
-            x = layer(x)
-        return x
-
-    def __repr__(self) -> str:
-        return f"Sequential({', '.join(self.layers)})"
+    layers: dict[str, Layer]
 
     def parameters(self) -> dict[str, Tensor]:
         return {f"{n}.{p}": t for n, layer in self._once() for p, t in layer.parameters().items()}
@@ -69,11 +38,11 @@ class Sequential(Layer):
         return {key: tensor.array.copy() for key, tensor in self._entries().items()}
 
     def load_state(self, state: Mapping[str, Array], scales: bool = True) -> None:
-        """Take parameters, and unless scales=False scales and buffers, from what `state` gave. All or nothing.
+        """Take parameters, buffers and, unless scales=False, scales from what `state` gave. All or nothing.
 
         Raises DataError for a missing name, ShapeError for another shape, DTypeError for what is no float.
         """
-        entries = {k: t for k, t in self._entries().items() if scales or k.startswith("parameter/")}
+        entries = {k: t for k, t in self._entries().items() if scales or not k.startswith("scale/")}
         for key, tensor in entries.items():
             if key not in state:
                 raise DataError("load_state", f"the saved model must hold {key!r}",
@@ -91,3 +60,73 @@ class Sequential(Layer):
         return {**{f"parameter/{k}": t for k, t in self.parameters().items()},
                 **{f"scale/{k}": t for k, t in self.scales().items()},
                 **{f"buffer/{k}": t for k, t in self.buffers().items()}}
+
+
+class Sequential(Container):
+    """Layers called one after the other, given one by one or as a list.
+
+    Names are made of the kind and the number of a layer: "dense1.weight", "conv2d2.bias".
+
+    >>> import numpy as np
+    >>> from minilq.nn import Dense, ReLU
+    >>> rng = np.random.default_rng(0)
+    >>> model = Sequential(Dense(4, 3, rng), ReLU(), Dense(3, 2, rng))
+    >>> list(model.parameters())
+    ['dense1.weight', 'dense1.bias', 'dense2.weight', 'dense2.bias']
+    """
+
+    def __init__(self, *layers: Layer) -> None:
+        if len(layers) == 1 and isinstance(layers[0], (list, tuple)):
+            layers = tuple(layers[0])
+        check_layers("Sequential", layers)
+        count: Counter[str] = Counter()
+        self.layers = {}
+        for layer in layers:
+            kind = type(layer).__name__.lower()
+            count[kind] += 1
+            self.layers[f"{kind}{count[kind]}"] = layer
+
+    def __call__(self, x: Any, training: bool = False) -> Tensor:
+        x = x if isinstance(x, Tensor) else Tensor(x)
+        for layer in self.layers.values():
+            x = layer(x, training)
+        return x
+
+    def __repr__(self) -> str:
+        return f"Sequential({', '.join(self.layers)})"
+
+
+class Residual(Container):
+    """y = body(x) + shortcut(x): what is learned is the difference to the input (He et al. 2016).
+
+    body        a Layer, usually a Sequential
+    shortcut    None for x itself, or a Layer that brings x to the shape of the body's result
+    Raises      ShapeError when the two results have different shapes
+
+    >>> import numpy as np
+    >>> from minilq.nn import Dense, ReLU
+    >>> block = Residual(Sequential(Dense(3, 3, np.random.default_rng(0)), ReLU()))
+    >>> list(block.parameters())
+    ['body.dense1.weight', 'body.dense1.bias']
+    """
+
+    def __init__(self, body: Layer, shortcut: Layer | None = None) -> None:
+        self.layers = {"body": body} if shortcut is None else {"body": body, "shortcut": shortcut}
+        check_layers("Residual", self.layers.values())
+
+    def __call__(self, x: Tensor, training: bool = False) -> Tensor:
+        y = self.layers["body"](x, training)
+        beside = self.layers["shortcut"](x, training) if "shortcut" in self.layers else x
+        if y.shape != beside.shape:
+            raise ShapeError("Residual", "body and shortcut must give one shape",
+                             got=f"body {y.shape}, shortcut {beside.shape}",
+                             cause="" if "shortcut" in self.layers else "A 1 x 1 convolution as shortcut adapts x")
+        return y + beside
+
+
+def check_layers(op: str, layers: Iterable[Any]) -> None:
+    """ConfigError unless all are Layers."""
+    for layer in layers:
+        if not isinstance(layer, Layer):
+            raise ConfigError(op, "every layer must be a Layer", got=repr(layer),
+                              cause="Write ReLU(), not ReLU or relu")

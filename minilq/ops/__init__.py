@@ -1,6 +1,8 @@
 """The differentiable operations: readable NumPy, every derivative directly under its forward."""
 
+from minilq.ops.conv import conv2d
 from minilq.ops.dense import dense, matmul
+from minilq.ops.dropout import dropout
 from minilq.ops.elementwise import (
     absolute,
     add,
@@ -18,11 +20,14 @@ from minilq.ops.elementwise import (
     tanh,
 )
 from minilq.ops.loss import softmax_cross_entropy
-from minilq.ops.reduce import max, mean, sum
-from minilq.ops.shape import index, reshape, transpose
+from minilq.ops.normalise import batch_norm
+from minilq.ops.pool import average_pool2d, global_average_pool2d, max_pool2d
+from minilq.ops.reduce import max, mean, sum, sum_of_squares
+from minilq.ops.shape import index, reshape, transpose, zero_pad2d
 
 __all__ = [
-    "absolute", "add", "clip", "dense", "divide", "exp", "index", "log", "matmul", "max", "maximum", "mean",
-    "multiply", "negative", "power", "relu", "reshape", "sigmoid", "softmax_cross_entropy", "subtract", "sum", "tanh",
-    "transpose",
+    "absolute", "add", "average_pool2d", "batch_norm", "clip", "conv2d", "dense", "divide", "dropout", "exp",
+    "global_average_pool2d", "index", "log", "matmul", "max", "max_pool2d", "maximum", "mean", "multiply", "negative",
+    "power", "relu", "reshape", "sigmoid", "softmax_cross_entropy", "subtract", "sum", "sum_of_squares", "tanh",
+    "transpose", "zero_pad2d",
 ]

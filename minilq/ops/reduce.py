@@ -50,6 +50,22 @@ def mean_vjp(g: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = F
 
 
 @primitive
+def sum_of_squares(x: Any) -> Array:
+    """Squared length: y = sum_i x_i^2 over all entries, with dx_i = 2 g x_i. Kind: exact.
+
+    Shapes      x any -> ()
+    """
+    flat = np.asarray(x).reshape(-1)
+    return np.asarray(np.dot(flat, flat))
+
+
+@vjp_of(sum_of_squares, kind="exact", needs="x")
+def sum_of_squares_vjp(g: Array, y: Array, x: Array) -> tuple[Array]:
+    # dy/dx_i = 2 x_i
+    return (2 * g * x,)
+
+
+@primitive
 def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Array:
     """Maximum over axes: y = max_i x_i, with dx_i = g / m where x_i = y and m entries tie, else 0. Kind: exact.
 

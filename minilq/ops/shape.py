@@ -8,7 +8,10 @@ import numpy as np
 
 from minilq.autodiff.primitive import primitive, vjp_of
 from minilq.autodiff.tape import Array
-from minilq.errors import ShapeError
+from minilq.errors import ConfigError, ShapeError
+from minilq.ops.window import check_images, sides_of
+
+Sides = int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]]
 
 
 @primitive
@@ -67,3 +70,30 @@ def index_vjp(g: Array, y: Array, x: Array, key: Any) -> tuple[Array]:
     dx = np.zeros_like(x)
     np.add.at(dx, key, g)
     return (dx,)
+
+
+@primitive
+def zero_pad2d(x: Any, padding: Sides) -> Array:
+    """Images with a border of zeros; dx is g without the border. Kind: exact.
+
+    Shapes      x (N, H, W, C) -> (N, top + H + bottom, left + W + right, C)
+    padding     p, on every side; (p_h, p_w); ((top, bottom), (left, right))
+    Raises      ShapeError, DTypeError; ConfigError for any other or negative padding
+
+    >>> zero_pad2d(np.ones((1, 1, 2, 1)), ((0, 1), (1, 0)))[0, :, :, 0]
+    array([[0., 1., 1.],
+           [0., 0., 0.]])
+    """
+    check_images("zero_pad2d", x)
+    if isinstance(padding, str):
+        raise ConfigError("zero_pad2d", "padding must be numbers", got=repr(padding),
+                          cause="A convolution or a pooling pads by itself: padding='same'")
+    top, bottom, left, right = sides_of("zero_pad2d", padding)
+    return np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))
+
+
+@vjp_of(zero_pad2d, kind="exact", needs="")
+def zero_pad2d_vjp(g: Array, y: Array, x: Array, padding: Sides) -> tuple[Array]:
+    # y_(h + top, w + left) = x_hw   =>   dx_hw = g_(h + top, w + left)
+    top, _, left, _ = sides_of("zero_pad2d", padding)
+    return (g[:, top:top + x.shape[1], left:left + x.shape[2]],)

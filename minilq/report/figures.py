@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STYLE = Path(__file__).parent / "minilq.mplstyle"
+FEW = 6                                          # parameters whose names fit into a legend inside the plot
+PER_COLUMN = 20                                  # names in one column of a legend beside it
 
 
 def draw(folder: Path) -> list[Path]:
@@ -48,11 +50,18 @@ def _figures(folder: Path) -> Iterator[tuple[str, Figure]]:
         plots.learning_curves(rows, "loss", right).set_yscale("log")
         yield "learning", figure
     if any(row["network"] == "quantized" for row in rows):
-        figure = Figure(figsize=(6.5, 4))
-        plots.scale_trajectories(rows, figure.subplots())
+        names = plots.quantized_names(rows)
+        beside = -(-len(names) // PER_COLUMN) if len(names) > FEW else 0
+        figure = Figure(figsize=(6.5 + 2.2 * beside, 4 + 0.1 * min(len(names), PER_COLUMN)))
+        plots.scale_trajectories(rows, figure.subplots(), beside)
         yield "scales", figure
     if (folder / CHECKPOINTS["quantized"]).exists():
         codes = codes_in(trained(folder, "quantized"))
-        figure = Figure(figsize=(9, 5.5))
-        plots.all_histograms(codes, figure.subplots(-(-len(codes) // 2), 2).reshape(-1)[:len(codes)])
+        columns = 2 if len(codes) <= FEW else 4
+        lines = -(-len(codes) // columns)
+        figure = Figure(figsize=(4.5 * columns, 2.75 * lines))
+        axes = list(figure.subplots(lines, columns, squeeze=False).flat)
+        plots.all_histograms(codes, axes[:len(codes)])
+        for unused in axes[len(codes):]:
+            unused.remove()
         yield "integers", figure

@@ -64,21 +64,32 @@ def integer_histogram(codes: Array, name: str, ax: Axes) -> Axes:
     return ax
 
 
-def scale_trajectories(rows: Sequence[Row], ax: Axes) -> Axes:
-    """Median scale of each quantized parameter by epoch, with the band from the smallest to the largest."""
+def quantized_names(rows: Sequence[Row]) -> list[str]:
+    """The parameters whose scales the history follows."""
     own = [row for row in rows if row["network"] == "quantized"]
-    names = [column.split("/")[1] for row in own[:1] for column in row if column.endswith("/median")]
+    return [column.split("/")[1] for row in own[:1] for column in row if column.endswith("/median")]
+
+
+def scale_trajectories(rows: Sequence[Row], ax: Axes, beside: int = 0) -> Axes:
+    """Median scale of each quantized parameter by epoch, with the band from the smallest to the largest.
+
+    beside   in how many columns the legend stands to the right of the plot; 0 for inside
+    """
+    own = [row for row in rows if row["network"] == "quantized"]
     epochs = [float(row["epoch"]) for row in own]
-    for number, name in enumerate(names):
+    for number, name in enumerate(quantized_names(rows)):
         low, middle, high = ([float(r[f"scale/{name}/{part}"]) for r in own] for part in ("min", "median", "max"))
         ax.fill_between(epochs, low, high, color=f"C{number}", alpha=0.15, linewidth=0)
-        ax.plot(epochs, middle, color=f"C{number}", label=name, marker="osD^"[number % 4],
+        ax.plot(epochs, middle, color=f"C{number}", label=name, marker="osD^vP*X"[number % 8],
                 markevery=max(len(epochs) // 8, 1), markersize=4)
     ax.set_yscale("log")
     ax.set_xlabel("epoch")
     _ticks_at_integers(ax)
     ax.set_ylabel("scale: median, smallest to largest")
-    ax.legend()
+    if beside:
+        ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), ncols=beside, fontsize="x-small")
+    else:
+        ax.legend()
     return ax
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import time
@@ -14,12 +15,18 @@ import numpy as np
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
 from minilq.data import Dataset
+from minilq.data.loader import prefetched
 from minilq.errors import ConfigError, DataError, NonFiniteError
 from minilq.nn import Sequential
 from minilq.ops import softmax_cross_entropy
 from minilq.optim import Optimizer, Schedule, Together, constant
 from minilq.train.history import Row, integer_columns
 from minilq.train.metrics import ToInput, evaluate
+
+Augment = Callable[[Array, np.random.Generator], Array]
+
+LARGE = 1 << 18
+"""Batches of at least so many numbers are prepared by a second thread while the one before is trained on."""
 
 
 @dataclass
@@ -31,24 +38,31 @@ class Place:
     loss: float = 0.0                            # sums over the images seen in this epoch
     right: int = 0
     seconds: float = 0.0
+    augment: int = 0                             # seed of this epoch's random changes of the images
+    penalty: float = 0.0                         # sum over the batches of this epoch
 
 
 class Trainer:
     """Trains one model; can stop after any batch and, from its saved state, go on to the same bits.
 
-    generators    every source of randomness of the training; "shuffle" orders the batches
+    generators    every source of randomness of the training; "shuffle" orders the batches, "augment" changes images
     schedule      epoch -> factor on the learning rates
+    augment       (images, rng) -> images as the network is to see them in training: crops, flips; None for as they are
+    penalty       () -> what is added to the loss of every batch, such as `objective.l2`; None for nothing
     rows          the history: one row for every finished epoch
     """
 
     def __init__(self, model: Sequential, optimizer: Optimizer | Together, data: Dataset, to_input: ToInput,
-                 batch: int, generators: Mapping[str, np.random.Generator], schedule: Schedule = constant) -> None:
+                 batch: int, generators: Mapping[str, np.random.Generator], schedule: Schedule = constant,
+                 augment: Augment | None = None, penalty: Callable[[], Tensor] | None = None) -> None:
         if batch < 1:
             raise ConfigError("Trainer", "batch must be at least 1", got=str(batch))
-        if "shuffle" not in generators:
-            raise ConfigError("Trainer", "generators must hold one called 'shuffle'", got=", ".join(generators))
+        for name in ("shuffle", *(("augment",) if augment is not None else ())):
+            if name not in generators:
+                raise ConfigError("Trainer", f"generators must hold one called {name!r}", got=", ".join(generators))
         self.model, self.optimizer, self.data, self.to_input = model, optimizer, data, to_input
         self.batch, self.generators, self.schedule = batch, dict(generators), schedule
+        self.augment, self.penalty = augment, penalty
         self.rows: list[Row] = []
         self.place = Place()
         self.order: Array | None = None          # of the images, while inside an epoch
@@ -75,19 +89,33 @@ class Trainer:
         n = len(self.data.train_images)
         if self.order is None:
             self.order = self.generators["shuffle"].permutation(n)
+            if self.augment is not None:
+                self.place.augment = int(self.generators["augment"].integers(2**32))
         self.optimizer.lr_factor = self.schedule(self.place.epoch)
-        for start in range(self.place.batch * self.batch, n, self.batch):
-            if stop():
-                return False
-            chosen = self.order[start:start + self.batch]
-            self._step(self.to_input(self.data.train_images[chosen]), self.data.train_labels[chosen])
+        starts = range(self.place.batch * self.batch, n, self.batch)
+        large = self.batch * math.prod(self.data.train_images.shape[1:]) >= LARGE
+        batches = prefetched(starts, self._prepared) if large else (self._prepared(start) for start in starts)
+        with contextlib.closing(batches):
+            for x, t in batches:
+                if stop():
+                    return False
+                self._step(x, t)
         return True
+
+    def _prepared(self, start: int) -> tuple[Array, Array]:
+        """The batch that begins at `start`, the same whenever and by whichever thread it is made."""
+        assert self.order is not None
+        chosen = self.order[start:start + self.batch]
+        images = self.data.train_images[chosen]
+        if self.augment is not None:
+            images = self.augment(images, np.random.default_rng([self.place.augment, start]))
+        return self.to_input(images), self.data.train_labels[chosen]
 
     def _step(self, x: Array, t: Array) -> None:
         """One batch: forward, backward, update."""
         where = f"epoch {self.place.epoch + 1}, batch {self.place.batch + 1}"
         try:
-            logits = self.model(Tensor.wrap(x))
+            logits = self.model(Tensor.wrap(x), training=True)
         except NonFiniteError as error:
             raise NonFiniteError(f"training, {where}", str(error)) from error
         loss = softmax_cross_entropy(logits, t)
@@ -95,7 +123,12 @@ class Trainer:
             raise NonFiniteError("training", "the loss must stay finite", got=f"{loss.item()} in {where}",
                                  cause="Lower the learning rate, or look at the inputs")
         self.optimizer.zero_grad()
-        loss.backward()
+        if self.penalty is None:
+            loss.backward()
+        else:
+            penalty = self.penalty()
+            (loss + penalty).backward()
+            self.place.penalty += penalty.item()
         self.optimizer.step()
         self.place.batch += 1
         self.place.loss += loss.item() * len(t)
@@ -103,8 +136,9 @@ class Trainer:
 
     def _row(self) -> Row:
         n = len(self.data.train_images)
+        penalty = {} if self.penalty is None else {"penalty": self.place.penalty / self.place.batch}
         loss, accuracy = evaluate(self.model, self.data.validation_images, self.data.validation_labels, self.to_input)
-        return {"epoch": self.place.epoch + 1, "loss": self.place.loss / n, "accuracy": self.place.right / n,
+        return {"epoch": self.place.epoch + 1, "loss": self.place.loss / n, "accuracy": self.place.right / n, **penalty,
                 "validation_loss": loss, "validation_accuracy": accuracy,
                 "lr": self.optimizer.lr_factor * _base_rate(self.optimizer),
                 "seconds": round(self.place.seconds, 4), **integer_columns(self.model)}

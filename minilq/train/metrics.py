@@ -23,9 +23,15 @@ INPUTS: dict[str, ToInput] = {
 }
 
 
+LARGEST_BATCH = 1 << 20
+"""Numbers in the images of one batch when nothing is trained: what bounds the memory of convolutions."""
+
+
 def evaluate(model: Sequential, images: Array, labels: Array, to_input: ToInput,
-             batch: int = 1000) -> tuple[float, float]:
-    """Mean cross-entropy and share of right answers, in batches, unrecorded."""
+             batch: int | None = None) -> tuple[float, float]:
+    """Mean cross-entropy and share of right answers, unrecorded, in batches (by default of at most 1000 images)."""
+    if batch is None:
+        batch = max(1, min(1000, LARGEST_BATCH // math.prod(images.shape[1:])))
     loss, right = 0.0, 0
     with no_grad():
         for start in range(0, len(images), batch):

@@ -1,0 +1,169 @@
+"""One training step of the thesis' CIFAR-10 network against PyTorch eager, in one process.
+
+Six 3 x 3 convolutions with nested row-wise quantizers, batch 128, Adam. PyTorch runs the same rule as an
+autograd.Function, in its fastest layout (channels_last), with its best Adam (fused=True) and denormals flushed to zero,
+which minilq's Adam does by itself. The two take turns, so that a busy machine slows both; the ratio of the medians is
+what counts. `--peak` measures memory instead, each side in a process of its own.
+
+    pip install -e '.[bench]'
+    OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 python benchmarks/cifar10_step.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+BATCH, LAM, SCALE_MIN = 128, 1e-11, 1.1920929e-05
+PAIRS = ((3, 32, 0.2), (32, 64, 0.3), (64, 128, 0.4))
+
+
+def batch_of(count: int):
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (count, 32, 32, 3)).astype(np.float32), rng.integers(0, 10, count)
+
+
+def torch_step(quantized: bool, count: int = BATCH):
+    import torch
+    from nested_torch import Nested
+    from torch import nn
+    from torch.nn import functional as F
+
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
+    torch.set_flush_denormal(True)
+    torch.manual_seed(0)
+
+    class Conv(nn.Conv2d):
+        """A convolution whose kernel (F, C, KH, KW) and bias pass the rule; row-wise keeps KH."""
+
+        def __init__(self, n_in, n_out):
+            super().__init__(n_in, n_out, 3, padding=1)
+            nn.init.normal_(self.weight, std=0.05)
+            nn.init.normal_(self.bias, std=0.05)
+            if quantized:
+                self.s = nn.Parameter(torch.full((1, 1, 3, 1), SCALE_MIN))
+                self.s_bias = nn.Parameter(torch.full((1,), SCALE_MIN))
+
+        def forward(self, x):
+            if not quantized:
+                return super().forward(x)
+            return F.conv2d(x, Nested.apply(self.weight, self.s, LAM), Nested.apply(self.bias, self.s_bias, LAM),
+                            padding=1)
+
+    layers = []
+    for n_in, filters, rate in PAIRS:
+        for channels in (n_in, filters):
+            layers += [Conv(channels, filters), nn.ReLU(), nn.BatchNorm2d(filters, eps=1e-3, momentum=0.01)]
+        layers += [nn.MaxPool2d(2), nn.Dropout(rate)]
+    layers += [nn.Flatten(), nn.Linear(2048, 128), nn.ReLU(), nn.BatchNorm1d(128, eps=1e-3, momentum=0.01),
+               nn.Dropout(0.5), nn.Linear(128, 10)]
+    model = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+    adam = torch.optim.Adam(model.parameters(), lr=1e-4, eps=1e-7, fused=True)
+    pixels, classes = batch_of(count)
+    images, labels = torch.from_numpy(pixels).permute(0, 3, 1, 2), torch.from_numpy(classes)     # channels_last already
+    scales = [p for name, p in model.named_parameters() if name.endswith((".s", ".s_bias"))]
+
+    def step() -> None:
+        adam.zero_grad()
+        F.cross_entropy(model(images), labels).backward()
+        adam.step()
+        with torch.no_grad():
+            for scale in scales:
+                scale.clamp_(min=SCALE_MIN)
+
+    return step
+
+
+def minilq_step(quantized: bool, count: int = BATCH):
+    import minilq
+    from minilq.experiments.models import cifar10_cnn
+    from minilq.optim import Adam, groups_of
+
+    quantizer = minilq.Quantizer(granularity="row", scale_rule=minilq.threshold(LAM)) if quantized else None
+    model = cifar10_cnn(np.random.default_rng(0), quantizer)
+    adam = Adam(groups_of(model), lr=1e-4)
+    images, labels = batch_of(count)
+
+    def step() -> None:
+        loss = minilq.softmax_cross_entropy(model(minilq.Tensor.wrap(images), training=True), labels)
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+
+    return step
+
+
+def minilq_step_by(algorithm: str):
+    def make(quantized: bool, count: int = BATCH):
+        import minilq
+
+        step = minilq_step(quantized, count)
+
+        def step_by() -> None:
+            minilq.use_convolution(algorithm)
+            step()
+
+        return step_by
+
+    return make
+
+
+SIDES = {**{name: minilq_step_by(name) for name in ("winograd", "direct", "im2col")}, "torch": torch_step}
+
+
+def milliseconds(step) -> float:
+    start = time.perf_counter()
+    step()
+    return (time.perf_counter() - start) * 1e3
+
+
+def megabytes() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def peak(side: str) -> None:
+    """What one side adds to the memory of its process: everything loaded and used once, then five steps."""
+    SIDES[side](True, 2)()
+    step = SIDES[side](True)
+    before = megabytes()
+    for _ in range(5):
+        step()
+    print(f"{side:8} peak {megabytes():6.0f} MB, of which {megabytes() - before:6.0f} MB in the steps")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--peak", nargs="?", const="all", choices=("all", *SIDES))
+    options = parser.parse_args()
+    if options.peak == "all":
+        for side in SIDES:
+            subprocess.run([sys.executable, __file__, "--peak", side], check=True)
+        return
+    if options.peak is not None:
+        peak(options.peak)
+        return
+    print(f"OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}, batch {BATCH}, numpy {np.__version__}")
+    for quantized in (False, True):
+        runs = {name: (make(quantized), []) for name, make in SIDES.items()}
+        for step, _ in runs.values():
+            milliseconds(step)
+        for _ in range(options.rounds):
+            for step, times in runs.values():
+                times.append(milliseconds(step))
+        medians = {name: statistics.median(times) for name, (_, times) in runs.items()}
+        print("nested row-wise" if quantized else "float", "  ".join(f"{n} {m:.0f} ms" for n, m in medians.items()))
+        for name in ("winograd", "direct", "im2col"):
+            ratios = [b / a for a, b in zip(runs[name][1], runs["torch"][1], strict=True)]
+            print(f"    torch/{name} {statistics.median(ratios):.2f} (from {min(ratios):.2f} to {max(ratios):.2f})")
+
+
+if __name__ == "__main__":
+    main()
