@@ -62,7 +62,7 @@ WRONG = {
     "no command": ([], "command"), "unknown command": (["nosuch"], "nosuch"),
     "unknown option": (["train", "--nosuch"], "--nosuch"), "a stray word": (["train", "x"], "x"),
     "data": (["train", "--data", "nosuch"], "digits, mnist, fashion.*'nosuch'"),
-    "granularity": (["train", "--granularity", "diagonal"], "row, column, scalar.*'diagonal'"),
+    "granularity": (["train", "--granularity", "diagonal"], "row, column, channel, filter, scalar.*'diagonal'"),
     "threshold -1": (["train", "--threshold", "-1"], "threshold must be.*-1"),
     "threshold nan": (["train", "--threshold", "nan"], "threshold must be.*nan"),
     "threshold inf": (["train", "--threshold", "1e400"], "threshold must be.*inf"),
@@ -163,9 +163,10 @@ def test_options_reach_the_settings_of_the_run(capsys, tmp_path):
                 "--rounding", "nearest", "--batch", "50", "--lr", "0.01", "--seed", "7", "--input", "unit",
                 "--out", "a")[0] == 0
     settings = json.loads((tmp_path / "a" / "config.json").read_text())
-    assert settings == {"data": "digits", "data_dir": None, "granularity": "column", "threshold": 1e-3,
-                        "rounding": "nearest", "epochs": 1, "batch": 50, "lr": 0.01, "seed": 7, "input": "unit",
-                        "start_from": None, "quick": True}
+    assert settings == {"data": "digits", "data_dir": None, "model": "mnist_mlp", "granularity": "column",
+                        "threshold": 1e-3, "layer_thresholds": {}, "quantize": "recipe", "rounding": "nearest",
+                        "epochs": 1, "batch": 50, "lr": 0.01, "seed": 7, "input": "unit", "augment": "none",
+                        "limit": None, "image_size": None, "skip_damaged": False, "start_from": None, "quick": True}
     arrays, _ = load_checkpoint(tmp_path / "a" / "quantized.npz")
     assert arrays["scale/dense1.weight"].shape == (1, 128)
     assert arrays["optimizer/steps"] == 4                    # 200 images in batches of 50
@@ -256,7 +257,7 @@ def test_ctrl_c_while_drawing_says_how_to_go_on(capsys, monkeypatch, tmp_path):
 
 
 def test_ctrl_c_before_anything_is_written_just_ends(capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr(run, "load", lambda *_: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(run, "data_for", lambda *_: signal.raise_signal(signal.SIGINT))
     assert call(capsys, *TASTE, "--out", "a")[::2] == (130, ["minilq: interrupted"])
     assert not (tmp_path / "a").exists()
 

@@ -47,9 +47,9 @@ def powers(draw):
 
 @st.composite
 def unequal_pairs(draw):
-    a = draw(distinct(shapes(min_dims=2, max_dims=2)))
+    a, b = draw(distinct(shapes(min_dims=2, max_dims=2).map(lambda shape: (2, *shape))))      # none near another
     drop = draw(st.sampled_from([(slice(None), slice(None)), (slice(0, 1), slice(None)), (slice(None), slice(0, 1))]))
-    return ops.maximum, [a, draw(distinct(a.shape))[drop] + 0.03]
+    return ops.maximum, [a, b[drop]]
 
 
 @st.composite
@@ -187,7 +187,8 @@ def test_complex_step_agrees(name, data, seed):
     g = np.random.default_rng(seed).standard_normal(y.shape)
     tensors = [minilq.Tensor(x, requires_grad=True) for x in inputs]
     f(*tensors).backward(g)
-    compare(name, [t.grad for t in tensors], *complex_step(f, inputs, g), rtol=1e-12)
+    # in batch_norm's dx the sums over the batch nearly cancel g, and take digits with them
+    compare(name, [t.grad for t in tensors], *complex_step(f, inputs, g), rtol=1e-9 if name == "batch_norm" else 1e-12)
 
 
 def test_every_primitive_has_a_check_of_its_kind():

@@ -71,6 +71,8 @@ def arranged(rng, x):
 def test_every_twin_has_a_test_here():
     assert set(TWINS) == {
         "adam.adam_update", "dense.product", "elementwise.rectified", "elementwise.where_positive",
+        # in test_conv.py
+        "conv.bias_gradient", "conv.convolved", "conv.input_gradient", "conv.kernel_gradient",
         # in test_kernels_images.py
         "dropout.masked", "normalise.gradient_sums", "normalise.input_gradient", "normalise.normalised",
         "normalise.statistics", "pool.maxima", "pool.maxima_gradient", "pool.means", "pool.means_gradient",

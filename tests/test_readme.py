@@ -21,7 +21,8 @@ def test_the_example_prints_what_it_says():
     with contextlib.redirect_stdout(printed):
         exec(code, names := {})
     assert names["loss"].item() < 20             # 50 before the first step
-    lines = printed.getvalue().splitlines()
+    *lines, shape = printed.getvalue().splitlines()
+    assert f"# {shape}\n" in code
     assert len(lines) == len(expected) == 3
     for line, want in zip(lines, expected, strict=True):
         np.testing.assert_allclose(numbers(line), numbers(want), rtol=0.01)

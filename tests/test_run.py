@@ -18,7 +18,7 @@ from minilq import cli
 from minilq.data import load
 from minilq.errors import ConfigError, DataError, ShapeError
 from minilq.experiments import run
-from minilq.experiments.config import EPOCHS, QUICK_EPOCHS, RunConfig, read_config
+from minilq.experiments.config import RECIPES, RunConfig, read_config
 from minilq.integer.sizes import PACKED_HEADER, zipped
 from minilq.quantize import codes_of, fake_quantize
 from minilq.train.checkpoint import load_checkpoint, save_checkpoint
@@ -222,7 +222,7 @@ def test_both_networks_start_from_the_same_weights_and_see_the_same_batches():
 
 def test_the_streams_of_one_seed_differ_from_each_other_and_from_other_seeds():
     draws = {(seed, name): g.random() for seed in (0, 1) for name, g in run.streams(seed).items()}
-    assert len(set(draws.values())) == len(draws) == 6
+    assert len(set(draws.values())) == len(draws) == 10
     assert run.streams(0)["noise"].random() == draws[0, "noise"]
 
 
@@ -386,7 +386,10 @@ DAMAGES = {
     "data": lambda f: changed_config(f, data=["digits"]), "data_dir": lambda f: changed_config(f, data_dir="x"),
     "data_dir 5": lambda f: changed_config(f, data="mnist", data_dir=5), "quick": lambda f: changed_config(f, quick=1),
     "start_from": lambda f: changed_config(f, start_from=5), "seed": lambda f: changed_config(f, seed=-1),
-    "rounding": lambda f: changed_config(f, rounding=None)}
+    "rounding": lambda f: changed_config(f, rounding=None), "limit": lambda f: changed_config(f, limit=True),
+    "layer": lambda f: changed_config(f, layer_thresholds={"dense1": "1"}),
+    "layers": lambda f: changed_config(f, layer_thresholds=[]), "model": lambda f: changed_config(f, model=["lenet"]),
+    "image_size": lambda f: changed_config(f, image_size=64)}
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
@@ -403,8 +406,8 @@ def test_settings_come_back_as_they_were_written(tmp_path):
     settings = RunConfig(data="mnist", data_dir="a b/c", threshold=0.1 + 0.2, rounding="stochastic", start_from="é")
     (tmp_path / "config.json").write_text(settings.to_json())
     assert read_config(tmp_path / "config.json") == settings
-    assert settings.epochs == EPOCHS["mnist"]
-    assert RunConfig(quick=True).epochs == QUICK_EPOCHS
+    assert settings.epochs == RECIPES["mnist"].epochs
+    assert RunConfig(quick=True).epochs == RECIPES["digits"].quick_epochs
     assert RunConfig(quick=True, epochs=3).epochs == 3
 
 

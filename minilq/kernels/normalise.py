@@ -1,8 +1,8 @@
 """Compiled twins of batch normalisation.
 
-Channels are the last axis and often few, too few for a fast inner loop. So memory is walked in lines of many whole
-pixels, LINE numbers or more; lane k of a line belongs to channel k modulo C. Sums run over blocks of lines whose size
-depends on C alone, in the dtype of x inside a block and in float64 across them, so the number of threads changes
+Channels are the last axis and often few, too few for a fast inner loop. So memory is walked in lines of whole pixels,
+about LINE numbers or one pixel; lane k of a line belongs to channel k modulo C. Sums run over blocks of lines whose
+size depends on C alone, in the dtype of x inside a block and in float64 across them, so the number of threads changes
 nothing.
 """
 
