@@ -40,8 +40,8 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--model", metavar="M", help="mnist_mlp, lenet, cifar10_cnn or imagenette_resnet")
     train.add_argument("--limit", type=int, metavar="N", help="the first N training images, and N/4 to validate")
     train.add_argument("--image-size", type=int, metavar="N", help="side of imagenette's images (64; the thesis: 224)")
-    train.add_argument("--augment", metavar="A", help="none, crop (random crop and flip), or thesis (brightness and "
-                       "saturation too); none, but thesis for imagenette")
+    train.add_argument("--augment", metavar="A", help="none, crop (random crop and flip; cifar10: flip), or thesis "
+                       "(brightness and saturation too); none, but thesis for imagenette")
     train.add_argument("--skip-damaged", action="store_true", help="leave damaged images of imagenette out")
     train.add_argument("--granularity", metavar="G", help="what shares a scale: row, column, scalar, and for kernels "
                        "channel or filter (row; channel for imagenette)")
@@ -150,6 +150,8 @@ def _show(folder: Path) -> None:
     figures = draw(folder)
     if result is not None:
         title = f"nested, {config.granularity}, lambda {config.threshold:g}, {config.rounding}"
+        title += "" if config.quantize == "recipe" else f", {config.quantize} layers"
+        title += "".join(f", {layer} {lam:g}" for layer, lam in config.layer_thresholds.items())
         print_line("\n" + comparison(result, title))
     print_line(f"\nfigures: {', '.join(str(path) for path in figures)}")
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from minilq.data.augment import (
     LUMA,
+    center_crop,
     random_brightness,
     random_crop,
     random_flip,
@@ -261,3 +262,15 @@ def test_saturation_needs_a_range(low, high):
 def test_saturation_needs_colour():
     with pytest.raises(ShapeError, match="three channels"):
         random_saturation(batch(channels=1), rng())
+
+
+def test_the_middle_of_an_image():
+    images = np.arange(2 * 5 * 6 * 3, dtype=np.uint8).reshape(2, 5, 6, 3)
+    before = images.copy()
+    middle = center_crop(images, 3)
+    np.testing.assert_array_equal(middle, images[:, 1:4, 1:4])
+    middle[:] = 0
+    np.testing.assert_array_equal(images, before)
+    for size in (0, 6):
+        with pytest.raises(ShapeError, match=f"size {size}"):
+            center_crop(images, size)

@@ -4,6 +4,7 @@ import itertools
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import hypothesis.strategies as st
 import numba
@@ -163,6 +164,24 @@ def test_direct_kernels_against_im2col(case, seed, any_size, chosen_convolution)
         assert got is NotImplemented                     # the result has too few channels for a tile
     else:
         np.testing.assert_allclose(got, want, rtol=0, atol=4e-6 * np.sqrt(w[:, :, 0].size))
+
+
+@DIRECT
+@pytest.mark.parametrize(("shape", "size", "stride", "padding"), [
+    ((2, 40, 10), (3, 3), (1, 30), ((1, 1), (8, 8))), ((2, 2, 3), (1, 1), (1, 15), 2), ((1, 4, 4), (2, 2), 9, 6),
+    ((1, 3, 3), (3, 3), 1, ((5, 0), (0, 7)))])
+def test_windows_that_see_the_border_alone(shape, size, stride, padding, any_size):
+    rng = np.random.default_rng(0)
+    F = kernel.COLUMNS
+    x, w, b = (rng.standard_normal(s).astype(np.float32) for s in ((*shape, F), (*size, F, F), (F,)))
+    y = minilq.conv2d(x, w, b, stride, padding)
+    window = geometry("conv2d", *shape[1:], size, (stride, stride) if isinstance(stride, int) else stride, padding)
+    assert y.shape[1:3] == window[:2]
+    np.testing.assert_allclose(y, TWINS["conv.convolved"](x, w, b, window), atol=1e-4)
+    g = rng.standard_normal(y.shape).astype(np.float32)
+    for name, args in (("input_gradient", (g, w, x.shape, window)), ("kernel_gradient", (g, x, w.shape, window))):
+        want, got = run_pair(name, *args)
+        np.testing.assert_allclose(got, want, atol=1e-4)
 
 
 @DIRECT
@@ -388,6 +407,21 @@ def test_integers_and_lists_are_refused():
         minilq.conv2d(np.ones((1, 5, 5, 3), np.uint8), w, b)
     with pytest.raises(minilq.DTypeError, match="b must be an array of floats"):
         minilq.conv2d(np.ones((1, 5, 5, 3)), w, [1.0] * 4)
+
+
+def test_the_number_of_threads_can_change_while_others_compute():
+    x, w, b = (np.ones(s, np.float32) for s in ((8, 16, 16, 32), (3, 3, 32, 32), (32,)))
+    before, want = minilq.threads_in_use(), minilq.conv2d(x, w, b)
+    try:
+        with ThreadPoolExecutor(3) as pool:
+            others = [pool.submit(lambda: [minilq.conv2d(x, w, b) for _ in range(20)]) for _ in range(3)]
+            while not all(other.done() for other in others):
+                for count in (1, 2, 3):
+                    minilq.use_threads(count)
+            for other in others:
+                assert all(np.array_equal(y, want) for y in other.result())
+    finally:
+        minilq.use_threads(before)
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, True, "2"])

@@ -1,4 +1,4 @@
-"""The thesis' image networks on real data: what the first few hundred steps of its recipes come to."""
+"""The thesis' image networks and recipes on real data, for a few dozen steps."""
 
 import os
 
@@ -21,24 +21,27 @@ def data(name, **options):
         pytest.skip(f"MINILQ_DATA holds no {name}: {error}")
 
 
+# So few steps leave the running statistics far behind: the training images tell. By chance: 10 %, loss 2.3.
+
+
 @pytest.mark.parametrize("network", ["float", "quantized"])
-def test_cifar10_after_ten_thousand_images_three_times(network):
+def test_cifar10_is_learned_within_a_hundred_steps(network):
     config = RunConfig(data="cifar10")
-    trainer = trainer_for(network, config, data("cifar10").head(10_000))
+    trainer = trainer_for(network, config, data("cifar10").head(4000))
     assert trainer.run(3)
-    assert 0.30 < trainer.rows[-1]["validation_accuracy"] < 0.55
-    assert trainer.rows[-1]["loss"] < trainer.rows[0]["loss"] < 2.6
+    assert trainer.rows[-1]["accuracy"] > 0.17
+    assert trainer.rows[-1]["loss"] < 2.35 < trainer.rows[0]["loss"]
     if network == "quantized":
         medians = [row["scale/conv2d3.kernel/median"] for row in trainer.rows]
         assert all(np.diff(medians) > 0)         # scales only grow
 
 
-def test_imagenette_after_two_thousand_images_three_times(tmp_path, monkeypatch):
+def test_imagenette_is_learned_within_sixty_steps(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     config = RunConfig(data="imagenette", augment="crop")
     trainer = trainer_for("quantized", config, data("imagenette", image_size=config.image_size).head(2000))
-    assert trainer.run(3)
-    assert trainer.rows[-1]["validation_accuracy"] > 0.2         # by chance: 0.1
-    assert trainer.rows[-1]["loss"] < trainer.rows[0]["loss"]
+    assert trainer.run(2)
+    assert trainer.rows[-1]["accuracy"] > 0.15
+    assert trainer.rows[-1]["loss"] < trainer.rows[0]["loss"] - 0.1
     penalties = [row["penalty"] for row in trainer.rows]
     assert penalties[0] > penalties[-1] > 2                      # 1e-4 times 11 million squares of 0.05

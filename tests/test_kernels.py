@@ -5,8 +5,10 @@ Run with the JIT on and, in CI, once more with NUMBA_DISABLE_JIT=1.
 
 import importlib
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import hypothesis.strategies as st
 import numpy as np
@@ -248,6 +250,26 @@ def test_a_damaged_cache_breaks_nothing(tmp_path, damage):
     for path in files:
         path.write_bytes(damage)
     assert run(**settings) == "(3, 1) True\n"
+
+
+def test_a_change_in_any_kernel_file_compiles_all_anew(tmp_path):
+    package = shutil.copytree(Path(minilq.__file__).parent, tmp_path / "minilq",
+                              ignore=shutil.ignore_patterns("__pycache__"))
+    code = ("import numpy as np, minilq.kernels.groups; from minilq.kernels import elementwise as e; "
+            "e.rectified(np.ones(3)); print(sum(e._rectified.stats.cache_hits.values()), minilq.__file__)")
+    settings = {**os.environ, "PYTHONPATH": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path / "cache"),
+                "NUMBA_DISABLE_JIT": "0", "MINILQ_KERNELS": "1"}
+
+    def hits():
+        out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=settings,
+                             cwd=tmp_path).stdout.split()
+        assert out[1] == str(package / "__init__.py")
+        return int(out[0])
+
+    assert [hits(), hits()] == [0, 1]
+    with (package / "kernels" / "groups.py").open("a", encoding="utf-8") as file:
+        file.write("# changed\n")
+    assert [hits(), hits()] == [0, 1]
 
 
 def test_a_cache_folder_that_goes_away_breaks_nothing(tmp_path):

@@ -267,6 +267,11 @@ def test_quantize_chooses_the_layers_and_each_can_have_its_threshold():
     assert build.network("float", RunConfig(data="cifar10", quantize="all"), build.streams(0)).quantized() == {}
 
 
+def test_a_network_of_two_layers_has_no_inner_ones():
+    with pytest.raises(ConfigError, match="a layer must be left to be quantized; got quantize 'inner' for mnist_mlp"):
+        build.network("quantized", RunConfig(quantize="inner"), build.streams(0))
+
+
 def test_the_rounded_baseline_rounds_what_the_run_quantizes():
     for quantize, layers in (("recipe", 6), ("all", 8), ("inner", 6)):
         config = RunConfig(data="cifar10", quantize=quantize)
@@ -307,6 +312,8 @@ def test_augmenting_changes_what_the_network_sees_and_keeps_its_shape():
         np.testing.assert_array_equal(a, b)
         assert not np.array_equal(a, c)
     assert build.augment_for(RunConfig(data="cifar10")) is None
+    middle = build.augment_for(RunConfig(data="imagenette", augment="none"))
+    np.testing.assert_array_equal(middle(batch, rng()), batch[:, 4:68, 4:68])
 
 
 def test_lenet_takes_grey_images_through_an_axis_for_their_channel():

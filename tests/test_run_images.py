@@ -9,6 +9,7 @@ import pytest
 from matplotlib.image import imsave
 
 from minilq import cli
+from minilq.errors import ConfigError
 from minilq.experiments import run
 from minilq.experiments.config import RunConfig, read_config
 from minilq.train.checkpoint import load_checkpoint
@@ -119,7 +120,23 @@ def test_post_training_starts_from_the_running_statistics_too(tree, tmp_path):
     assert result["baseline_accuracy"] == json.loads((tmp_path / "a" / "result.json").read_text())["baseline_accuracy"]
 
 
-def test_lenet_on_the_embedded_digits(tmp_path):
+def test_post_training_refuses_what_is_not_the_float_baseline(tree, tmp_path):
+    run.start(settings(tree, epochs=1), tmp_path / "a", quiet)
+    before = tmp_path / "a"
+    for changes, match in (({"start_from": str(before / "quantized.npz")}, r"quantized.npz, a quantized one.*float"),
+                           ({"start_from": str(before), "input": "unit"}, "same input; got raw there, unit here"),
+                           ({"start_from": str(before / "float.npz"), "model": "cifar10_cnn"}, "same model")):
+        with pytest.raises(ConfigError, match=match):
+            run.start(settings(tree, **changes), tmp_path / "b", quiet)
+        assert not (tmp_path / "b").exists()
+
+
+def test_without_augmentation_the_middle_of_the_larger_images_is_seen(tree, tmp_path):
+    result = run.start(settings(tree, augment="none", epochs=1), tmp_path / "a", quiet)
+    assert result["epochs"] == 1
+
+
+def test_lenet_on_the_embedded_digits(tmp_path, capsys):
     assert cli.main(["train", "--model", "lenet", "--limit", "200", "--epochs", "1", "--granularity", "channel",
                      "--layer-threshold", "conv2d1=1e-12", "--layer-threshold", "dense3=0",
                      "--out", str(tmp_path / "run")]) == 0
@@ -128,6 +145,7 @@ def test_lenet_on_the_embedded_digits(tmp_path):
     arrays, _ = load_checkpoint(tmp_path / "run" / "quantized.npz")
     assert len(np.unique(arrays["scale/dense3.weight"])) == 1    # lambda 0: still where it began
     assert json.loads((tmp_path / "run" / "result.json").read_text())["parameters"] == 61706
+    assert "nested, channel, lambda 1e-10, floor, conv2d1 1e-12, dense3 0 " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("options", "message"), [
@@ -136,6 +154,7 @@ def test_lenet_on_the_embedded_digits(tmp_path):
     (["--layer-threshold", "dense1"], "--layer-threshold takes a layer and a number"),
     (["--layer-threshold", "dense1=x"], "--layer-threshold takes a layer and a number"),
     (["--layer-threshold", "conv2d1=1e-3"], "must be one of the quantized: dense1, dense2; got conv2d1"),
+    (["--quantize", "inner"], "a layer must be left to be quantized"),
     (["--limit", "0"], "limit must be a whole number, at least 1"),
     (["--resume", "x", "--layer-threshold", "dense1=1", "--limit", "3"], "--layer-threshold, --limit"),
 ])

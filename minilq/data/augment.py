@@ -51,6 +51,23 @@ def resize(images: Images, size: int) -> Images:
     return out
 
 
+def center_crop(images: Images, size: int) -> Images:
+    """The middle `size` x `size` of each image, what is odd cut below and right: (N, H, W, C) -> (N, size, size, C).
+
+    Raises ShapeError unless there are four axes and 1 <= size <= H, W.
+
+    >>> center_crop(np.arange(9, dtype=np.uint8).reshape(1, 3, 3, 1), 2)[0, :, :, 0]
+    array([[0, 1],
+           [3, 4]], dtype=uint8)
+    """
+    _check("center_crop", images)
+    height, width = images.shape[1:3]
+    if not 1 <= size <= min(height, width):
+        raise ShapeError("center_crop", "size must lie in 1..H and 1..W", got=f"size {size}, images {images.shape}")
+    top, left = (height - size) // 2, (width - size) // 2
+    return images[:, top:top + size, left:left + size].copy()
+
+
 def random_crop(images: Images, size: int, rng: np.random.Generator) -> Images:
     """A window of `size` x `size` from a random place of each image: (N, H, W, C) -> (N, size, size, C).
 

@@ -12,7 +12,7 @@ import numpy as np
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
 from minilq.data import Dataset, load
-from minilq.data.augment import random_brightness, random_crop, random_flip, random_saturation
+from minilq.data.augment import center_crop, random_brightness, random_crop, random_flip, random_saturation
 from minilq.errors import ConfigError
 from minilq.experiments import models
 from minilq.experiments.config import RECIPES, RunConfig
@@ -49,8 +49,8 @@ def network(name: str, config: RunConfig, generators: Streams) -> Sequential:
 
 def rounded_network(config: RunConfig, rng: np.random.Generator, quantizer: Quantizer) -> Sequential:
     """The network with one quantizer for all layers that the run quantizes: for `round_to_nearest`."""
-    return _architecture(config, rng, rng, quantizer if config.quantize == "recipe" else
-                         lambda layer: quantizer if layer in _chosen(config) else None)
+    chosen = _chosen(config)
+    return _architecture(config, rng, rng, lambda layer: quantizer if layer in chosen else None)
 
 
 def _architecture(config: RunConfig, rng: np.random.Generator, noise: np.random.Generator,
@@ -66,13 +66,18 @@ def _architecture(config: RunConfig, rng: np.random.Generator, noise: np.random.
 
 
 def quantizers_for(config: RunConfig, generators: Streams) -> models.Quantizers:
-    """What the settings say for each layer. Raises ConfigError for a threshold of a layer that is not quantized."""
+    """What the settings say for each layer. Raises ConfigError for a threshold of a layer that is not quantized, and
+    when no layer is."""
     rounding = stochastic(generators["noise"]) if config.rounding == "stochastic" else config.rounding
     assert config.granularity is not None
     assert config.threshold is not None
     thresholds, otherwise = config.layer_thresholds, config.threshold
     common = Quantizer(rounding, granularity=config.granularity)
     chosen = _chosen(config)
+    if not chosen:
+        raise ConfigError("train", "a layer must be left to be quantized",
+                          got=f"quantize {config.quantize!r} for {config.model}, which has two layers",
+                          cause="Choose recipe or all, or a deeper network")
     if unknown := set(thresholds) - set(chosen):
         raise ConfigError("train", f"a layer with its own threshold must be one of the quantized: {', '.join(chosen)}",
                           got=", ".join(sorted(unknown)))
@@ -114,12 +119,13 @@ def inputs_for(config: RunConfig) -> ToInput:
 def augment_for(config: RunConfig) -> Augment | None:
     """What happens to the images in training.
 
-    "crop": a random crop of the network's size, mirrored or not; "thesis": brightness +- 0.2 and saturation 0.8..1.2
-    as well, clipped to 0..255. CIFAR-10's images, which have that size already, are only mirrored (and recoloured).
+    "none": nothing, but imagenette's, which are larger than the network's, are cut to their middle; "crop": a random
+    crop of the network's size, mirrored or not; "thesis": brightness +- 0.2 and saturation 0.8..1.2 as well, clipped to
+    0..255. CIFAR-10's images, which have the network's size already, are only mirrored (and recoloured).
     """
-    if config.augment == "none":
-        return None
     size = config.image_shape[0]
+    if config.augment == "none":
+        return (lambda images, rng: center_crop(images, size)) if config.data == "imagenette" else None
 
     def crop(images: Array, rng: np.random.Generator) -> Array:
         return random_flip(random_crop(images, size, rng), rng)

@@ -153,7 +153,8 @@ def read_config(path: Path) -> RunConfig:
         settings: Any = json.loads(read_text(path))
         known = {field.name for field in fields(RunConfig)}
         if not isinstance(settings, dict) or set(settings) != known:
-            raise ValueError("other settings than a run has")
+            raise ValueError("settings that this version of minilq does not know, or too few"
+                             if isinstance(settings, dict) else "no settings")
         return RunConfig(**settings)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise DataError(str(path), "the settings of a run were expected", got=str(error),

@@ -77,13 +77,28 @@ def start(config: RunConfig, folder: Path, log: Log) -> dict[str, Any]:
     data = _data(config)
     given = None
     if config.start_from is not None:
-        path = Path(config.start_from)
-        given = trainer_for("float", config, data, path / CHECKPOINTS["float"] if path.is_dir() else path)
+        given = trainer_for("float", config, data, _float_checkpoint(Path(config.start_from), config))
     make_folder(folder)
     if given is not None:                        # a copy: the run goes on without the original
         save_checkpoint(folder / CHECKPOINTS["float"], *given.state())
     write_text(folder / CONFIG, config.to_json())
     return _run(config, data, folder, log)
+
+
+def _float_checkpoint(path: Path, config: RunConfig) -> Path:
+    """The checkpoint that `start_from` names. Raises ConfigError when it is a quantized network, or was trained on
+    other inputs than this run's, as far as the run folder beside it tells."""
+    file = path / CHECKPOINTS["float"] if path.is_dir() else path
+    if any(name.startswith("scale/") for name in load_checkpoint(file)[0]):
+        raise ConfigError("train", "--from must name a float network", got=f"{file}, a quantized one",
+                          cause=f"{CHECKPOINTS['float']} in the same folder is the float one")
+    if (file.parent / CONFIG).exists():
+        before = read_config(file.parent / CONFIG)
+        for name in ("model", "input"):
+            if getattr(before, name) != getattr(config, name):
+                raise ConfigError("train", f"--from must name a network trained with the same {name}",
+                                  got=f"{getattr(before, name)} there, {getattr(config, name)} here")
+    return file
 
 
 def carry_on(folder: Path, log: Log) -> dict[str, Any]:

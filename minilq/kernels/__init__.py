@@ -51,7 +51,8 @@ def use_convolution(algorithm: str) -> None:
 
     im2col is the readable reference. direct (kernels/conv.py) computes the same sums without its column matrix, in
     float32, where the processor is known and the number of filters fits. winograd (kernels/winograd.py) needs fewer
-    multiplications, for 3 x 3 kernels of stride 1. MINILQ_CONVOLUTION in the environment does the same.
+    multiplications, for 3 x 3 kernels of stride 1; where im2col gives infinity it may give NaN. MINILQ_CONVOLUTION in
+    the environment does the same.
 
     >>> import minilq
     >>> before = minilq.convolution_in_use()

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numba
 
 # For sums only: the order may change and a*b+c may fuse. Never a flag that assumes away NaN, infinity or division.
 SUMS = {"reassoc", "contract", "nsz"}
+
+
+# Times and sizes of all kernel files. Numba looks at the file of the kernel itself only, and would keep running a
+# kernel that has built in an older version of tile.py.
+STAMP = tuple((path.name, path.stat().st_mtime, path.stat().st_size)
+              for path in sorted(Path(__file__).parent.glob("*.py")))
 
 
 def jit(fastmath: set[str] | bool = False, inline: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -27,6 +34,7 @@ def jit(fastmath: set[str] | bool = False, inline: bool = False) -> Callable[[Ca
         except RuntimeError:                     # Numba found no folder that it may write to
             return numba.njit(**settings)(function)
         if hasattr(kernel, "_cache"):            # absent with NUMBA_DISABLE_JIT=1
+            kernel._cache._cache_file._source_stamp = STAMP
             kernel._cache.save_overload = _forgiving(kernel._cache.save_overload)
             kernel._cache.load_overload = _forgiving(kernel._cache.load_overload)
         return kernel

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -28,6 +29,7 @@ def _default() -> int:
 
 _count = _default()
 _pool: ThreadPoolExecutor | None = None
+_lock = threading.Lock()                         # around making, replacing and filling the pool
 
 
 def use_threads(count: int) -> None:
@@ -43,9 +45,10 @@ def use_threads(count: int) -> None:
     global _count, _pool
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise ConfigError("use_threads", "the number of threads must be a whole number, at least 1", got=repr(count))
-    if _pool is not None:
-        _pool.shutdown()
-    _count, _pool = count, None
+    with _lock:
+        before, _count, _pool = _pool, count, None
+    if before is not None:
+        before.shutdown()
 
 
 def threads_in_use() -> int:
@@ -63,18 +66,19 @@ def in_parts(kernel: Callable[..., Any], count: int, numbers: int, *args: Any) -
     if parts < 2:
         kernel(*args, 0, count)
         return
-    if _pool is None:
-        _pool = ThreadPoolExecutor(_count - 1, thread_name_prefix="minilq")
     cuts = [count * i // parts for i in range(parts + 1)]
-    others = [_pool.submit(kernel, *args, start, stop) for start, stop in itertools.pairwise(cuts[1:])]
+    with _lock:
+        if _pool is None:
+            _pool = ThreadPoolExecutor(max(_count - 1, 1), thread_name_prefix="minilq")
+        others = [_pool.submit(kernel, *args, start, stop) for start, stop in itertools.pairwise(cuts[1:])]
     kernel(*args, cuts[0], cuts[1])
     for other in others:
         other.result()
 
 
 def _forget_pool() -> None:
-    global _pool  # noqa: PLW0603 - a forked child has none of its parent's threads
-    _pool = None
+    global _pool, _lock
+    _pool, _lock = None, threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -113,8 +113,8 @@ def tile_product(shape: Shape) -> Callable[..., None]:
     return product
 
 
-_compiled = not config.DISABLE_JIT  # type: ignore[attr-defined]
-SHAPE = shape_for(llvmlite.binding.get_host_cpu_features(), platform.machine()) if _compiled else None
+SHAPE = (None if config.DISABLE_JIT else         # type: ignore[attr-defined]
+         shape_for(llvmlite.binding.get_host_cpu_features(), platform.machine()))
 """This processor's tile; None where there is none, or nothing is compiled."""
 ROWS, COLUMNS = (1, 1) if SHAPE is None else (SHAPE.rows, SHAPE.vectors * SHAPE.lanes)
 product: Any = tile_product(SHAPE or Shape(1, 1, 1))
@@ -127,6 +127,8 @@ def fill(field, image, border, corner):  # type: ignore[no-untyped-def]
     H, W, C = image.shape
     top, left = corner
     width = min(W, border[1] - left) - max(-left, 0)
+    if width <= 0:                               # a window that sees the border alone
+        return
     for h in range(max(-top, 0), min(H, border[0] - top)):
         at = ((top + h) * border[1] + max(left, 0)) * C
         field[at:at + width * C] = image[h].reshape(W * C)[max(-left, 0) * C:max(-left, 0) * C + width * C]

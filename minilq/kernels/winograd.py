@@ -6,7 +6,8 @@ Winograd's F(2x2, 3x3): of 4 x 4 pixels d and a kernel w, both of one channel, t
 
 with the three small matrices below. Summed over the channels, each of the 16 entries of the bracket is a matrix
 product, V_e (tiles, C) times U_e (C, F), for which tile.py is there. B and A hold only 0, 1 and -1: their products are
-sums. What is computed is the convolution, with rounding errors a few times as large.
+sums. What is computed is the convolution, with rounding errors of the same size, but one infinity or NaN makes all four
+results of its tile NaN.
 
 The gradients are the transposes: that of the input is again such a convolution, of g with the flipped kernel; that of
 the kernel is G^T [ sum over tiles of V_e^T (A g A^T)_e ] G.

@@ -47,10 +47,6 @@ class Conv2D(Weighted):
     def kernel(self) -> Tensor:
         return self._parameters["kernel"]
 
-    @property
-    def bias(self) -> Tensor:
-        return self._parameters["bias"]
-
     def __call__(self, x: Tensor, training: bool = False) -> Tensor:
         return conv2d(x, self.seen("kernel"), self.seen("bias"), self.stride, self.padding)
 

@@ -77,6 +77,10 @@ class Weighted(Layer):
             for (name, parameter), quantizer in zip(self._parameters.items(), (weight_quantizer, bias_quantizer),
                                                     strict=True) if quantizer is not None}
 
+    @property
+    def bias(self) -> Tensor:
+        return self._parameters["bias"]
+
     def seen(self, name: str) -> Tensor:
         """What the network sees of a parameter: its reconstruction, or itself in full precision."""
         return fake_quantize(*self._quantized[name]) if name in self._quantized else self._parameters[name]
@@ -113,10 +117,6 @@ class Dense(Weighted):
     @property
     def weight(self) -> Tensor:
         return self._parameters["weight"]
-
-    @property
-    def bias(self) -> Tensor:
-        return self._parameters["bias"]
 
     def __call__(self, x: Tensor, training: bool = False) -> Tensor:
         return dense(x, self.seen("weight"), self.seen("bias"))

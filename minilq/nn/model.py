@@ -30,7 +30,7 @@ class Container(Layer):
         return {f"{n}.{p}": t for n, layer in self._once() for p, t in layer.buffers().items()}
 
     def _once(self) -> list[tuple[str, Layer]]:
-        """Each layer under its first name: one that is used twice has its parameters once."""
+        """Each layer under its first name: one that stands here twice has its parameters once."""
         return list({id(layer): (name, layer) for name, layer in reversed(self.layers.items())}.values())[::-1]
 
     def state(self) -> dict[str, Array]:

@@ -1,4 +1,4 @@
-"""Layers that behave differently in training and in prediction: batch normalization and dropout."""
+"""Layers that behave differently in training and in prediction: batch normalisation and dropout."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from minilq.ops import batch_norm, dropout
 
 
 class BatchNorm(Layer):
-    """Batch normalization over all axes but the last, Keras' defaults; see `minilq.batch_norm`.
+    """Batch normalisation over all axes but the last, Keras' defaults; see `minilq.batch_norm`.
 
     With training=True the statistics of the batch normalise, and the running ones follow them; otherwise the running
     ones normalise. gamma starts at 1, beta and the running mean at 0, the running variance at 1.

@@ -58,7 +58,8 @@ def maxima(x: Array, window: Window) -> Array:
 def maxima_gradient(g: Array, y: Array, x: Array, window: Window) -> Array:
     """dx_p = sum_i [x_p = y_i] g_i / m_i. A border of NaN equals nothing, not even -infinity."""
     tied = windows(padded(x, window, np.nan), window) == y[:, :, :, None, None]
-    share = g / tied.sum(axis=(3, 4)).astype(g.dtype)            # (N, OH, OW, C)
+    with np.errstate(divide="ignore", invalid="ignore"):         # a window with a NaN has no maximum: 0 / 0
+        share = g / tied.sum(axis=(3, 4)).astype(g.dtype)        # (N, OH, OW, C)
     return add_windows(tied * share[:, :, :, None, None], x.shape, window)
 
 
