@@ -4,11 +4,16 @@ HYPOTHESIS_PROFILE=ci (200 examples, the same ones each time), dev (30, the defa
 """
 
 import os
+import signal
 
 import hypothesis
 import pytest
 
 import minilq
+
+# Ctrl-C is tested also where a shell has started the tests in the background, with SIGINT ignored.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 for name, examples, derandomize in (("ci", 200, True), ("dev", 30, False), ("jit-off", 10, True),
                                     ("deep", 2000, False)):
