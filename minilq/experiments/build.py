@@ -76,7 +76,7 @@ def quantizers_for(config: RunConfig, generators: Streams) -> models.Quantizers:
     chosen = _chosen(config)
     if not chosen:
         raise ConfigError("train", "a layer must be left to be quantized",
-                          got=f"quantize {config.quantize!r} for {config.model}, which has two layers",
+                          got=f"quantize {config.quantize!r} for {config.model}",
                           cause="Choose recipe or all, or a deeper network")
     if unknown := set(thresholds) - set(chosen):
         raise ConfigError("train", f"a layer with its own threshold must be one of the quantized: {', '.join(chosen)}",
