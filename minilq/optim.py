@@ -39,10 +39,15 @@ def group(tensors: Iterable[Tensor], lr: float | None = None, minimum: float | N
 def groups_of(model: Any) -> list[Group]:
     """What an optimizer needs of a model: its parameters, and its scales, held at or above SCALE_MIN.
 
+    Latents behind scales (another positivity than "clamp") may take any value.
+
     >>> from minilq.nn import Dense
     >>> adam = Adam(groups_of(Dense(3, 2, np.random.default_rng(0))), lr=1e-4)
     """
-    return [group(model.parameters().values()), group(model.scales().values(), minimum=SCALE_MIN)]
+    trained, positive = model.scales(), model.positive_scales()
+    scales = [t for name, t in trained.items() if t is positive[name]]
+    latents = [t for name, t in trained.items() if t is not positive[name]]
+    return [group(model.parameters().values()), group(scales, minimum=SCALE_MIN), group(latents)]
 
 
 class Optimizer:

@@ -9,8 +9,10 @@ import numpy as np
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError, DTypeError, NonFiniteError, ShapeError
+from minilq.nn.initialise import initial_latent
 from minilq.nn.layers import Layer
-from minilq.quantize import SCALE_MIN, Quantizer, fake_quantize, frozen
+from minilq.quantize import Quantizer, fake_quantize, frozen
+from minilq.quantize.positivity import positivity_named
 from minilq.quantize.rounding import Rounding
 from minilq.quantize.scale_rule import ScaleRule
 
@@ -25,14 +27,21 @@ class DataQuantizer(Layer):
     the last axis).
 
     offset      () or broadcast like the scale; the smallest value, so that it is represented exactly
-    scale       (1, ...) with one axis per axis of x, its length where `per` keeps that axis
+    latent      the scale (1, ...) with one axis per axis of x, its length where `per` keeps that axis; or, by the
+                quantizer's positivity, the number behind it
     Shapes      x (N, ...) with the same axes as the data it was made from; returns x.shape
     """
 
-    def __init__(self, offset: Tensor, scale: Tensor, quantizer: Quantizer) -> None:
+    def __init__(self, offset: Tensor, latent: Tensor, quantizer: Quantizer) -> None:
         self.offset = offset
-        self.scale = scale
+        self.latent = latent
         self.quantizer = quantizer
+
+    @property
+    def scale(self) -> Tensor:
+        """s > 0: `latent` itself, or computed from it."""
+        scale: Tensor = positivity_named(self.quantizer.positivity).scale_of(self.latent)
+        return scale
 
     @classmethod
     def fixed(cls, x: Any, bits: int = 8, per: str = "dataset", dtype: Any = np.float32) -> DataQuantizer:
@@ -65,27 +74,29 @@ class DataQuantizer(Layer):
 
     @classmethod
     def learned(cls, x: Any, scale_rule: ScaleRule, per: str = "dataset", rounding: str | Rounding = "floor",
-                dtype: Any = np.float32) -> DataQuantizer:
+                dtype: Any = np.float32, positivity: str = "clamp") -> DataQuantizer:
         """A trained step, from SCALE_MIN upwards as for parameters, no offset, no clip; x gives the shape only."""
         x = _data(x)
         kept = _kept_axes(per, x.ndim)
         shape = tuple(n if a in kept else 1 for a, n in enumerate(x.shape))
-        scale = Tensor(np.full(shape, SCALE_MIN), requires_grad=True, dtype=dtype)
-        quantizer = Quantizer(rounding, granularity=kept, scale_rule=scale_rule)
-        return cls(Tensor(np.zeros((1,) * x.ndim, dtype)), scale, quantizer)
+        quantizer = Quantizer(rounding, granularity=kept, scale_rule=scale_rule, positivity=positivity)
+        return cls(Tensor(np.zeros((1,) * x.ndim, dtype)), initial_latent(positivity, shape, dtype), quantizer)
 
     def __call__(self, x: Tensor, training: bool = False) -> Tensor:
-        s_shape = self.scale.shape
+        s_shape = self.latent.shape
         if x.ndim != len(s_shape) or any(s not in (1, n) for s, n in zip(s_shape, x.shape, strict=True)):
             raise ShapeError("DataQuantizer", "x must have the axes of the data that the layer was made from: "
                              f"{len(s_shape)}, with scales {s_shape}", got=f"x {x.shape}")
         return fake_quantize(x - self.offset, self.scale, self.quantizer) + self.offset
 
     def scales(self) -> dict[str, Tensor]:
-        return {"data": self.scale} if self.scale.requires_grad else {}
+        return {"data": self.latent} if self.latent.requires_grad else {}
+
+    def positive_scales(self) -> dict[str, Tensor]:
+        return {name: self.scale for name in self.scales()}
 
     def buffers(self) -> dict[str, Tensor]:
-        return {"offset": self.offset} if self.scale.requires_grad else {"offset": self.offset, "data": self.scale}
+        return {"offset": self.offset} if self.latent.requires_grad else {"offset": self.offset, "data": self.latent}
 
 
 def _data(x: Any) -> Array:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from minilq.autodiff.tensor import Tensor
-from minilq.quantize import SCALE_MIN, Quantizer, scale_shape
+from minilq.quantize import SCALE_MIN
+from minilq.quantize.positivity import positivity_named
 
 
 def normal(rng: np.random.Generator, shape: tuple[int, ...], std: float = 0.05, dtype: Any = np.float32) -> Tensor:
@@ -16,7 +17,10 @@ def normal(rng: np.random.Generator, shape: tuple[int, ...], std: float = 0.05, 
     return Tensor(draws, requires_grad=True, dtype=dtype)
 
 
-def initial_scale(quantizer: Quantizer, parameter: Tensor) -> Tensor:
-    """Scales for a parameter, all SCALE_MIN: almost no quantization at first (thesis)."""
-    shape = scale_shape(quantizer.granularity, parameter.shape)
-    return Tensor(np.full(shape, SCALE_MIN), requires_grad=True, dtype=parameter.dtype)
+def initial_latent(positivity: str, shape: tuple[int, ...], dtype: Any) -> Tensor:
+    """The latents of scales that are all SCALE_MIN: almost no quantization at first (thesis).
+
+    With positivity "clamp" they are the scales. With "power_of_two" the scales are 2^-16 = 1.28 SCALE_MIN, the power
+    nearest to it.
+    """
+    return Tensor(positivity_named(positivity).latent_of(np.full(shape, SCALE_MIN)), requires_grad=True, dtype=dtype)

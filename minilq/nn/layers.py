@@ -10,13 +10,17 @@ import numpy as np
 
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError, ShapeError
-from minilq.nn.initialise import initial_scale, normal
+from minilq.nn.initialise import initial_latent, normal
 from minilq.ops import dense, relu, reshape
-from minilq.quantize import Quantizer, fake_quantize
+from minilq.quantize import Quantizer, fake_quantize, scale_shape
+from minilq.quantize.positivity import positivity_named
 
 
 class QuantizedParameter(NamedTuple):
-    """A latent parameter with its scale and quantizer."""
+    """A latent parameter with its scale s > 0 and quantizer.
+
+    The scale is a trained tensor itself, or computed from one just now: ask the layer again after every step.
+    """
 
     parameter: Tensor
     scale: Tensor
@@ -42,8 +46,12 @@ class Layer:
         return {}
 
     def scales(self) -> dict[str, Tensor]:
-        """Trainable scales, by the name of what they scale."""
+        """What is trained of the scales: themselves, or the latents behind them; by the name of what they scale."""
         return {name: q.scale for name, q in self.quantized().items()}
+
+    def positive_scales(self) -> dict[str, Tensor]:
+        """The scales s > 0 behind `scales()`: the same tensors, or computed from them (see quantize/positivity.py)."""
+        return self.scales()
 
     def buffers(self) -> dict[str, Tensor]:
         """What is saved with the model without being trained."""
@@ -72,10 +80,11 @@ class Weighted(Layer):
                               got=repr(bias_quantizer.granularity),
                               cause="minilq.nn.scalar(quantizer) makes such a copy")
         self._parameters = {weight_name: normal(rng, shape, std, dtype), "bias": normal(rng, shape[-1:], std, dtype)}
-        self._quantized = {
-            name: QuantizedParameter(parameter, initial_scale(quantizer, parameter), quantizer)
-            for (name, parameter), quantizer in zip(self._parameters.items(), (weight_quantizer, bias_quantizer),
-                                                    strict=True) if quantizer is not None}
+        self._quantizers = {name: quantizer for name, quantizer in ((weight_name, weight_quantizer),
+                                                                    ("bias", bias_quantizer)) if quantizer is not None}
+        self._latents = {
+            name: initial_latent(quantizer.positivity, scale_shape(quantizer.granularity, self._parameters[name].shape),
+                                 dtype) for name, quantizer in self._quantizers.items()}
 
     @property
     def bias(self) -> Tensor:
@@ -83,13 +92,25 @@ class Weighted(Layer):
 
     def seen(self, name: str) -> Tensor:
         """What the network sees of a parameter: its reconstruction, or itself in full precision."""
-        return fake_quantize(*self._quantized[name]) if name in self._quantized else self._parameters[name]
+        parameter, quantizer = self._parameters[name], self._quantizers.get(name)
+        return parameter if quantizer is None else fake_quantize(parameter, self._scale(name), quantizer)
+
+    def _scale(self, name: str) -> Tensor:
+        scale: Tensor = positivity_named(self._quantizers[name].positivity).scale_of(self._latents[name])
+        return scale
 
     def parameters(self) -> dict[str, Tensor]:
         return self._parameters
 
     def quantized(self) -> dict[str, QuantizedParameter]:
-        return self._quantized
+        return {name: QuantizedParameter(self._parameters[name], self._scale(name), quantizer)
+                for name, quantizer in self._quantizers.items()}
+
+    def scales(self) -> dict[str, Tensor]:
+        return self._latents
+
+    def positive_scales(self) -> dict[str, Tensor]:
+        return {name: self._scale(name) for name in self._latents}
 
 
 class Dense(Weighted):

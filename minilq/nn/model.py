@@ -26,6 +26,9 @@ class Container(Layer):
     def scales(self) -> dict[str, Tensor]:
         return {f"{n}.{p}": t for n, layer in self._once() for p, t in layer.scales().items()}
 
+    def positive_scales(self) -> dict[str, Tensor]:
+        return {f"{n}.{p}": t for n, layer in self._once() for p, t in layer.positive_scales().items()}
+
     def buffers(self) -> dict[str, Tensor]:
         return {f"{n}.{p}": t for n, layer in self._once() for p, t in layer.buffers().items()}
 
@@ -34,7 +37,8 @@ class Container(Layer):
         return list({id(layer): (name, layer) for name, layer in reversed(self.layers.items())}.values())[::-1]
 
     def state(self) -> dict[str, Array]:
-        """Copies of all parameters ("parameter/<name>"), scales ("scale/<name>") and buffers ("buffer/<name>")."""
+        """Copies of all parameters ("parameter/<name>"), of what is trained of the scales ("scale/<name>"), and of all
+        buffers ("buffer/<name>")."""
         return {key: tensor.array.copy() for key, tensor in self._entries().items()}
 
     def load_state(self, state: Mapping[str, Array], scales: bool = True) -> None:

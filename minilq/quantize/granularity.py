@@ -71,7 +71,8 @@ def check_positive(op: str, s: Any) -> None:
     if not (s > 0).all():
         raise ConfigError(op, "every scale must be > 0", got=f"{np.sum(~(s > 0))} of {s.size} that are not, "
                           f"the smallest {np.min(s)}",
-                          cause="Hand scales to the optimizer as group(scales, minimum=SCALE_MIN), which holds them up")
+                          cause="Hand scales to the optimizer as groups_of(model) or group(scales, minimum=SCALE_MIN), "
+                                "which hold them up; with another positivity than clamp the latent has fallen too far")
     if not np.isfinite(s).all():
         raise NonFiniteError(op, "every scale must be finite", got=f"{np.sum(np.isinf(s))} of {s.size} infinite",
                              cause="Training has diverged; try a lower learning rate for the scales")

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from minilq.autodiff.primitive import primitive, vjp_of
+from minilq.autodiff.primitive import WithResidual, primitive, vjp_of
 from minilq.autodiff.replay import Replay, active_replay
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError, DTypeError, NonFiniteError, ShapeError
 from minilq.kernels import twin
 from minilq.quantize.granularity import NAMED_AXES, Granularity, check_positive, check_scale_shape
+from minilq.quantize.positivity import positivity_named
 from minilq.quantize.rounding import Rounding, rounding_function
 from minilq.quantize.scale_rule import ScaleRule, threshold
 from minilq.quantize.surrogate import STRAIGHT_THROUGH, Surrogate, surrogate_named
@@ -22,16 +23,21 @@ from minilq.quantize.surrogate import STRAIGHT_THROUGH, Surrogate, surrogate_nam
 SCALE_MIN = float(100 * np.finfo(np.float32).eps)
 """Initial and smallest value of a scale, 100 float32 eps = 1.1920929e-05 (thesis)."""
 
+MASKS = ("clip_first", "round_first")
+
 
 @dataclass(frozen=True)
 class Quantizer:
-    """Five choices that make a quantizer.
+    """The choices that make a quantizer.
 
     rounding      floor (the thesis), nearest (half to even), ceil, trunc, sign; stochastic(rng) or any function
     surrogate     straight_through (the thesis), clipped, zero, or a Surrogate
     granularity   scalar, row, column, channel, filter, or a tuple of kept axes
     scale_rule    threshold(lam) (the thesis), frozen(), chain_rule()
     qmin, qmax    bounds of the integer codes; None for no bound (the thesis)
+    mask          what counts as in range, where there are bounds: clip_first, what lies between them before it is
+                  rounded (LSQ); round_first, what is rounded to a code between them (PyTorch)
+    positivity    how a layer keeps its scales > 0: clamp (the thesis), exp, softplus, power_of_two; see positivity.py
 
     Raises ConfigError for unknown names and for qmin > qmax.
 
@@ -45,10 +51,15 @@ class Quantizer:
     scale_rule: ScaleRule = threshold(1e-10)  # noqa: RUF009 - it is frozen too
     qmin: int | None = None
     qmax: int | None = None
+    mask: str = "clip_first"
+    positivity: str = "clamp"
 
     def __post_init__(self) -> None:
         rounding_function(self.rounding)
         surrogate_named(self.surrogate)
+        positivity_named(self.positivity)
+        if self.mask not in MASKS:
+            raise ConfigError("Quantizer", f"mask must be one of {', '.join(MASKS)}", got=repr(self.mask))
         if isinstance(self.granularity, str):
             if self.granularity not in NAMED_AXES:
                 raise ConfigError("Quantizer", f"granularity must be one of {', '.join(NAMED_AXES)}, or a tuple of "
@@ -100,17 +111,23 @@ def _clip(v: Array, qmin: float | None, qmax: float | None) -> Array:
 
 
 @primitive
-def fake_quantize(P: Any, s: Any, quantizer: Quantizer) -> Array:
+def fake_quantize(P: Any, s: Any, quantizer: Quantizer) -> Array | WithResidual:
     """Quantize and reconstruct: what the network sees of a parameter P with scale s.
 
     Forward     v = P / s;  u = clip(v, qmin, qmax);  k = rounding(u);  y = k s
-    Derivative  kind: surrogate. dP = g [qmin <= v <= qmax] sigma'(u), which is g for the thesis' nested layer
-                (straight-through, no bounds). ds: see the scale rule, of its own kind.
-    At kinks    the clip passes the gradient at its bounds
+                with mask="round_first" k = clip(rounding(v), qmin, qmax). The codes are the same, unless sign has
+                bounds that leave out -1 or 1.
+    Derivative  kind: surrogate. dP = g [in range] sigma'(u), which is g for the thesis' nested layer
+                (straight-through, no bounds). In range is qmin <= v <= qmax; with mask="round_first" it is
+                qmin <= rounding(v) <= qmax, and sigma'(v) replaces sigma'(u). So half a step (nearest) or a whole one
+                (floor) beyond the bounds still passes the gradient, and has k - v in ds where clip_first has k.
+                ds: see the scale rule, of its own kind.
+    At kinks    in range includes the bounds
     Shapes      P any; s broadcasts, by granularity: (in, 1) | (1, out) | (1,) ...; returns P.shape
     Dtype       float32 or float64, the same for both, preserved; integers rejected
     Raises      ShapeError, DTypeError, NonFiniteError; ConfigError for s <= 0
-    Source      thesis, nested quantization layer
+    Source      thesis, nested quantization layer; clip_first as in LSQ (Esser et al. 2020), round_first as in PyTorch's
+                fake_quantize_per_tensor_affine
 
     >>> P, s = np.array([[0.12, -0.31], [0.5, 0.49]]), np.array([[0.1], [0.25]])
     >>> fake_quantize(P, s, Quantizer("nearest"))
@@ -122,6 +139,12 @@ def fake_quantize(P: Any, s: Any, quantizer: Quantizer) -> Array:
     if replay is not None:
         check_positive("fake_quantize", s)
         return _replayed(replay, P, s, quantizer)
+    if quantizer.mask == "round_first" and (quantizer.qmin, quantizer.qmax) != (None, None):
+        check_positive("fake_quantize", s)
+        k = _rounded(quantizer.rounding, P / s)
+        y = _clip(k, quantizer.qmin, quantizer.qmax) * s
+        _check_finite("fake_quantize", y, P, s)
+        return WithResidual(y, k)                # kept, because a stochastic rounding cannot be asked again
     y, good = round_trip(P, s, quantizer.rounding, quantizer.qmin, quantizer.qmax)
     if not good:
         check_positive("fake_quantize", s)
@@ -130,39 +153,44 @@ def fake_quantize(P: Any, s: Any, quantizer: Quantizer) -> Array:
 
 
 @vjp_of(fake_quantize, kind="surrogate", needs="P s y")
-def fake_quantize_vjp(g: Array, y: Array, P: Array, s: Array, quantizer: Quantizer) -> tuple[Array, Array]:
+def fake_quantize_vjp(g: Array, y: Array, P: Array, s: Array, quantizer: Quantizer,
+                      residual: Array | None = None) -> tuple[Array, Array]:
     # y = s k(v), v = P / s   =>   dy/dP = s k'(v) / s = k'(v), the slope that the clip and the surrogate give
-    slope = _slope(P, s, quantizer)
+    slope = _slope(P, s, quantizer, residual)
     dP = g if slope is None else g * slope
     # y = s k(v)              =>   dy/ds = k - k'(v) v for the chain rule; otherwise whatever the rule says
     ds = quantizer.scale_rule.scale_gradient(g, y, P, s, slope, quantizer.qmax)
     return dP, ds
 
 
-def _slope(P: Array, s: Array, quantizer: Quantizer) -> Array | None:
-    """dk/dv by the clip and the surrogate; None stands for 1 everywhere."""
+def _slope(P: Array, s: Array, quantizer: Quantizer, rounded: Array | None) -> Array | None:
+    """dk/dv by the clip and the surrogate, from rounding(v) for round_first; None stands for 1 everywhere."""
     low, high = quantizer.qmin, quantizer.qmax
     surrogate = surrogate_named(quantizer.surrogate)
     if surrogate is STRAIGHT_THROUGH and low is None and high is None:
         return None
     v = P / s
-    passes = np.ones(v.shape, dtype=bool)
-    if low is not None:
-        passes &= v >= low
-    if high is not None:
-        passes &= v <= high
-    return passes * surrogate.slope(_clip(v, low, high), low, high)
+    if rounded is not None:                      # k = clip(rounding(v)):  dk/dv = [the clip changed nothing] sigma'(v)
+        return (_clip(rounded, low, high) == rounded) * surrogate.slope(v, low, high)
+    u = _clip(v, low, high)                      # k = rounding(clip(v)):  dk/dv = sigma'(u) [the clip changed nothing]
+    return (u == v) * surrogate.slope(u, low, high)
 
 
-def _replayed(replay: Replay, P: Array, s: Array, quantizer: Quantizer) -> Array:
+def _replayed(replay: Replay, P: Array, s: Array, quantizer: Quantizer) -> Array | WithResidual:
     """The forward of the replay check: k0 + sigma(u) - sigma(u0) in place of the rounding (autodiff/replay.py)."""
     low, high = quantizer.qmin, quantizer.qmax
     curve = surrogate_named(quantizer.surrogate).curve
     s0 = replay.remember(s.copy)
     s = quantizer.scale_rule.replayed(s, s0, P.size, quantizer.qmax)
-    u = _clip(P / s, low, high)
+    u = P / s if quantizer.mask == "round_first" else _clip(P / s, low, high)
     k0, curve0 = replay.remember(lambda: (_rounded(quantizer.rounding, u), curve(u, low, high)))
-    return (k0 + (curve(u, low, high) - curve0)) * s
+    k = k0 + (curve(u, low, high) - curve0)
+    if quantizer.mask == "clip_first":
+        return k * s
+    # Last comes the clip, and codes in range may stand on its corners. With corners half a step further out none does,
+    # while codes out of range are still beyond them.
+    out, up = None if low is None else low - 0.5, None if high is None else high + 0.5
+    return WithResidual((_clip(k0, low, high) + _clip(k, out, up) - _clip(k0, out, up)) * s, k0)
 
 
 def codes_of(P: Any, s: Any, quantizer: Quantizer) -> Array:
@@ -181,7 +209,7 @@ def codes_of(P: Any, s: Any, quantizer: Quantizer) -> Array:
     s = s.array if isinstance(s, Tensor) else np.asarray(s)
     _check("codes_of", P, s, quantizer)
     check_positive("codes_of", s)
-    k = _rounded(quantizer.rounding, _clip(P / s, quantizer.qmin, quantizer.qmax))
+    k = _codes(P / s, quantizer)
     _check_finite("codes_of", k, P, s)
     low, high = (k.min(), k.max()) if k.size else (0, 0)
     for width in (np.int8, np.int16, np.int32):
@@ -191,6 +219,13 @@ def codes_of(P: Any, s: Any, quantizer: Quantizer) -> Array:
         raise NonFiniteError("codes_of", "codes must fit into 64 bits", got=f"{low:g}..{high:g}",
                              cause="The scale is far too small for these values")
     return k.astype(np.int64)
+
+
+def _codes(v: Array, quantizer: Quantizer) -> Array:
+    low, high = quantizer.qmin, quantizer.qmax
+    if quantizer.mask == "round_first":
+        return _clip(_rounded(quantizer.rounding, v), low, high)
+    return _rounded(quantizer.rounding, _clip(v, low, high))
 
 
 def _check(op: str, P: Any, s: Any, quantizer: Quantizer) -> None:
