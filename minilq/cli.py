@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 from minilq._version import __version__
 from minilq.errors import ConfigError, MinilqError
 
-OPTION_OF = {"start_from": "from", "layer_thresholds": "layer-threshold"}        # where setting and option differ
+OPTION_OF = {"start_from": "from", "layer_thresholds": "layer-threshold", "layer_rates": "layer-rate",
+             "gate": "no-gate"}        # where setting and option differ
 USAGE_ERROR, FAILED, INTERRUPTED = 2, 1, 130
 
 
@@ -39,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
                        "with train/CLASS/ and val/CLASS/")
     train.add_argument("--model", metavar="M", help="mnist_mlp, lenet, cifar10_cnn or imagenette_resnet")
     train.add_argument("--limit", type=int, metavar="N", help="the first N training images, and N/4 to validate")
+    train.add_argument("--holdout", type=int, metavar="N", help="validate on the last N training images instead")
     train.add_argument("--image-size", type=int, metavar="N", help="side of imagenette's images (64; the thesis: 224)")
     train.add_argument("--augment", metavar="A", help="none, crop (random crop and flip; cifar10: flip), or thesis "
                        "(brightness and saturation too); none, but thesis for imagenette")
@@ -48,6 +51,13 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--threshold", type=float, metavar="X", help="the rule's lambda (1e-10; colour images 1e-11)")
     train.add_argument("--layer-threshold", dest="layer_thresholds", metavar="LAYER=X", action="append",
                        help="a lambda for one layer, such as conv2d1=1e-12; may be given again")
+    train.add_argument("--no-gate", dest="gate", action="store_false",
+                       help="the rule without its gate: every weight votes, whatever its gradient")
+    train.add_argument("--penalty", metavar="P", help="a penalty that moves the scales in place of the rule: maxbin, "
+                       "inverse, difference, squared_deviation, absolute_deviation, dampening, sine or hoyer_square")
+    train.add_argument("--rate", type=float, metavar="X", help="the penalty's factor gamma")
+    train.add_argument("--layer-rate", dest="layer_rates", metavar="LAYER=X", action="append",
+                       help="a factor for one layer; may be given again")
     train.add_argument("--quantize", metavar="WHICH", help="recipe (what the thesis quantizes), all, or inner (all but "
                        "the first and the last layer)")
     train.add_argument("--rounding", metavar="R", help="floor (default), nearest, ceil, trunc or stochastic")
@@ -100,8 +110,10 @@ def _train(options: dict[str, object]) -> int:
         raise ConfigError("train", "--resume takes every setting from the run and goes with no other option",
                           got=", ".join(f"--{name}" for name in given))
     out = options.pop("out", None)
-    if "layer_thresholds" in options:
-        options["layer_thresholds"] = dict(map(_layer_threshold, options["layer_thresholds"]))  # type: ignore[call-overload]
+    for name in ("layer_thresholds", "layer_rates"):
+        if name in options:
+            parse = partial(_of_layer, OPTION_OF[name])
+            options[name] = dict(map(parse, options[name]))  # type: ignore[call-overload]
     config = None if resume is not None else RunConfig(**options)  # type: ignore[arg-type]
     folder = Path(str(resume)) if config is None else (
         Path(str(out)) if out is not None else run.free_folder(Path("runs"), config.data))
@@ -124,12 +136,12 @@ def _train(options: dict[str, object]) -> int:
     return 0
 
 
-def _layer_threshold(text: str) -> tuple[str, float]:
+def _of_layer(option: str, text: str) -> tuple[str, float]:
     layer, _, number = text.partition("=")
     try:
         return layer, float(number)
     except ValueError:
-        raise ConfigError("train", "--layer-threshold takes a layer and a number, such as conv2d1=1e-12",
+        raise ConfigError("train", f"--{option} takes a layer and a number, such as conv2d1=1e-12",
                           got=repr(text)) from None
 
 
@@ -149,10 +161,7 @@ def _show(folder: Path) -> None:
     result = read_result(folder)
     figures = draw(folder)
     if result is not None:
-        title = f"nested, {config.granularity}, lambda {config.threshold:g}, {config.rounding}"
-        title += "" if config.quantize == "recipe" else f", {config.quantize} layers"
-        title += "".join(f", {layer} {lam:g}" for layer, lam in config.layer_thresholds.items())
-        print_line("\n" + comparison(result, title))
+        print_line("\n" + comparison(result, config.describe()))
     print_line(f"\nfigures: {', '.join(str(path) for path in figures)}")
 
 

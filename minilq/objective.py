@@ -1,12 +1,90 @@
-"""What is added to the task loss."""
+"""The objective: the task loss and what is added to it, one differentiable scalar whose parts stay visible."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError
+from minilq.nn import Layer
 from minilq.ops import sum_of_squares
+from minilq.quantize import deviations, penalties
+
+Part = Callable[[], Tensor]
+
+# Penalties of quantized parameters by name; those of the second kind need to know the rounding.
+OF_PAIRS: dict[str, Callable[..., Tensor]] = {
+    "maxbin": penalties.maxbin, "inverse": penalties.inverse, "difference": penalties.difference,
+    "sine": deviations.sine, "hoyer_square": deviations.hoyer_square}
+OF_PAIRS_AND_QUANTIZER: dict[str, Callable[..., Tensor]] = {
+    "squared_deviation": deviations.squared_deviation, "absolute_deviation": deviations.absolute_deviation,
+    "dampening": deviations.dampening}
+PENALTIES = (*OF_PAIRS, *OF_PAIRS_AND_QUANTIZER)
+
+
+class Objective:
+    """task loss + sum of parts.
+
+    parts       name -> () -> a scalar Tensor, its rate included, such as what `penalty_on` gives
+    Call        objective(task) -> (the sum as a Tensor, {name: value of the part})
+
+    >>> W = Tensor([1.0, 2.0], requires_grad=True)
+    >>> total, parts = Objective({"l2": lambda: l2([W], rate=0.5)})(Tensor(1.0))
+    >>> total.item(), parts
+    (3.5, {'l2': 2.5})
+    """
+
+    def __init__(self, parts: Mapping[str, Part] | None = None) -> None:
+        self.parts = dict(parts or {})
+
+    def __call__(self, task: Tensor) -> tuple[Tensor, dict[str, float]]:
+        values = {}
+        for name, part in self.parts.items():
+            y = part()
+            values[name] = y.item()
+            task = task + y
+        return task, values
+
+
+def penalty_on(model: Layer, name: str, rate: float, layer_rates: Mapping[str, float] | None = None,
+               to_scales: bool = True) -> Part:
+    """A penalty on every quantized parameter of a model, as a part of an objective.
+
+    name            one of PENALTIES
+    rate            the factor gamma >= 0
+    layer_rates     name of a layer, such as "dense2" -> its own factor; the weights #_t / T stay those of the whole
+    to_scales       False: the penalty sends no gradient to the scales
+    Raises          ConfigError for an unknown penalty, a negative rate, a layer that has nothing quantized, and a
+                    model without a quantized parameter
+
+    >>> import numpy as np
+    >>> from minilq import Dense, Quantizer, Sequential
+    >>> model = Sequential(Dense(3, 2, np.random.default_rng(0), Quantizer()))
+    >>> round(penalty_on(model, "inverse", rate=1e-4)().item(), 2)      # 1e-4 / SCALE_MIN
+    8.39
+    """
+    layer_rates = dict(layer_rates or {})
+    if name not in PENALTIES:
+        raise ConfigError("penalty", f"must be one of {', '.join(PENALTIES)}", got=repr(name))
+    for factor in (rate, *layer_rates.values()):
+        if not factor >= 0:
+            raise ConfigError("penalty", "a rate must be a number >= 0", got=repr(factor))
+    layers = {parameter: parameter.rpartition(".")[0] for parameter in model.quantized()}
+    if unknown := set(layer_rates) - set(layers.values()):
+        raise ConfigError("penalty", "a layer with its own rate must be one of the quantized: "
+                          f"{', '.join(dict.fromkeys(layers.values())) or 'none'}", got=", ".join(sorted(unknown)))
+    rates = [layer_rates.get(layer, rate) for layer in layers.values()]
+
+    def value() -> Tensor:
+        quantized = model.quantized().values()
+        pairs = [(q.parameter, q.scale if to_scales else q.scale.detach()) for q in quantized]
+        if name in OF_PAIRS:
+            return OF_PAIRS[name](pairs, rates=rates)
+        return OF_PAIRS_AND_QUANTIZER[name](pairs, next(iter(quantized)).quantizer, rates=rates)
+
+    value()                                      # what is wrong with the model is found out now
+    return value
 
 
 def l2(parameters: Iterable[Tensor], rate: float) -> Tensor:
@@ -21,7 +99,8 @@ def l2(parameters: Iterable[Tensor], rate: float) -> Tensor:
     squares = [sum_of_squares(p) for p in parameters]
     if not squares:
         raise ConfigError("l2", "there must be a parameter", got="none")
-    total = squares[0]
+    total: Any = squares[0]
     for square in squares[1:]:
         total = total + square
-    return rate * total
+    result: Tensor = rate * total
+    return result

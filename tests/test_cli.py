@@ -166,7 +166,9 @@ def test_options_reach_the_settings_of_the_run(capsys, tmp_path):
     assert settings == {"data": "digits", "data_dir": None, "model": "mnist_mlp", "granularity": "column",
                         "threshold": 1e-3, "layer_thresholds": {}, "quantize": "recipe", "rounding": "nearest",
                         "epochs": 1, "batch": 50, "lr": 0.01, "seed": 7, "input": "unit", "augment": "none",
-                        "limit": None, "image_size": None, "skip_damaged": False, "start_from": None, "quick": True}
+                        "limit": None, "holdout": None, "gate": True, "penalty": None,
+                        "rate": None, "layer_rates": {}, "image_size": None, "skip_damaged": False,
+                        "start_from": None, "quick": True}
     arrays, _ = load_checkpoint(tmp_path / "a" / "quantized.npz")
     assert arrays["scale/dense1.weight"].shape == (1, 128)
     assert arrays["optimizer/steps"] == 4                    # 200 images in batches of 50

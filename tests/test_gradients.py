@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given
 
 import minilq
-from minilq import ops
+from minilq import Quantizer, ops
 from minilq.autodiff import tape
 from minilq.autodiff.gradcheck import central_differences, compare, complex_step
 from minilq.autodiff.primitive import PRIMITIVES
+from minilq.quantize import deviations, penalties
+from minilq.quantize.positivity import softplus
 from minilq.selfcheck import verdicts
 from tests.strategies import (
     arrays,
@@ -19,6 +21,7 @@ from tests.strategies import (
     distinct,
     normalisations,
     off_kinks,
+    parameters_in_cells,
     poolings,
     seeds,
     shapes,
@@ -116,6 +119,32 @@ def dropouts(draw):
     return (lambda x: ops.dropout(x, rate, np.random.default_rng(seed), True)), [draw(arrays(shapes()))]
 
 
+@st.composite
+def penalised(draw):
+    """[P, s] with P away from 0 and scales on both sides of 1, where Difference turns, but not near it."""
+    P, s, _ = draw(parameters_in_cells())
+    s = draw(st.sampled_from([1.0, 20.0])) * s
+    return [P, np.where(np.abs(s - 1) < 0.05, 0.9, s)]
+
+
+@st.composite
+def with_one_largest(draw):
+    """[P, s] in which no two entries have the same size."""
+    P, s, _ = draw(parameters_in_cells())
+    rng = np.random.default_rng(draw(seeds))
+    sizes = rng.permutation(P.size).reshape(P.shape) + rng.uniform(0.1, 0.9, P.shape)
+    return [sizes * rng.choice([-1, 1], P.shape), s]
+
+
+def on_the_grid(term, scales=True):
+    """A penalty that rounds, with and without bounds, at parameters well inside the cells of s."""
+    quantizers = st.sampled_from([Quantizer(r, **b) for r in ("floor", "nearest", "ceil", "trunc")
+                                  for b in ({}, {"qmin": -4, "qmax": 3}, {"qmax": 2})])
+    return st.tuples(parameters_in_cells(), quantizers).map(lambda case: (
+        (lambda P, s: term(P, s, case[1], 1.7)) if scales else (lambda P: term(P, case[0][1], case[1], 1.7)),
+        list(case[0][:2]) if scales else [case[0][0]]))
+
+
 # Name of a primitive -> strategy for (function of Tensors, arrays). The registry test below compares the names.
 CASES = {
     "add": binary(ops.add, broadcasting_pairs()),
@@ -151,10 +180,20 @@ CASES = {
     "dropout": dropouts(),
     "sum_of_squares": unary(ops.sum_of_squares, arrays(shapes())),
     "softmax_cross_entropy": cross_entropies(),
+    "softplus": unary(softplus, arrays(shapes(), -30.0, 30.0)),
+    "maxbin_term": with_one_largest().map(lambda case: (lambda P, s: penalties.maxbin_term(P, s, 0.3), case)),
+    "inverse_term": penalised().map(lambda case: (lambda s: penalties.inverse_term(s, 0.3), case[1:])),
+    "difference_term": penalised().map(lambda case: (lambda P, s: penalties.difference_term(P, s, 0.3), case)),
+    "squared_deviation_term": on_the_grid(deviations.squared_deviation_term),
+    "absolute_deviation_term": on_the_grid(deviations.absolute_deviation_term),
+    "dampening_term": on_the_grid(deviations.dampening_term, scales=False),
+    "sine_term": parameters_in_cells().map(lambda case: (lambda P, s: deviations.sine_term(P, s, 0.3), list(case[:2]))),
+    "hoyer_square_term": parameters_in_cells().map(lambda case: (
+        lambda P: deviations.hoyer_square_term(P, 0.3), [case[0]])),
 }
 
-# Primitives whose check stands elsewhere: surrogates in test_surrogates.py.
-ELSEWHERE = {"fake_quantize"}
+# Primitives whose check stands elsewhere: surrogates in test_surrogates.py and test_positivity.py.
+ELSEWHERE = {"fake_quantize", "power_of_two"}
 
 # Analytic forwards that run on complex arrays: the complex step is a second, cancellation-free oracle.
 ANALYTIC = ["add", "subtract", "multiply", "divide", "negative", "power", "exp", "tanh", "sigmoid", "sum", "mean",

@@ -43,5 +43,5 @@ def test_imagenette_is_learned_within_sixty_steps(tmp_path, monkeypatch):
     assert trainer.run(2)
     assert trainer.rows[-1]["accuracy"] > 0.15
     assert trainer.rows[-1]["loss"] < trainer.rows[0]["loss"] - 0.1
-    penalties = [row["penalty"] for row in trainer.rows]
+    penalties = [row["penalty/l2"] for row in trainer.rows]
     assert penalties[0] > penalties[-1] > 2                      # 1e-4 times 11 million squares of 0.05

@@ -79,7 +79,8 @@ def test_every_twin_has_a_test_here():
         "dropout.masked", "normalise.gradient_sums", "normalise.input_gradient", "normalise.normalised",
         "normalise.statistics", "pool.maxima", "pool.maxima_gradient", "pool.means", "pool.means_gradient",
         "fake_quantize.round_trip", "fake_quantize.threshold_scale_gradient",
-        "fake_quantize.chain_rule_scale_gradient", "loss.mean_cross_entropy", "loss.mean_cross_entropy_gradient"}
+        "fake_quantize.chain_rule_scale_gradient", "loss.mean_cross_entropy", "loss.mean_cross_entropy_gradient",
+        "penalties.largest", "penalties.on_the_largest", "penalties.signed", "penalties.sum_of_sizes"}
 
 
 @given(seed=seeds, layout=layouts, dtype=floats, special=st.booleans(),

@@ -244,11 +244,11 @@ def test_recipes_are_those_of_the_thesis():
     generators = build.streams(0)
     assert set(generators) == {"init", "shuffle", "noise", "dropout", "augment"}
     model = build.network("quantized", config, generators)
-    penalty = build.penalty_for(config, model)
+    penalty = build.objective_for(config, model).parts["l2"]
     blocks = [p.numpy() for n, p in model.parameters().items() if "residual" in n and n.endswith(("kernel", "bias"))]
     assert len(blocks) == 2 * 19
     assert penalty().item() == pytest.approx(1e-4 * sum(float((p.astype(float) ** 2).sum()) for p in blocks), rel=1e-5)
-    assert build.penalty_for(RunConfig(data="cifar10"), models.cifar10_cnn(rng())) is None
+    assert build.objective_for(RunConfig(data="cifar10"), models.cifar10_cnn(rng())).parts == {}
 
 
 def quantized_layers(**settings):

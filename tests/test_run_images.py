@@ -81,7 +81,7 @@ def test_every_network_trains_from_the_command_line_and_reports(model, tree, tmp
     arrays, _ = load_checkpoint(out / "quantized.npz")
     assert any("variance" in name for name in arrays) == (model != "lenet")
     rows = read_history(out / "history.csv")
-    assert ("penalty" in rows[0]) == (model == "imagenette_resnet")
+    assert ("penalty/l2" in rows[0]) == (model == "imagenette_resnet")
     assert cli.main(["report", str(out)]) == 0
 
 

@@ -55,6 +55,23 @@ class Dataset:
         )
 
 
+    def holdout(self, n: int) -> "Dataset":
+        """Train on all but the last `n` training images and validate on those, as views; the validation images are not
+        used. For choices (a rate, a rounding) that must not be made by looking at the images that judge them.
+
+        Raises ConfigError unless 1 <= n < number of training images.
+        """
+        if not 1 <= n < len(self.train_images):
+            raise ConfigError("Dataset.holdout", f"n must lie in 1..{len(self.train_images) - 1}", got=repr(n))
+        return replace(
+            self,
+            train_images=self.train_images[:-n],
+            train_labels=self.train_labels[:-n],
+            validation_images=self.train_images[-n:],
+            validation_labels=self.train_labels[-n:],
+        )
+
+
 def _check_part(part: str, images: NDArray[np.uint8], labels: NDArray[np.int64], n_classes: int) -> None:
     if labels.ndim != 1 or len(images) != len(labels) or len(labels) == 0:
         raise DataError(

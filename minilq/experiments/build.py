@@ -17,9 +17,9 @@ from minilq.errors import ConfigError
 from minilq.experiments import models
 from minilq.experiments.config import RECIPES, RunConfig
 from minilq.nn import Sequential
-from minilq.objective import l2
+from minilq.objective import OF_PAIRS, Objective, l2, penalty_on
 from minilq.optim import Adam, groups_of, steps
-from minilq.quantize import Quantizer, stochastic, threshold
+from minilq.quantize import Quantizer, frozen, stochastic, threshold
 from minilq.train.checkpoint import load_checkpoint
 from minilq.train.loop import Augment, Trainer
 from minilq.train.metrics import INPUTS, ToInput
@@ -85,7 +85,8 @@ def quantizers_for(config: RunConfig, generators: Streams) -> models.Quantizers:
     def quantizer_of(layer: str) -> Quantizer | None:
         if layer not in chosen:
             return None
-        return replace(common, scale_rule=threshold(thresholds.get(layer, otherwise)))
+        lam = thresholds.get(layer, otherwise)
+        return replace(common, scale_rule=threshold(lam, config.gate) if lam > 0 else frozen())
 
     return quantizer_of
 
@@ -137,12 +138,20 @@ def augment_for(config: RunConfig) -> Augment | None:
     return crop if config.augment == "crop" else thesis
 
 
-def penalty_for(config: RunConfig, model: Sequential) -> Callable[[], Tensor] | None:
-    """The recipe's L2 on kernels and biases of the residual blocks; None for networks without one."""
+def objective_for(config: RunConfig, model: Sequential) -> Objective:
+    """The recipe's L2 on kernels and biases of the residual blocks, and the penalty of the settings where the network
+    has quantized parameters."""
+    parts: dict[str, Callable[[], Tensor]] = {}
     rate = RECIPES[config.data].l2
     chosen = [p for name, p in model.parameters().items()
               if name.startswith("residual") and name.endswith((".kernel", ".bias"))]
-    return partial(l2, chosen, rate) if rate > 0 and chosen else None
+    if rate > 0 and chosen:
+        parts["l2"] = partial(l2, chosen, rate)
+    if config.penalty is not None and model.quantized():
+        assert config.rate is not None
+        to_scales = config.penalty in OF_PAIRS or not (config.threshold or config.layer_thresholds)
+        parts[config.penalty] = penalty_on(model, config.penalty, config.rate, config.layer_rates, to_scales)
+    return Objective(parts)
 
 
 def trainer_for(name: str, config: RunConfig, data: Dataset, start_from: Path | None = None) -> Trainer:
@@ -153,4 +162,4 @@ def trainer_for(name: str, config: RunConfig, data: Dataset, start_from: Path | 
         model.load_state(load_checkpoint(start_from)[0], scales=False)
     assert config.batch is not None
     return Trainer(model, Adam(groups_of(model), lr=config.lr), data, inputs_for(config), config.batch, generators,
-                   steps(RECIPES[config.data].schedule), augment_for(config), penalty_for(config, model))
+                   steps(RECIPES[config.data].schedule), augment_for(config), objective_for(config, model))

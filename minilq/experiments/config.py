@@ -11,6 +11,7 @@ from typing import Any
 
 from minilq.errors import ConfigError, DataError
 from minilq.files import read_text
+from minilq.objective import PENALTIES
 from minilq.train.metrics import INPUTS
 
 
@@ -52,8 +53,14 @@ class RunConfig:
     """Every setting of `minilq train`. The defaults are the thesis' recipe; None takes what RECIPES says for the data.
 
     quantize            "recipe": the layers that the thesis quantizes; "all"; "inner": all but the first and the last
+    threshold           lambda of the rule for the scales; 0 with a penalty, so that nothing but that moves them
     layer_thresholds    name of a layer -> its own lambda
+    gate                False: the rule without its gate, every entry votes whatever its gradient
+    penalty, rate       what is added to the loss, and its factor gamma; beside a threshold, deviations from the grid
+                        send no gradient to the scales
+    layer_rates         name of a layer -> its own factor
     limit               train on the first so many images, and validate on a quarter as many
+    holdout             validate on the last so many training images, which are then not trained on
     image_size          side of the images; of imagenette only
 
     Raises ConfigError for a setting that does not exist or makes no sense.
@@ -65,6 +72,10 @@ class RunConfig:
     granularity: str | None = None
     threshold: float | None = None
     layer_thresholds: dict[str, float] = field(default_factory=dict)
+    gate: bool = True
+    penalty: str | None = None
+    rate: float | None = None
+    layer_rates: dict[str, float] = field(default_factory=dict)
     quantize: str = "recipe"
     rounding: str = "floor"
     epochs: int | None = None
@@ -74,6 +85,7 @@ class RunConfig:
     input: str = "raw"
     augment: str | None = None
     limit: int | None = None
+    holdout: int | None = None
     image_size: int | None = None
     skip_damaged: bool = False
     start_from: str | None = None                # a checkpoint: post-training instead of from scratch
@@ -84,38 +96,51 @@ class RunConfig:
         recipe = RECIPES[self.data]
         if self.quick and self.epochs is None:
             object.__setattr__(self, "epochs", recipe.quick_epochs)
+        if self.penalty is not None and self.threshold is None:
+            object.__setattr__(self, "threshold", 0.0)
         for name in ("model", "granularity", "threshold", "epochs", "batch", "augment"):
             if getattr(self, name) is None:
                 object.__setattr__(self, name, getattr(recipe, name))
         if self.data == "imagenette" and self.image_size is None:
             object.__setattr__(self, "image_size", IMAGE_SIZE)
         for name, known in (("model", MODELS), ("granularity", GRANULARITIES), ("rounding", ROUNDINGS),
-                            ("input", tuple(INPUTS)), ("augment", AUGMENTS), ("quantize", QUANTIZED)):
+                            ("input", tuple(INPUTS)), ("augment", AUGMENTS), ("quantize", QUANTIZED),
+                            ("penalty", (None, *PENALTIES))):
             self._check_one_of(name, known)
-        for name, least in (("epochs", 1), ("batch", 1), ("seed", 0), ("limit", 1), ("image_size", SMALLEST_IMAGE)):
+        for name, least in (("epochs", 1), ("batch", 1), ("seed", 0), ("limit", 1), ("holdout", 1),
+                            ("image_size", SMALLEST_IMAGE)):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
                 raise ConfigError("train", f"{name} must be a whole number, at least {least}", got=repr(value))
-        rates = {"threshold": self.threshold, "lr": self.lr}
-        if not isinstance(self.layer_thresholds, dict):
-            raise ConfigError("train", "layer_thresholds must be a dict", got=repr(self.layer_thresholds))
-        for name, value in {**rates, **{f"threshold of {n}": v for n, v in self.layer_thresholds.items()}}.items():
+        numbers = {"threshold": self.threshold, "lr": self.lr, "rate": 0 if self.rate is None else self.rate}
+        for name in ("layer_thresholds", "layer_rates"):
+            own = getattr(self, name)
+            if not isinstance(own, dict):
+                raise ConfigError("train", f"{name} must be a dict", got=repr(own))
+            numbers |= {f"{name.removeprefix('layer_').removesuffix('s')} of {layer}": v for layer, v in own.items()}
+        for name, value in numbers.items():
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
                 raise ConfigError("train", f"{name} must be a number >= 0", got=repr(value))
         for name, kinds in (("data_dir", (str, type(None))), ("start_from", (str, type(None))), ("quick", (bool,)),
-                            ("skip_damaged", (bool,))):
+                            ("gate", (bool,)),                            ("skip_damaged", (bool,))):
             if not isinstance(getattr(self, name), kinds):
                 raise ConfigError("train", f"{name} must be a {kinds[0].__name__}", got=repr(getattr(self, name)))
         self._check_together()
 
-    def _check_one_of(self, name: str, known: tuple[str, ...]) -> None:
+    def _check_one_of(self, name: str, known: tuple[str | None, ...]) -> None:
         if getattr(self, name) not in known:
-            raise ConfigError("train", f"{name} must be one of {', '.join(known)}", got=repr(getattr(self, name)))
+            words = ", ".join(word for word in known if word is not None)
+            raise ConfigError("train", f"{name} must be one of {words}", got=repr(getattr(self, name)))
 
     def _check_together(self) -> None:
         if self.data == "digits" and self.data_dir is not None:
             raise ConfigError("train", "the embedded digits have no data_dir", got=repr(self.data_dir),
                               cause="Leave it out, or choose another data set")
+        if (self.penalty is None) != (self.rate is None):
+            raise ConfigError("train", "penalty and rate go together", got=f"penalty {self.penalty}, rate {self.rate}",
+                              cause="For example --penalty difference --rate 1e-7")
+        if self.layer_rates and self.penalty is None:
+            raise ConfigError("train", "a rate of a layer needs a penalty", got=", ".join(self.layer_rates))
         if self.data != "imagenette":
             for name in ("image_size", "skip_damaged"):
                 if getattr(self, name):
@@ -142,6 +167,20 @@ class RunConfig:
         if self.data == "imagenette":
             return (int(self.image_size or IMAGE_SIZE),) * 2 + (3,)
         return (32, 32, 3) if self.data == "cifar10" else (28, 28)
+
+    def scheme(self) -> str:
+        """How scales are learned, in a word: the penalty, "nested" for the thesis' rule, "ungated" for it without its
+        gate."""
+        return self.penalty or ("nested" if self.gate else "ungated")
+
+    def describe(self) -> str:
+        """The quantized network of this run in a line."""
+        both = f" and lambda {self.threshold:g}" if self.penalty is not None and self.threshold else ""
+        strength = f"lambda {self.threshold:g}" if self.rate is None else f"rate {self.rate:g}{both}"
+        own = {**self.layer_thresholds, **self.layer_rates}
+        return ", ".join([self.scheme(), str(self.granularity), strength, self.rounding,
+                          *([] if self.quantize == "recipe" else [f"{self.quantize} layers"]),
+                          *(f"{layer} {value:g}" for layer, value in own.items())])
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1) + "\n"

@@ -111,6 +111,8 @@ def carry_on(folder: Path, log: Log) -> dict[str, Any]:
 
 def _data(config: RunConfig) -> Dataset:
     data = data_for(config)
+    if config.holdout is not None:
+        data = data.holdout(config.holdout)
     if config.limit is not None:
         return data.head(config.limit)
     return data.head(QUICK_IMAGES) if config.quick else data

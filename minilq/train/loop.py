@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from minilq.data import Dataset
 from minilq.data.loader import prefetched
 from minilq.errors import ConfigError, DataError, NonFiniteError
 from minilq.nn import Sequential
+from minilq.objective import Objective
 from minilq.ops import softmax_cross_entropy
 from minilq.optim import Optimizer, Schedule, Together, constant
 from minilq.train.history import Row, integer_columns
@@ -39,7 +40,7 @@ class Place:
     right: int = 0
     seconds: float = 0.0
     augment: int = 0                             # seed of this epoch's random changes of the images
-    penalty: float = 0.0                         # sum over the batches of this epoch
+    parts: dict[str, float] = field(default_factory=dict)        # of the objective, sums over this epoch's batches
 
 
 class Trainer:
@@ -48,13 +49,14 @@ class Trainer:
     generators    every source of randomness of the training; "shuffle" orders the batches, "augment" changes images
     schedule      epoch -> factor on the learning rates
     augment       (images, rng) -> images as the network is to see them in training: crops, flips; None for as they are
-    penalty       () -> what is added to the loss of every batch, such as `objective.l2`; None for nothing
+    objective     the loss of every batch and what is added to it; by default nothing is. The mean of each part over an
+                  epoch's batches is recorded as penalty/<name>.
     rows          the history: one row for every finished epoch
     """
 
     def __init__(self, model: Sequential, optimizer: Optimizer | Together, data: Dataset, to_input: ToInput,
                  batch: int, generators: Mapping[str, np.random.Generator], schedule: Schedule = constant,
-                 augment: Augment | None = None, penalty: Callable[[], Tensor] | None = None) -> None:
+                 augment: Augment | None = None, objective: Objective | None = None) -> None:
         if batch < 1:
             raise ConfigError("Trainer", "batch must be at least 1", got=str(batch))
         for name in ("shuffle", *(("augment",) if augment is not None else ())):
@@ -62,7 +64,7 @@ class Trainer:
                 raise ConfigError("Trainer", f"generators must hold one called {name!r}", got=", ".join(generators))
         self.model, self.optimizer, self.data, self.to_input = model, optimizer, data, to_input
         self.batch, self.generators, self.schedule = batch, dict(generators), schedule
-        self.augment, self.penalty = augment, penalty
+        self.augment, self.objective = augment, objective or Objective()
         self.rows: list[Row] = []
         self.place = Place()
         self.order: Array | None = None          # of the images, while inside an epoch
@@ -123,23 +125,21 @@ class Trainer:
             raise NonFiniteError("training", "the loss must stay finite", got=f"{loss.item()} in {where}",
                                  cause="Lower the learning rate, or look at the inputs")
         self.optimizer.zero_grad()
-        if self.penalty is None:
-            loss.backward()
-        else:
-            penalty = self.penalty()
-            (loss + penalty).backward()
-            self.place.penalty += penalty.item()
+        total, parts = self.objective(loss)
+        total.backward()
         self.optimizer.step()
         self.place.batch += 1
+        for name, value in parts.items():
+            self.place.parts[name] = self.place.parts.get(name, 0.0) + value
         self.place.loss += loss.item() * len(t)
         self.place.right += int(np.count_nonzero(logits.array.argmax(axis=1) == t))
 
     def _row(self) -> Row:
         n = len(self.data.train_images)
-        penalty = {} if self.penalty is None else {"penalty": self.place.penalty / self.place.batch}
+        penalties = {f"penalty/{name}": total / self.place.batch for name, total in self.place.parts.items()}
         loss, accuracy = evaluate(self.model, self.data.validation_images, self.data.validation_labels, self.to_input)
-        return {"epoch": self.place.epoch + 1, "loss": self.place.loss / n, "accuracy": self.place.right / n, **penalty,
-                "validation_loss": loss, "validation_accuracy": accuracy,
+        return {"epoch": self.place.epoch + 1, "loss": self.place.loss / n, "accuracy": self.place.right / n,
+                **penalties, "validation_loss": loss, "validation_accuracy": accuracy,
                 "lr": self.optimizer.lr_factor * _base_rate(self.optimizer),
                 "seconds": round(self.place.seconds, 4), **integer_columns(self.model)}
 
@@ -157,7 +157,8 @@ class Trainer:
             place, rows = Place(**meta["place"]), [dict(row) for row in meta["rows"]]
             states = {name: json.loads(meta["generators"][name]) for name in self.generators}
             order, n = arrays.get("order"), len(self.data.train_images)
-            if any(type(value) not in (int, float) for value in vars(place).values()) or place.batch < 0:
+            numbers = [value for value in vars(place).values() if value is not place.parts]
+            if any(type(value) not in (int, float) for value in (*numbers, *place.parts.values())) or place.batch < 0:
                 raise ValueError(f"the place {vars(place)}")
             if order is None and place.batch > 0:
                 raise ValueError("no order of the images in the middle of an epoch")
@@ -165,7 +166,7 @@ class Trainer:
                 raise ValueError(f"an order that is not of {n} images")
             for name, generator in self.generators.items():
                 generator.bit_generator.state = states[name]
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise DataError("resume", "the checkpoint must hold the place, the rows and the generators of a training",
                             got=f"{type(error).__name__}: {error}") from error
         self.model.load_state(arrays)

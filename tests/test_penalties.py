@@ -1,0 +1,282 @@
+"""The penalties: the original code's vectors, what they have in common, ties and zeros, errors, and compiled twins."""
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given
+
+import minilq
+from minilq import Quantizer, Tensor
+from minilq.kernels import TWINS
+from minilq.objective import PENALTIES, Objective, l2, penalty_on
+from minilq.quantize import penalties
+from tests.strategies import parameters_in_cells, seeds
+from tests.test_golden import GRANULARITY, VECTORS
+from tests.test_kernels import LAYOUTS, SUM_RTOL, arranged, assert_same_bits, both, floats, layouts, values
+
+KINDS = {"MaxBin": minilq.maxbin, "Inverse": minilq.inverse, "Difference": minilq.difference}
+CASES = sorted({tuple(k.split("/")[2:5]) for k in VECTORS if k.startswith("pen/") and k.split("/")[4] in KINDS})
+NAMES = ("W1", "sW1", "b1", "sb1", "W2", "sW2", "b2", "sb2")
+
+
+def leaves(*arrays):
+    return [Tensor(a, requires_grad=True) for a in arrays]
+
+
+@pytest.mark.usefixtures("both_backends")
+@pytest.mark.parametrize("case", CASES, ids="/".join)
+def test_vectors_of_the_original_code(case):
+    variant, granularity, kind = case
+    where = f"pen/dense/{variant}/{granularity}"
+    tensors = dict(zip(NAMES, leaves(*(VECTORS[f"{where}/in/{n}"] for n in NAMES)), strict=True))
+    y = KINDS[kind]([(tensors[n], tensors[f"s{n}"]) for n in ("W1", "b1", "W2", "b2")])
+    y.backward()
+    assert y.shape == ()
+    np.testing.assert_allclose(y.item(), VECTORS[f"{where}/{kind}/value"], rtol=2e-6)
+    for name, tensor in tensors.items():
+        want = VECTORS[f"{where}/{kind}/d{name}"]
+        grad = np.zeros_like(want) if tensor.grad is None else tensor.grad
+        np.testing.assert_allclose(grad, want, rtol=2e-6, atol=1e-12, err_msg=name)
+
+
+def test_every_vector_is_used():
+    assert {(v, g, k) for v, g, k in CASES} == {(v, g, k) for v in ("random", "zeros", "ties") for g in GRANULARITY
+                                                for k in KINDS}
+
+
+def test_a_network_trained_with_a_penalty_follows_the_original_code():
+    q = Quantizer(granularity="row", scale_rule=minilq.frozen())
+    names = {"W1": "dense1.weight", "b1": "dense1.bias", "W2": "dense2.weight", "b2": "dense2.bias"}
+    keys = {k.split("/")[3] for k in VECTORS if k.startswith("mlp_small/MaxBin/rowwise/")}
+    assert keys
+    for key in keys:
+        rng = np.random.default_rng(0)
+        model = minilq.Sequential(minilq.Flatten(), minilq.Dense(20, 8, rng, q, minilq.nn.scalar(q)), minilq.ReLU(),
+                                  minilq.Dense(8, 4, rng, q, minilq.nn.scalar(q)))
+        model.load_state({f"parameter/{long}": VECTORS[f"mlp_small/init/{short}"] for short, long in names.items()},
+                         scales=False)
+        tensors = {**{s: model.parameters()[n] for s, n in names.items()},
+                   **{f"s{s}": model.scales()[n] for s, n in names.items()}}
+        adam = minilq.Adam(minilq.groups_of(model), lr=1e-4)
+        objective = Objective({"maxbin": penalty_on(model, "maxbin", float(key.split("=")[1]))})
+        for step in range(1, 6):
+            where = f"mlp_small/MaxBin/rowwise/{key}/step{step}"
+            adam.zero_grad()
+            task = minilq.softmax_cross_entropy(model(VECTORS["mlp_small/X"][step - 1]),
+                                                VECTORS["mlp_small/Y"][step - 1])
+            loss, parts = objective(task)
+            loss.backward()
+            np.testing.assert_allclose(loss.item(), VECTORS[f"{where}/loss"], rtol=1e-5, atol=3e-5)
+            np.testing.assert_allclose(parts["maxbin"] + task.item(), loss.item(), rtol=1e-6)
+            for name, tensor in tensors.items():
+                np.testing.assert_allclose(tensor.grad, VECTORS[f"{where}/grad_{name}"], rtol=1e-3, atol=3e-5)
+            adam.step()
+            for name, tensor in tensors.items():
+                np.testing.assert_allclose(tensor.numpy(), VECTORS[f"{where}/{name}"], atol=3e-5, err_msg=name)
+
+
+# ---- what the penalties are
+
+
+@given(case=parameters_in_cells())
+def test_below_one_difference_is_inverse_weighted_by_the_mean_size(case):
+    P, s, _ = case
+    s = s / 2                                                            # < 1
+    sizes = penalties.sum_of_sizes(P, s.shape)
+    want = np.sum(sizes / s) / P.size - np.sum(np.abs(P)) / P.size
+    np.testing.assert_allclose(minilq.difference([(Tensor(P), Tensor(s))]).item(), want, rtol=1e-9, atol=1e-12)
+
+
+@given(case=parameters_in_cells(), factor=st.sampled_from([0.25, 2.0, 8.0]))
+def test_maxbin_does_not_see_the_unit_and_inverse_does(case, factor):
+    P, s, _ = case
+    a, b = (minilq.maxbin([(Tensor(c * P), Tensor(c * s))]).item() for c in (1.0, factor))
+    assert a == b                                                        # powers of two: to the bit
+    a, b = (minilq.inverse([(Tensor(c * P), Tensor(c * s))]).item() for c in (1.0, factor))
+    np.testing.assert_allclose(a, factor * b)
+
+
+@given(case=parameters_in_cells())
+def test_hoyer_square_does_not_see_the_unit_so_its_gradient_is_orthogonal(case):
+    P, s, _ = case
+    P = leaves(P)[0]
+    y = minilq.hoyer_square([(P, Tensor(s))])
+    y.backward()
+    assert 1 - 1e-12 <= y.item() <= np.count_nonzero(P.numpy()) + 1e-9
+    np.testing.assert_allclose(np.vdot(P.grad, P.numpy()), 0, atol=1e-9 * y.item())
+
+
+def test_hoyer_square_counts():
+    P, s = leaves(np.array([[3.0, 0.0, 0.0]]), np.array([[1.0]]))
+    assert minilq.hoyer_square([(P, s)]).item() == 1
+    assert minilq.hoyer_square([(Tensor(np.array([2.0, -2.0, 2.0, 0.0])), s)]).item() == pytest.approx(3)
+    zeros = leaves(np.zeros(3))[0]
+    minilq.hoyer_square([(zeros, s)]).backward()
+    assert zeros.grad.tolist() == [0, 0, 0]
+
+
+def test_difference_turns_at_one():
+    for s, sign in ((0.5, -1), (1.0, 0), (2.0, 1)):
+        P, scale = leaves(np.array([0.3, -0.7]), np.array([s]))
+        minilq.difference([(P, scale)]).backward()
+        assert np.sign(scale.grad[0]) == sign
+        assert np.sign(P.grad).tolist() == ([0, 0] if s == 1 else [1, -1])
+
+
+@given(case=parameters_in_cells())
+def test_squared_deviation_with_bounds_or_without_is_the_error_of_fake_quantize(case):
+    P, s, granularity = case
+    for quantizer in (Quantizer("nearest", granularity=granularity),
+                      Quantizer("floor", granularity=granularity, qmin=-2, qmax=1)):
+        error = P - minilq.fake_quantize(P, s, quantizer)
+        pairs = [(Tensor(P), Tensor(s))]
+        np.testing.assert_allclose(minilq.squared_deviation(pairs, quantizer).item(), np.sum(error**2), rtol=1e-12)
+        np.testing.assert_allclose(minilq.absolute_deviation(pairs, quantizer).item(), np.mean(np.abs(error)),
+                                   rtol=1e-12)
+
+
+def test_dampening_leaves_scales_and_clipped_entries_alone():
+    P, s = leaves(np.array([0.6, 9.0, -9.0]), np.array([0.5]))
+    minilq.dampening([(P, s)], Quantizer("nearest", qmin=-4, qmax=3)).backward()
+    np.testing.assert_allclose(P.grad, [0.2, 0, 0], rtol=1e-12)
+    assert s.grad is None or not s.grad.any()
+
+
+def test_sine_is_zero_on_the_grid_and_flat_between_two_codes():
+    P, s = leaves(np.array([1.0, -0.5, 0.75]), np.array([0.5]))
+    y = minilq.sine([(P, s)])
+    y.backward()
+    assert y.item() == pytest.approx(1)
+    np.testing.assert_allclose(P.grad, 0, atol=1e-12)
+
+
+def test_stochastic_rounding_is_drawn_once_for_value_and_gradient():
+    P, s = leaves(np.linspace(-1, 1, 50) + 0.003, np.array([0.1]))
+    y = minilq.squared_deviation([(P, s)], Quantizer(minilq.stochastic(np.random.default_rng(3)), granularity="scalar"))
+    y.backward()
+    np.testing.assert_allclose(np.sum((P.grad / 2) ** 2), y.item(), rtol=1e-12)
+
+
+# ---- kinks: ties and zeros
+
+
+@pytest.mark.usefixtures("both_backends")
+def test_ties_share_and_zeros_get_nothing():
+    P, s = leaves(np.array([[2.0, -2.0, 1.0], [0.0, 0.0, -0.0]]), np.array([[0.5], [0.25]]))
+    minilq.maxbin([(P, s)]).backward()
+    assert P.grad.tolist() == [[0.5, -0.5, 0], [0, 0, 0]]               # 1/K / s / ties
+    assert s.grad.tolist() == [[-4.0], [0.0]]
+    P, s = leaves(np.array([[2.0, 0.0]]), np.array([[0.5]]))
+    minilq.difference([(P, s)]).backward()
+    assert P.grad.tolist() == [[0.5, 0.0]]
+    P, s = leaves(np.array([1.0, -0.5]), np.array([0.5]))
+    minilq.absolute_deviation([(P, s)], Quantizer("nearest")).backward()
+    assert P.grad.tolist() == [0, 0]
+    assert s.grad.tolist() == [0]
+
+
+# ---- weights, rates, parts
+
+
+def test_tensors_count_by_their_entries():
+    a, b = (Tensor(np.full(n, 3.0)) for n in (6, 2))
+    s, t = Tensor([0.5]), Tensor([0.25])
+    assert minilq.maxbin([(a, s), (b, t)]).item() == pytest.approx(6 / 8 * 6 + 2 / 8 * 12)
+    assert minilq.inverse([(a, s), (b, t)]).item() == pytest.approx(6 / 8 * 2 + 2 / 8 * 4)
+    assert minilq.difference([(a, s), (b, t)]).item() == pytest.approx(6 / 8 * 3 + 2 / 8 * 9)
+    assert minilq.maxbin([(a, s), (b, t)], rates=[2.0, 0.0]).item() == pytest.approx(2 * 6 / 8 * 6)
+
+
+def small_model(quantizer=None):
+    quantizer = quantizer or Quantizer(scale_rule=minilq.frozen())
+    rng = np.random.default_rng(0)
+    return minilq.Sequential(minilq.Dense(5, 4, rng, quantizer, minilq.nn.scalar(quantizer)), minilq.ReLU(),
+                             minilq.Dense(4, 3, rng, quantizer))
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_a_penalty_on_a_model(name):
+    model = small_model()
+    both_layers, first, nothing = (penalty_on(model, name, *rates) for rates in (
+        (0.5,), (0.5, {"dense2": 0.0}), (0.0,)))
+    only_second = penalty_on(model, name, 0.0, {"dense2": 0.5})
+    assert nothing().item() == 0
+    np.testing.assert_allclose(first().item() + only_second().item(), both_layers().item(), rtol=1e-5)
+    both_layers().backward()
+    grads = [q.parameter.grad for q in model.quantized().values()]
+    assert (name == "inverse") == all(g is None for g in grads)
+    for scale in model.scales().values():
+        scale.grad = None
+    (penalty_on(model, name, 0.5, to_scales=False)() + model.parameters()["dense1.bias"].sum()).backward()
+    assert all(s.grad is None or not s.grad.any() for s in model.scales().values())
+
+
+def test_parts_are_named_and_add_up():
+    model = small_model()
+    objective = Objective({"l2": lambda: l2(model.parameters().values(), 1e-2),
+                           "inverse": penalty_on(model, "inverse", 1e-6)})
+    task = minilq.softmax_cross_entropy(model(np.ones((2, 5), np.float32)), np.array([0, 1]))
+    total, parts = objective(task)
+    assert list(parts) == ["l2", "inverse"]
+    np.testing.assert_allclose(total.item(), task.item() + sum(parts.values()), rtol=1e-6)
+    assert Objective()(task) == (task, {})
+
+
+# ---- errors
+
+P, s = Tensor(np.ones((2, 3))), Tensor(np.ones((2, 1)))
+
+
+@pytest.mark.parametrize(("call", "error", "message"), [
+    (lambda: minilq.maxbin([]), minilq.ConfigError, r"maxbin: there must be a pair"),
+    (lambda: minilq.maxbin([P, s]), minilq.ConfigError, "pairs must be"),
+    (lambda: minilq.maxbin([(P, np.ones((2, 1)))]), minilq.ConfigError, "of Tensors"),
+    (lambda: minilq.maxbin([(P, s)], rates=[1, 2]), minilq.ConfigError, "one rate for each pair; got 2 for 1"),
+    (lambda: minilq.difference([(P, Tensor(np.ones((3, 1))))]), minilq.ShapeError, r"P \(2, 3\), s \(3, 1\)"),
+    (lambda: minilq.sine([(P, Tensor(np.ones((1, 2, 3))))]), minilq.ShapeError, "sine"),
+    (lambda: minilq.inverse([(P, Tensor(np.zeros((2, 1))))]), minilq.ConfigError, "> 0; got the smallest"),
+    (lambda: minilq.maxbin([(P, Tensor(np.array([[1.0], [np.nan]])))]), minilq.ConfigError, "> 0"),
+    (lambda: minilq.difference([(Tensor(np.array([[np.nan]])), Tensor([[1.0]]))]), minilq.NonFiniteError, "P is not"),
+    (lambda: minilq.squared_deviation([(P, s)], "floor"), minilq.ConfigError, "must be a Quantizer; got str"),
+    (lambda: penalty_on(small_model(), "maxbins", 1.0), minilq.ConfigError, "one of maxbin, inverse"),
+    (lambda: penalty_on(small_model(), "maxbin", -1.0), minilq.ConfigError, ">= 0; got -1"),
+    (lambda: penalty_on(small_model(), "maxbin", 1.0, {"dense3": 1.0}), minilq.ConfigError, "dense2; got dense3"),
+    (lambda: penalty_on(minilq.Sequential(minilq.Dense(2, 2, np.random.default_rng(0))), "maxbin", 1.0),
+     minilq.ConfigError, "Is any parameter quantized"),
+])
+def test_errors(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+# ---- compiled twins
+
+
+@given(seed=seeds, layout=layouts, dtype=floats, special=st.booleans())
+def test_twins(seed, layout, dtype, special):
+    rng = np.random.default_rng(seed)
+    shape, s_shape = LAYOUTS[layout]
+    x, c = values(rng, shape, dtype, special), np.exp(rng.uniform(-8, 1, s_shape)).astype(dtype)
+    x = np.where(rng.random(shape) < 0.3, np.round(x), x).astype(dtype)           # ties
+    (m, _), (got, _) = both("penalties.largest", arranged(rng, x), s_shape)
+    if got is not NotImplemented:
+        assert_same_bits(got, m)
+    m = m.astype(dtype)
+    for name, args in (("on_the_largest", (x, m, c)), ("signed", (x, c))):
+        (want, _), (got, _) = both(f"penalties.{name}", *args)
+        if got is not NotImplemented:
+            assert got.dtype == want.dtype
+            np.testing.assert_array_equal(got, want)
+    (want, _), (got, _) = both("penalties.sum_of_sizes", x, s_shape)
+    if got is not NotImplemented:
+        with np.errstate(invalid="ignore"):
+            np.testing.assert_allclose(got, want, rtol=SUM_RTOL[np.dtype(dtype)] * 10)
+
+
+def test_the_twins_are_used():
+    assert {name for name in TWINS if name.startswith("penalties.")} == {
+        "penalties.largest", "penalties.on_the_largest", "penalties.signed", "penalties.sum_of_sizes"}
+    x = np.ones((3, 4), np.float32)
+    for name, args in (("largest", (x, (3, 1))), ("sum_of_sizes", (x, (3, 1))), ("signed", (x, x[:, :1].copy())),
+                       ("on_the_largest", (x, x[:, :1].copy(), x[:, :1].copy()))):
+        assert both(f"penalties.{name}", *args)[1][0] is not NotImplemented
