@@ -1,0 +1,170 @@
+"""Accuracy against what it costs: the Pareto figures of a sweep. Nothing here reads or writes a file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from minilq.experiments.pareto import Point, dominated, front
+from minilq.report import sweep_style as style
+from minilq.report.svg import TITLE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COSTS = {
+    "unique_integers": ("unique integers", 1),
+    "range": ("integer range, max - min + 1", 1),
+    "bits": ("bits that the range needs", 1),
+    "bytes_packed": ("packed, scales counted (kB)", 1000),
+    "bytes_entropy": ("entropy-coded, tables and scales counted (kB)", 1000),
+}
+"""Of `pareto.COSTS`: what it is called, and what it is divided by."""
+
+LOG_FROM = 15                                    # largest by smallest cost
+GREY = "#8A8A8A"
+FRONTS = {"scratch": "-", "post": "-."}
+
+
+def pareto(points: Sequence[Point], baselines: Sequence[Point], cost: str) -> Figure:
+    """Accuracy against a cost, one panel per granularity, one row per pair of input and rounding.
+
+    points      pooled points of quantized networks, at least one
+    baselines   pooled float baselines; each is a dashed line in the rows of its input
+
+    Filled markers were trained from scratch, open ones after the float baseline; each of the two has its own front in
+    every panel, whose points are large and coloured, the others small and pale. The axis is cut where collapsed runs
+    begin; an arrow at the bottom stands for each that lies below.
+    """
+    columns, rows = style.granularities(points), style.variants(points)
+    figure, grid = style.panels(len(rows), len(columns))
+    cut = style.lowest_shown([point["accuracy"] for point in points])
+    for variant, line in zip(rows, grid, strict=True):
+        for granularity, ax in zip(columns, line, strict=True):
+            own = [point for point in style.of_variant(points, variant) if point["granularity"] == granularity]
+            ax.set_title(granularity + ("" if len(rows) == 1 else f", {variant[0]} input, {variant[1]}"))
+            _baseline(ax, [point for point in baselines if point["input"] == variant[0]])
+            _panel(ax, own, cost, cut)
+        line[0].set_ylabel("validation accuracy (%)")
+    for ax in grid[-1]:
+        ax.set_xlabel(COSTS[cost][0])
+    _limits(list(grid.flat), points, baselines, cost, cut)
+    _legend(figure, points, bool(baselines), cut is not None)
+    return figure
+
+
+def _panel(ax: Axes, points: Sequence[Point], cost: str, cut: float | None) -> None:
+    if not points:
+        style.note(ax, "no point")
+        return
+    _error_bars(ax, points, cost)
+    below = [point for point in points if cut is not None and point["accuracy"] < cut]
+    for start, dashes in FRONTS.items():
+        own = [point for point in points if point["start"] == start]
+        best = front(own, cost)
+        ax.step([_x(point, cost) for point in best], [100 * point["accuracy"] for point in best], dashes, where="post",
+                color="black", linewidth=0.9, zorder=2)
+        for point, worse in zip(own, dominated(own, cost), strict=True):
+            if point not in below:
+                ax.plot(_x(point, cost) + _aside(point, cost), 100 * point["accuracy"], gid=TITLE + _said(point, cost),
+                        **_marker(point, worse), zorder=3 if worse else 4)
+    for point in below:
+        colour = style.SCHEMES[point["scheme"]].colour
+        ax.plot(_x(point, cost) + _aside(point, cost), 0.025, transform=ax.get_xaxis_transform(), marker="v",
+                markersize=4, color=colour, markerfacecolor=colour if point["start"] == "scratch" else "white",
+                linestyle="", zorder=4, gid=TITLE + _said(point, cost))
+    if below and cut is not None:
+        style.note(ax, f"{len(below)} below {100 * cut:.1f} %", (0.03, 0.055))
+
+
+def _marker(point: Point, worse: bool) -> dict[str, Any]:
+    own = style.SCHEMES[point["scheme"]]
+    colour = _pale(own.colour) if worse else own.colour
+    return {"marker": own.marker, "linestyle": "", "color": colour, "markersize": 4 if worse else 6.5,
+            "markerfacecolor": colour if point["start"] == "scratch" else "white",
+            "markeredgewidth": 0.9 if worse else 1.4}
+
+
+def _pale(colour: str) -> tuple[float, ...]:
+    """A colour on its way to grey: recognisable, but behind."""
+    from matplotlib.colors import to_rgb
+
+    return tuple(round(0.45 * part + 0.55 * 0.78, 3) for part in to_rgb(colour))
+
+
+def _x(point: Point, cost: str) -> float:
+    return float(point[cost]) / COSTS[cost][1]
+
+
+def _aside(point: Point, cost: str) -> float:
+    """Bits are few and whole: schemes stand side by side around each, so that they do not hide each other."""
+    if cost != "bits":
+        return 0.0
+    places = [(scheme, start) for start in style.STARTS for scheme in style.SCHEMES]
+    return 0.7 * ((places.index((point["scheme"], point["start"])) + 0.5) / len(places) - 0.5)
+
+
+def _said(point: Point, cost: str) -> str:
+    own = style.SCHEMES[point["scheme"]]
+    seeds = len(point["seeds"])
+    return (f"{own.label}, {style.symbol(point['scheme'])} = {point['strength']:g}, {style.STARTS[point['start']]}: "
+            f"{100 * point['accuracy']:.2f} %, {_x(point, cost):.4g} {COSTS[cost][0].partition(' (')[0]}"
+            + (f", {seeds} seeds" if seeds > 1 else ""))
+
+
+def _error_bars(ax: Axes, points: Sequence[Point], cost: str) -> None:
+    """One standard deviation over the seeds, both ways."""
+    many = [point for point in points if math.isfinite(point["deviation"]["accuracy"])]
+    if many:
+        ax.errorbar([_x(point, cost) + _aside(point, cost) for point in many], [100 * point["accuracy"] for point in many],
+                    xerr=[point["deviation"][cost] / COSTS[cost][1] for point in many],
+                    yerr=[100 * point["deviation"]["accuracy"] for point in many],
+                    fmt="none", ecolor=GREY, elinewidth=0.7, zorder=1)
+
+
+def _baseline(ax: Axes, baselines: Sequence[Point]) -> None:
+    for point in baselines:
+        ax.axhline(100 * point["accuracy"], color="black", linestyle="--", linewidth=1.0, zorder=1)
+
+
+def _limits(axes: Sequence[Axes], points: Sequence[Point], baselines: Sequence[Point], cost: str,
+            cut: float | None) -> None:
+    """The common scales: logarithmic where the costs span decades; the accuracies that are shown, and some air."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+    costs = [_x(point, cost) for point in points]
+    accuracies = [point["accuracy"] for point in (*points, *baselines)]
+    low, high = 100 * (min(accuracies) if cut is None else cut), 100 * max(accuracies)
+    air = max(0.06 * (high - low), 0.1)
+    for ax in axes:
+        ax.set_ylim(low - (2 if cut is not None else 1) * air, high + air)
+        if min(costs) > 0 and max(costs) >= LOG_FROM * min(costs):
+            ax.set_xscale("log")
+            ax.set_xlim(min(costs) / 1.3, max(costs) * 1.3)
+            few = max(costs) < 300 * min(costs)
+            ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
+            ax.xaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:,.10g}"))
+            ax.xaxis.set_minor_formatter(NullFormatter())
+        elif cost == "bits":
+            ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+
+
+def _legend(figure: Figure, points: Sequence[Point], baseline: bool, cut: bool) -> None:
+    from matplotlib.lines import Line2D
+
+    present = {point["scheme"] for point in points}
+    handles = [Line2D([], [], label=own.label, color=own.colour, marker=own.marker, linestyle="", markersize=6.5)
+               for scheme, own in style.SCHEMES.items() if scheme in present]
+    for start, label in style.STARTS.items():
+        if any(point["start"] == start for point in points):
+            handles.append(Line2D([], [], label=f"{label}, with its front", color="black", marker="o",
+                                  linestyle=FRONTS[start], linewidth=0.9, markersize=6.5,
+                                  markerfacecolor="black" if start == "scratch" else "white"))
+    handles.append(Line2D([], [], label="dominated", color=GREY, marker="o", linestyle="", markersize=4))
+    if baseline:
+        handles.append(Line2D([], [], label="float baseline", color="black", linestyle="--", linewidth=1.0))
+    if cut:
+        handles.append(Line2D([], [], label="below the axis", color=GREY, marker="v", linestyle="", markersize=4))
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)))

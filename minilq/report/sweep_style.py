@@ -1,0 +1,91 @@
+"""How points of a sweep are named, ordered and drawn: the same in every figure and table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from minilq.experiments.pareto import Point
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Style:
+    """Name, colour (Okabe and Ito's, told apart by colour-blind readers) and marker of a scheme."""
+
+    label: str
+    colour: str
+    marker: str
+
+
+SCHEMES = {
+    "nested": Style("nested", "#0072B2", "o"),
+    "ungated": Style("nested without gate", "#56B4E9", "p"),
+    "maxbin": Style("MaxBin", "#D55E00", "s"),
+    "inverse": Style("Inverse", "#009E73", "^"),
+    "difference": Style("Difference", "#CC79A7", "D"),
+    "squared_deviation": Style("squared deviation", "#E69F00", "P"),
+}
+GRANULARITIES = ("row", "column", "scalar", "channel", "filter")
+STARTS = {"scratch": "from scratch", "post": "post-training"}
+SYMBOLS = {"nested": "λ", "ungated": "λ"}        # of a scheme's strength; the penalties' is γ
+MARKERS = "os^DvPX<>*"                           # of strengths, in ascending order
+BELOW = 0.08
+PANEL = (3.7, 3.9)                               # inches
+
+Variant = tuple[str, str]
+
+
+def order(point: Point) -> tuple[object, ...]:
+    """A key that sorts points for a reader: baselines first, then by scheme, granularity, start, strength."""
+    if point["scheme"] == "float":
+        return (-1, point["input"])
+    return (list(SCHEMES).index(point["scheme"]), point["input"], point["rounding"],
+            GRANULARITIES.index(point["granularity"]), list(STARTS).index(point["start"]), point["strength"])
+
+
+def granularities(points: Sequence[Point]) -> list[str]:
+    """Those that occur, in the order of the thesis."""
+    return [name for name in GRANULARITIES if any(point["granularity"] == name for point in points)]
+
+
+def variants(points: Sequence[Point]) -> list[Variant]:
+    """The pairs of input and rounding that occur; each gets its own row of panels or its own figure."""
+    return sorted({(point["input"], point["rounding"]) for point in points})
+
+
+def of_variant(points: Sequence[Point], variant: Variant) -> list[Point]:
+    return [point for point in points if (point["input"], point["rounding"]) == variant]
+
+
+def symbol(scheme: str) -> str:
+    """Of the strength: lambda for a threshold, gamma for the rate of a penalty."""
+    return SYMBOLS.get(scheme, "γ")
+
+
+def lowest_shown(accuracies: Sequence[float]) -> float | None:
+    """Where the axis of accuracy is cut, so that collapsed runs do not squash the rest: 8 points below the best; None
+    when everything lies above."""
+    cut = max(accuracies) - BELOW
+    return cut if min(accuracies) < cut else None
+
+
+def panels(rows: int, columns: int, sharex: bool = True) -> tuple[Figure, NDArray[np.object_]]:
+    """An empty figure with rows x columns axes of one size, on common scales."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(max(2, columns) * PANEL[0] + 0.4, rows * PANEL[1] + 0.6))
+    return figure, figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey="row")
+
+
+def note(ax: Axes, text: str, place: tuple[float, float] = (0.03, 0.03)) -> None:
+    """A remark in a panel, on white so that lines do not run through it; `place` in shares of the panel."""
+    ax.text(*place, text, transform=ax.transAxes, va="bottom", fontsize=8, zorder=9,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.85})
