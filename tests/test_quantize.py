@@ -109,10 +109,11 @@ def test_dtypes_are_preserved(dtype):
     for rule in (threshold(1e-10), threshold(0.3), chain_rule("lsq"), frozen()):
         for rounding in ("floor", "nearest", "ceil", "trunc", "sign", minilq.stochastic(np.random.default_rng(0))):
             P_.grad = s_.grad = None
-            y = fake_quantize(P_, s_, Quantizer(rounding, "clipped", scale_rule=rule, qmin=-4, qmax=3))
-            y.backward(np.ones_like(P))
-            assert y.dtype == P_.grad.dtype == s_.grad.dtype == dtype
-            assert s_.grad.shape == s.shape
+            for mask in ("clip_first", "round_first"):
+                y = fake_quantize(P_, s_, Quantizer(rounding, "clipped", scale_rule=rule, qmin=-4, qmax=3, mask=mask))
+                y.backward(np.ones_like(P))
+                assert y.dtype == P_.grad.dtype == s_.grad.dtype == dtype
+                assert s_.grad.shape == s.shape
 
 
 def test_codes_take_the_narrowest_integer_type():
@@ -140,6 +141,7 @@ def test_scale_min_is_the_thesis_constant():
 # A user's mistakes.
 
 P, S = np.ones((3, 4), np.float32), np.full((3, 1), 0.5, np.float32)
+ROUND_FIRST = Quantizer("nearest", qmin=-4, qmax=3, mask="round_first")
 
 MISTAKES = {
     "unknown granularity": (minilq.ConfigError, "granularity must be one of",
@@ -152,6 +154,9 @@ MISTAKES = {
     "rng a seed": (minilq.ConfigError, "Generator", lambda: minilq.stochastic(42)),
     "unknown surrogate": (minilq.ConfigError, "surrogate must be one of", lambda: Quantizer(surrogate="magic")),
     "rule not called": (minilq.ConfigError, "called first", lambda: Quantizer(scale_rule=threshold)),
+    "unknown mask": (minilq.ConfigError, "mask must be one of clip_first, round_first", lambda: Quantizer(mask="none")),
+    "unknown positivity": (minilq.ConfigError, "positivity must be one of clamp, exp, softplus, power_of_two",
+                           lambda: Quantizer(positivity="square")),
     "negative lambda": (minilq.ConfigError, "lambda must be", lambda: threshold(-1e-10)),
     "NaN lambda": (minilq.ConfigError, "lambda must be", lambda: threshold(float("nan"))),
     "infinite factor": (minilq.ConfigError, "grad_factor", lambda: chain_rule(float("inf"))),
@@ -181,6 +186,12 @@ MISTAKES = {
     "two dtypes": (minilq.DTypeError, "one dtype", lambda: seen(P, S.astype(np.float64), Quantizer())),
     "NaN parameter": (minilq.NonFiniteError, r"P\[1, 2\] = nan",
                       lambda: seen(np.where(np.arange(12).reshape(3, 4) == 6, np.float32(np.nan), P), S, Quantizer())),
+    "NaN parameter, rounded first": (minilq.NonFiniteError, r"P\[0, 0\] = nan",
+                                     lambda: seen(P * np.float32(np.nan), S, ROUND_FIRST)),
+    "zero scale, rounded first": (minilq.ConfigError, "every scale must be > 0", lambda: seen(P, 0 * S, ROUND_FIRST)),
+    "rounding to halves, rounded first": (
+        minilq.ConfigError, "whole numbers",
+        lambda: seen(P * np.float32(0.3), S, Quantizer(lambda u: np.rint(2 * u) / 2, qmax=3, mask="round_first"))),
     "infinite parameter": (minilq.NonFiniteError, "inf", lambda: codes_of(P * np.float32(np.inf), S, Quantizer())),
 }
 

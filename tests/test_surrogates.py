@@ -10,6 +10,7 @@ from hypothesis import given
 import minilq
 from minilq import Quantizer, Surrogate, Tensor, chain_rule, codes_of, fake_quantize, frozen, ops, threshold
 from minilq.quantize.granularity import reduced_axes
+from minilq.quantize.quantizer import MASKS
 from minilq.quantize.rounding import ROUNDINGS
 from minilq.quantize.scale_rule import SCALE_RULES, threshold_scale_gradient
 from minilq.quantize.surrogate import SURROGATES
@@ -19,6 +20,7 @@ from tests.strategies import parameters_in_cells, seeds
 pytestmark = pytest.mark.usefixtures("both_backends")
 
 bounds = st.sampled_from([(None, None), (-4, 3), (0, 7), (None, 2), (-3, None)])
+masks = st.sampled_from(MASKS)
 roundings = st.sampled_from(sorted(ROUNDINGS))
 
 
@@ -30,19 +32,19 @@ def gradients(P, s, quantizer, g):
 
 
 @pytest.mark.parametrize("surrogate", SURROGATES)
-@given(case=parameters_in_cells(), rounding=roundings, bound=bounds, seed=seeds,
+@given(case=parameters_in_cells(), rounding=roundings, bound=bounds, mask=masks, seed=seeds,
        factor=st.sampled_from([1.0, 0.1, -2.0]))
-def test_replay_check_of_every_surrogate(surrogate, case, rounding, bound, seed, factor):
+def test_replay_check_of_every_surrogate(surrogate, case, rounding, bound, mask, seed, factor):
     P, s, granularity = case
-    q = Quantizer(rounding, surrogate, granularity, chain_rule(factor), *bound)
+    q = Quantizer(rounding, surrogate, granularity, chain_rule(factor), *bound, mask)
     minilq.replay_check(lambda P, s: fake_quantize(P, s, q), P, s, seed=seed)
 
 
-@given(case=parameters_in_cells(max_dims=2), rounding=roundings, bound=bounds, seed=seeds)
-def test_replay_check_of_stochastic_rounding_and_frozen_scales(case, rounding, bound, seed):
+@given(case=parameters_in_cells(max_dims=2), rule=st.sampled_from([frozen(), chain_rule()]), bound=bounds, mask=masks,
+       seed=seeds)
+def test_replay_check_of_stochastic_rounding(case, rule, bound, mask, seed):
     P, s, granularity = case
-    rng = np.random.default_rng(seed)
-    q = Quantizer(minilq.stochastic(rng), "straight_through", granularity, frozen(), *bound)
+    q = Quantizer(minilq.stochastic(np.random.default_rng(seed)), "straight_through", granularity, rule, *bound, mask)
     minilq.replay_check(lambda P, s: fake_quantize(P, s, q), P, s, seed=seed)
 
 
