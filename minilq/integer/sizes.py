@@ -1,8 +1,10 @@
-"""What parameters weigh: raw floats, zipped, bit-packed; the scales are always counted with the packed ones."""
+"""What parameters weigh: raw floats, zipped, bit-packed, entropy-coded; only the zipped ones leave the scales out."""
 
 from __future__ import annotations
 
 import io
+import lzma
+import math
 import zipfile
 from collections.abc import Mapping
 
@@ -10,7 +12,7 @@ import numpy as np
 
 from minilq.autodiff.tape import Array
 from minilq.integer.packing import pack
-from minilq.train.metrics import integers_of
+from minilq.train.metrics import entropy_of, histogram, integers_of
 
 PACKED_HEADER = 5
 """Bytes that say how one packed parameter is to be read: its smallest code (int32) and its width (uint8)."""
@@ -43,3 +45,55 @@ def packed(codes: Mapping[str, Array], scales: Mapping[str, Array]) -> int:
         own = integers_of(k)
         total += len(pack(k, own.minimum, own.bits)) + 4 * scales[name].size + PACKED_HEADER
     return total
+
+
+def entropy_coded(codes: Mapping[str, Array], scales: Mapping[str, Array]) -> int:
+    """Bytes of all codes at the entropy of each parameter's own histogram: what a range coder comes close to.
+
+        ceil(sum_t n_t H_t / 8)      the codes of all parameters, one after the other in one stream
+        ceil(sum_t table_t / 8)      the histograms, without which nothing can be decoded; see `table_bits`
+        4 bytes for each scale, and the header of `packed` for each parameter
+
+    H_t is `entropy_of` the codes of parameter t and n_t their number. A range coder needs a few bytes more to end its
+    stream. Shapes are not counted, as in `packed`.
+    """
+    content = sum(k.size * entropy_of(k) for k in codes.values())
+    tables = sum(table_bits(k) for k in codes.values())
+    return (math.ceil(content / 8) + math.ceil(tables / 8)
+            + sum(4 * scales[name].size + PACKED_HEADER for name in codes))
+
+
+def table_bits(codes: Array) -> int:
+    """Bits of a histogram, whose smallest code the header holds, as numbers in Elias' gamma code.
+
+    In the order of the codes: the count of the smallest; then for each further code that occurs its distance from the
+    one before, and its count. No mark ends the table: it ends when the counts add up to the number of codes. Gamma
+    takes 2 floor(log2 m) + 1 bits for a number m >= 1: few for the rare codes of a wide histogram, and one for each
+    distance where no code is left out.
+    Source      Elias 1975, Universal codeword sets
+
+    >>> table_bits(np.array([0, 0, 0, 2]))       # counts 3 and 1, distance 2: 3 + 3 + 1 bits
+    7
+    """
+    values, counts = histogram(codes)
+    exponents = np.frexp(np.concatenate([np.diff(values), counts]))[1]       # floor(log2 m) + 1
+    return int(np.sum(2 * exponents - 1))
+
+
+
+def compressed(codes: Mapping[str, Array], scales: Mapping[str, Array]) -> int:
+    """Bytes of a .lzma file (as `xz --format=lzma` writes it) of all codes, and of the float32 scales.
+
+    The codes stand one parameter after the other in the integer type of `narrowest`, little end first, without .npy
+    headers. The coder's settings suit codes that hardly depend on their neighbours: of one byte, they are coded without
+    context; of more, with as much of the byte before as LZMA allows, and with the place of the byte in its code. The 13
+    bytes of the file's header are counted; a checksum, which .xz would add, is not there, and shapes are not counted.
+    """
+    small = narrowest(codes)
+    width = max((k.itemsize for k in small.values()), default=1)
+    place = width.bit_length() - 1               # how many bits tell the bytes of one code apart
+    content = lzma.compress(b"".join(k.astype(k.dtype.newbyteorder("<")).tobytes() for k in small.values()),
+                            lzma.FORMAT_ALONE, filters=[{
+                                "id": lzma.FILTER_LZMA1, "preset": 9 | lzma.PRESET_EXTREME,
+                                "lc": 0 if width == 1 else 4 - place, "lp": place, "pb": 0}])
+    return len(content) + sum(4 * scales[name].size for name in codes)

@@ -13,7 +13,7 @@ import numpy as np
 from minilq.errors import DataError
 from minilq.files import read_text, write_text
 from minilq.nn import Sequential
-from minilq.train.metrics import codes_in, integers_of, integers_together
+from minilq.train.metrics import codes_in, integers_of, integers_together, mean_entropy, sqnr_in, zero_share
 
 Row = dict[str, float | int | str]
 
@@ -24,6 +24,7 @@ ALWAYS = ("network", "epoch", "loss", "accuracy", "validation_loss", "validation
 def integer_columns(model: Sequential) -> Row:
     """The integers and scales of a model as columns: pooled, and for each quantized parameter.
 
+    entropy, zeros, sqnr                mean bits per code, share of codes that are 0, dB (see train/metrics.py)
     integers/<name>/{unique,min,max}    codes of one parameter
     scale/<name>/{min,median,max}       its scales
     """
@@ -32,12 +33,13 @@ def integer_columns(model: Sequential) -> Row:
     if codes:
         pooled = integers_together(codes)
         row |= {"unique_integers": pooled.unique, "integer_min": pooled.minimum, "integer_max": pooled.maximum,
-                "bits": pooled.bits}
+                "bits": pooled.bits, "entropy": mean_entropy(codes), "zeros": zero_share(codes),
+                "sqnr": sqnr_in(model, codes)}
     for name, k in codes.items():
         own = integers_of(k)
         row |= {f"integers/{name}/unique": own.unique, f"integers/{name}/min": own.minimum,
                 f"integers/{name}/max": own.maximum}
-    for name, scale in model.scales().items():
+    for name, scale in model.positive_scales().items():
         s = scale.array
         row |= {f"scale/{name}/min": float(s.min()), f"scale/{name}/median": float(np.median(s)),
                 f"scale/{name}/max": float(s.max())}

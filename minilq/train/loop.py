@@ -21,6 +21,7 @@ from minilq.nn import Sequential
 from minilq.objective import Objective
 from minilq.ops import softmax_cross_entropy
 from minilq.optim import Optimizer, Schedule, Together, constant
+from minilq.train.diagnostics import Watch
 from minilq.train.history import Row, integer_columns
 from minilq.train.metrics import ToInput, evaluate
 
@@ -65,6 +66,7 @@ class Trainer:
         self.model, self.optimizer, self.data, self.to_input = model, optimizer, data, to_input
         self.batch, self.generators, self.schedule = batch, dict(generators), schedule
         self.augment, self.objective = augment, objective or Objective()
+        self.watch = Watch(model, task_alone=not self.objective.parts)
         self.rows: list[Row] = []
         self.place = Place()
         self.order: Array | None = None          # of the images, while inside an epoch
@@ -90,6 +92,7 @@ class Trainer:
     def _epoch(self, stop: Callable[[], bool]) -> bool:
         n = len(self.data.train_images)
         if self.order is None:
+            self.watch.begin()
             self.order = self.generators["shuffle"].permutation(n)
             if self.augment is not None:
                 self.place.augment = int(self.generators["augment"].integers(2**32))
@@ -127,6 +130,8 @@ class Trainer:
         self.optimizer.zero_grad()
         total, parts = self.objective(loss)
         total.backward()
+        if (self.place.batch + 1) * self.batch >= len(self.data.train_images):
+            self.watch.look()
         self.optimizer.step()
         self.place.batch += 1
         for name, value in parts.items():
@@ -141,13 +146,13 @@ class Trainer:
         return {"epoch": self.place.epoch + 1, "loss": self.place.loss / n, "accuracy": self.place.right / n,
                 **penalties, "validation_loss": loss, "validation_accuracy": accuracy,
                 "lr": self.optimizer.lr_factor * _base_rate(self.optimizer),
-                "seconds": round(self.place.seconds, 4), **integer_columns(self.model)}
+                "seconds": round(self.place.seconds, 4), **integer_columns(self.model), **self.watch.columns()}
 
     def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Everything the rest of the training depends on, as arrays and JSON-able facts."""
         arrays = {**self.model.state(), **{f"optimizer/{k}": a for k, a in self.optimizer.state().items()}}
         if self.order is not None:
-            arrays["order"] = self.order
+            arrays |= {"order": self.order, **self.watch.state()}
         generators = {k: json.dumps(g.bit_generator.state) for k, g in self.generators.items()}
         return arrays, {"place": asdict(self.place), "rows": list(self.rows), "generators": generators}
 
@@ -172,6 +177,8 @@ class Trainer:
         self.model.load_state(arrays)
         self.optimizer.load_state({k.removeprefix("optimizer/"): a for k, a in arrays.items()
                                    if k.startswith("optimizer/")})
+        if order is not None:
+            self.watch.load_state(arrays)
         self.place, self.rows, self.order = place, rows, order
 
 
