@@ -1,10 +1,11 @@
-"""Values and gradients of the image operations against PyTorch's, where it is installed."""
+"""Values and gradients of image operations and quantizers against PyTorch's, where it is installed."""
 
 import numpy as np
 import pytest
 
 import minilq
 from minilq import Tensor
+from minilq.quantize.positivity import positivity_named
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
@@ -89,3 +90,108 @@ def test_convolution(both_backends, dtype, stride, padding, channels, filters, s
     x, w, b = (rng.standard_normal(s) for s in ((2, 9, 8, channels), (*size, channels, filters), (filters,)))
     both(lambda x, w, b: minilq.conv2d(x, minilq.transpose(w, (1, 2, 3, 0)), b, stride, padding),
          lambda x, w, b: F.conv2d(x, w, b, stride, padding), x, w.transpose(3, 0, 1, 2), b, dtype=dtype)
+
+
+# Quantizers. PyTorch multiplies by 1/s, in float32 even for doubles, so parameters stand well inside the cells of the
+# grid, or on codes of a scale that is a power of two; and scales have few bits, so that float32 holds all of k s.
+
+QMIN, QMAX = -4, 3
+GRANULARITIES = {"scalar": None, "row": 0, "column": 1}                  # ours -> PyTorch's axis
+
+
+def in_cells(granularity, exact=False):
+    rng = np.random.default_rng(3)
+    shape = minilq.scale_shape(granularity, (5, 40))
+    s = rng.choice([0.25, 0.5], shape) if exact else rng.integers(50, 600, shape) / 1024
+    fraction = np.where(rng.random((5, 40)) < 0.5, rng.uniform(0.05, 0.45, (5, 40)), rng.uniform(0.55, 0.95, (5, 40)))
+    return (rng.integers(-7, 7, (5, 40)) + (0 if exact else fraction)) * s, s
+
+
+def quantizer(granularity, mask, rounding="nearest", factor=1.0, positivity="clamp"):
+    return minilq.Quantizer(rounding, "straight_through", granularity, minilq.chain_rule(factor), QMIN, QMAX, mask,
+                            positivity)
+
+
+@pytest.mark.parametrize("exact", [False, True], ids=["in cells", "on codes"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("granularity", GRANULARITIES)
+def test_round_first_is_the_mask_of_fake_quantize_affine(both_backends, granularity, dtype, exact):
+    P, s = in_cells(granularity, exact)
+    axis, zero = GRANULARITIES[granularity], torch.zeros(s.size, dtype=torch.int32)
+
+    def theirs(P):
+        if axis is None:
+            return torch.fake_quantize_per_tensor_affine(P, s.item(), 0, QMIN, QMAX)
+        scale = torch.from_numpy(s.ravel().astype(np.float32))           # never double, whatever P is
+        return torch.fake_quantize_per_channel_affine(P, scale, zero, axis, QMIN, QMAX)
+
+    both(lambda P: minilq.fake_quantize(P, s.astype(dtype), quantizer(granularity, "round_first")), theirs, P,
+         dtype=dtype)
+
+
+@pytest.mark.parametrize("exact", [False, True], ids=["in cells", "on codes"])
+@pytest.mark.parametrize("granularity", GRANULARITIES)
+@pytest.mark.parametrize("factor", [1.0, 0.3])
+def test_round_first_is_the_mask_of_learnable_fake_quantize(both_backends, granularity, factor, exact):
+    P, s = in_cells(granularity, exact)
+    axis, zero = GRANULARITIES[granularity], torch.zeros(s.size)
+
+    def theirs(P, s):
+        if axis is None:
+            return torch._fake_quantize_learnable_per_tensor_affine(P, s, zero, QMIN, QMAX, factor)
+        return torch._fake_quantize_learnable_per_channel_affine(P, s.reshape(-1), zero, axis, QMIN, QMAX, factor)
+
+    both(lambda P, s: minilq.fake_quantize(P, s, quantizer(granularity, "round_first", factor=factor)), theirs, P, s,
+         dtype=np.float32)                                               # the only one that PyTorch has it for
+
+
+class Rounded(torch.autograd.Function):
+    """A rounding that is passed by on the way back."""
+
+    @staticmethod
+    def forward(ctx, u, rounding):
+        return rounding(u)
+
+    @staticmethod
+    def backward(ctx, g):
+        return g, None
+
+
+@pytest.mark.parametrize("exact", [False, True], ids=["in cells", "on codes"])
+@pytest.mark.parametrize("granularity", GRANULARITIES)
+@pytest.mark.parametrize("rounding", ["nearest", "floor"])
+@pytest.mark.parametrize("mask", ["clip_first", "round_first"])
+def test_both_masks_against_autograd_of_clamp_and_a_straight_through_rounding(
+        both_backends, mask, rounding, granularity, exact):
+    """LSQ written by hand. Where torch.clamp stands decides; it passes the gradient at its bounds."""
+    P, s = in_cells(granularity, exact)
+    round_ = {"nearest": torch.round, "floor": torch.floor}[rounding]
+
+    def theirs(P, s):
+        if mask == "clip_first":
+            return s * Rounded.apply(torch.clamp(P / s, QMIN, QMAX), round_)
+        return s * torch.clamp(Rounded.apply(P / s, round_), QMIN, QMAX)
+
+    both(lambda P, s: minilq.fake_quantize(P, s, quantizer(granularity, mask, rounding)), theirs, P, s)
+
+
+@pytest.mark.parametrize("granularity", GRANULARITIES)
+def test_the_gradient_factor_of_lsq(both_backends, granularity):
+    P, s = in_cells(granularity)
+    factor = 1 / np.sqrt(P.size / s.size * QMAX)
+    both(lambda P, s: minilq.fake_quantize(P, s, quantizer(granularity, "clip_first", factor="lsq")),
+         lambda P, s: (lambda t: t * Rounded.apply(torch.clamp(P / t, QMIN, QMAX), torch.round))(
+             s.detach() + factor * (s - s.detach())), P, s)
+
+
+@pytest.mark.parametrize(("positivity", "scale_of"), [
+    ("exp", torch.exp), ("softplus", lambda theta: F.softplus(theta, threshold=1000)),
+    ("power_of_two", lambda theta: 2 ** Rounded.apply(theta, torch.round))])
+def test_gradients_of_latents_through_the_quantizer(both_backends, positivity, scale_of):
+    P, s = in_cells("row")
+    q, ours = quantizer("row", "clip_first", positivity=positivity), positivity_named(positivity)
+    theta = ours.latent_of(s)
+    P = P / s * ours.scale_of(theta)                                     # in the cells of the scale that theta gives
+    both(lambda P, theta: minilq.fake_quantize(P, ours.scale_of(theta), q),
+         lambda P, theta: (lambda s: s * Rounded.apply(torch.clamp(P / s, QMIN, QMAX), torch.round))(scale_of(theta)),
+         P, theta)
