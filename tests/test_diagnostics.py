@@ -32,11 +32,11 @@ SHAPES = st.sampled_from([((4, 3), "row"), ((4, 3), "column"), ((4, 3), "scalar"
 
 @st.composite
 def cases(draw):
-    """Gradients and reconstructions with zeros, and entries that stand exactly at the threshold."""
+    """Zeros, reconstructions below eps, entries exactly at the threshold, and a lambda that is 0 in float32."""
     shape, granularity = draw(SHAPES)
-    dtype, lam = draw(st.sampled_from([np.float32, np.float64])), draw(st.sampled_from([1e-10, 0.1, 0.5, 3.0]))
+    dtype, lam = draw(st.sampled_from([np.float32, np.float64])), draw(st.sampled_from([1e-50, 1e-10, 0.5, 3.0]))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    y = rng.choice([0.0, 0.25, -0.5, 2.0], shape).astype(dtype)
+    y = rng.choice([0.0, 1e-9, 0.25, -0.5, 2.0], shape).astype(dtype)
     distance = rng.choice([0.0, 0.5, 1.0, 1.0, 7.0, -7.0], shape, p=rng.dirichlet(np.ones(6))).astype(dtype)
     g = distance * dtype(lam) * np.where(y == 0, dtype(EPS32), np.abs(y))
     return g, y, lam, scale_shape(granularity, shape)
