@@ -163,7 +163,7 @@ def one_step(name, c, lr=0.01):
 
 @given(c=st.floats(1e-3, 1e3))
 def test_a_step_on_the_logarithm_does_not_depend_on_the_unit(c):
-    """P -> c P, s -> c s changes nothing but a unit. With exp the step is the same factor then; with clamp it is not."""
+    """P -> c P, s -> c s only changes the unit. With exp the step is the same factor then; with clamp it is not."""
     np.testing.assert_allclose(one_step("exp", c), one_step("exp", 1.0), rtol=1e-12)
     assert one_step("exp", 1.0) != 1
     if not 0.99 < c < 1.01:

@@ -1,4 +1,4 @@
-"""Quantizers: roundings, surrogates, granularities and scale rules, and their composition."""
+"""Quantizers: roundings, surrogates, granularities, scale rules and positivities, and their composition."""
 
 from minilq.quantize.deviations import absolute_deviation, dampening, hoyer_square, sine, squared_deviation
 from minilq.quantize.granularity import scale_shape

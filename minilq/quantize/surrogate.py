@@ -54,7 +54,7 @@ def _inside(u: Array, low: float | None, high: float | None) -> Array:
 
 
 # sigma(u) = clip(u, low, high), sigma' = [low <= u <= high]; without bounds on [-1, 1], the saturated straight-through
-# of binary networks (Hubara et al. 2016). With bounds the quantizer's own clip already does the same.
+# of binary networks (Hubara et al. 2016). With bounds the clip of mask="clip_first" already does the same.
 CLIPPED = Surrogate("clipped", _clipped_line, _inside)
 
 
