@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -12,8 +13,6 @@ from typing import NoReturn
 from minilq._version import __version__
 from minilq.errors import ConfigError, MinilqError
 
-OPTION_OF = {"start_from": "from", "layer_thresholds": "layer-threshold", "layer_rates": "layer-rate",
-             "gate": "no-gate"}        # where setting and option differ
 USAGE_ERROR, FAILED, INTERRUPTED = 2, 1, 130
 
 
@@ -75,6 +74,24 @@ def parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="draw the figures of a run folder again and print its table")
     report.add_argument("folder", metavar="DIR")
 
+    sweep = commands.add_parser("sweep", help="train a whole grid of settings and draw accuracy against size",
+                                description="Train every point of a grid, each in its own folder, several at once, and "
+                                "write one page with all of them. A sweep that was stopped goes on with the same "
+                                "command; what is done is not done again.", argument_default=argparse.SUPPRESS)
+    sweep.add_argument("grid", metavar="GRID", nargs="?", default=None,
+                       help="thesis-mnist, thesis-cifar10, thesis-imagenette, or a JSON file such as "
+                       '{"nested": [1e-10, 1e-9], "granularity": ["row", "scalar"], "seed": [1, 2]}; default: that of '
+                       "the thesis for the data")
+    sweep.add_argument("--data", metavar="NAME", help="digits (embedded, the default), mnist, fashion, cifar10 or "
+                       "imagenette")
+    sweep.add_argument("--data-dir", metavar="DIR", help="where the files are")
+    sweep.add_argument("--epochs", type=int, metavar="N", help="for every point")
+    sweep.add_argument("--limit", type=int, metavar="N", help="the first N training images, and N/4 to validate")
+    sweep.add_argument("--holdout", type=int, metavar="N", help="validate on the last N training images instead")
+    sweep.add_argument("--quick", action="store_true", help="a taste: 2,000 images, few epochs, fewer points")
+    sweep.add_argument("--jobs", type=int, metavar="N", help="processes (default: one for each processor)")
+    sweep.add_argument("--out", metavar="DIR", help="the sweep's folder (default: runs/sweep-GRID-DATA)")
+
     commands.add_parser("check", help="check every derivative of minilq against numbers")
     return top
 
@@ -84,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = vars(parser().parse_args(arguments))
     command = options.pop("command")
     try:
-        return {"train": _train, "report": _report, "check": _check}[command](options)
+        return {"train": _train, "report": _report, "sweep": _sweep, "check": _check}[command](options)
     except ConfigError as error:
         print(f"minilq: {error}", file=sys.stderr)
         return USAGE_ERROR
@@ -101,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _train(options: dict[str, object]) -> int:
     from minilq.experiments import run
-    from minilq.experiments.config import RunConfig
+    from minilq.experiments.config import OPTION_OF, RunConfig
     from minilq.files import write_text
 
     resume = options.pop("resume", None)
@@ -143,6 +160,30 @@ def _of_layer(option: str, text: str) -> tuple[str, float]:
     except ValueError:
         raise ConfigError("train", f"--{option} takes a layer and a number, such as conv2d1=1e-12",
                           got=repr(text)) from None
+
+
+def _sweep(options: dict[str, object]) -> int:
+    from minilq.experiments.grid import blocks_of, default_grid, points_of
+    from minilq.experiments.processes import sweep_in_processes
+    from minilq.experiments.run import Stopped
+    from minilq.report.page import write_page
+
+    data = str(options.get("data", "digits"))
+    grid = str(options.pop("grid") or default_grid(data))
+    jobs = options.pop("jobs", os.cpu_count() or 1)
+    name = "-".join(["sweep", Path(grid).stem, data, *(["quick"] if options.get("quick") else [])])
+    out = Path(str(options.pop("out", Path("runs") / name)))
+    points = points_of(blocks_of(grid, bool(options.get("quick"))), options)
+    print_line(f"{len(points)} points, writing to {out}")
+    try:
+        failed = sweep_in_processes(grid, points, out, jobs, print_line)  # type: ignore[arg-type]
+    except Stopped:
+        print_line("\nstopped; everything is saved. Go on with the same command.")
+        return INTERRUPTED
+    print_line(f"\n{write_page(out)}")
+    if failed:
+        print_line(f"{len(failed)} of {len(points)} points failed: {', '.join(failed)}")
+    return FAILED if failed else 0
 
 
 def _report(options: dict[str, object]) -> int:

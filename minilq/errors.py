@@ -39,6 +39,10 @@ class DataError(MinilqError, OSError):
     """A file that is missing, damaged, of another kind, or cannot be written."""
 
 
+class UnwritableError(DataError):
+    """A file or folder that cannot be written: no space, no permission."""
+
+
 class TapeError(MinilqError, RuntimeError):
     """A backward pass that the recorded program cannot give."""
 

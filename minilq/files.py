@@ -7,13 +7,13 @@ import os
 import uuid
 from pathlib import Path
 
-from minilq.errors import DataError
+from minilq.errors import DataError, UnwritableError
 
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a whole file: under a temporary name in the same folder, flushed to disk, then renamed.
 
-    Killed at any moment, `path` holds either its old content or the new. Raises DataError when it cannot be written.
+    Killed at any moment, `path` holds either its old content or the new. Raises UnwritableError when it cannot be written.
     """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
@@ -35,7 +35,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those above it, and see whether it can be written to. Raises DataError when not."""
+    """Make a folder and those above it, and see whether it can be written to. Raises UnwritableError when not."""
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / f".{uuid.uuid4().hex[:8]}.probe"
@@ -54,6 +54,6 @@ def read_text(path: Path) -> str:
         raise DataError(str(path), "a readable text file was expected", got=str(reason)) from error
 
 
-def _unwritable(path: Path, error: OSError) -> DataError:
-    return DataError(str(path), "must be writable", got=error.strerror or str(error),
+def _unwritable(path: Path, error: OSError) -> UnwritableError:
+    return UnwritableError(str(path), "must be writable", got=error.strerror or str(error),
                      cause="Choose another folder with --out, or free some space")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -44,6 +45,9 @@ GRANULARITIES = ("row", "column", "channel", "filter", "scalar")
 ROUNDINGS = ("floor", "nearest", "ceil", "trunc", "stochastic")
 AUGMENTS = ("none", "crop", "thesis")
 QUANTIZED = ("recipe", "all", "inner")
+OPTION_OF = {"start_from": "from", "layer_thresholds": "layer-threshold", "layer_rates": "layer-rate",
+             "gate": "no-gate"}
+"""Settings that the command line calls by other names."""
 IMAGE_SIZE = 64
 SMALLEST_IMAGE = 32
 
@@ -184,6 +188,29 @@ class RunConfig:
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1) + "\n"
+
+
+def command(config: RunConfig) -> str:
+    """The `minilq train` command with these settings; those that the data's recipe has are left out.
+
+    >>> command(RunConfig(data="mnist", penalty="difference", rate=1e-7, gate=False))
+    'minilq train --data mnist --no-gate --penalty difference --rate 1e-07'
+    """
+    usual = RunConfig(data=config.data, penalty=config.penalty, rate=config.rate, quick=config.quick)
+    words = ["minilq", "train"]
+    for name in (f.name for f in fields(RunConfig)):
+        value = getattr(config, name)
+        if value == getattr(usual, name) and not (name in ("data", "penalty", "rate", "quick")
+                                                  and value != getattr(RunConfig(), name)):
+            continue
+        option = f"--{OPTION_OF.get(name, name.replace('_', '-'))}"
+        if isinstance(value, dict):
+            words += [word for layer, number in value.items() for word in (option, f"{layer}={number!r}")]
+        elif isinstance(value, bool):
+            words.append(option)
+        else:
+            words += [option, str(value)]
+    return shlex.join(words)
 
 
 def read_config(path: Path) -> RunConfig:

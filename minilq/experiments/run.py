@@ -37,14 +37,14 @@ from minilq.experiments.build import (
 from minilq.experiments.config import QUICK_IMAGES, RunConfig, read_config
 from minilq.experiments.rounded import round_to_nearest
 from minilq.files import make_folder, read_text, write_text
-from minilq.integer.sizes import narrowest, packed, zipped
+from minilq.integer.sizes import compressed, entropy_coded, narrowest, packed, zipped
 from minilq.kernels import kernels_in_use
 from minilq.nn import Sequential
 from minilq.train.checkpoint import load_checkpoint, save_checkpoint
 from minilq.train.history import Row, write_history
 from minilq.train.interrupt import Interrupt
 from minilq.train.loop import Trainer
-from minilq.train.metrics import codes_in, evaluate, integers_together
+from minilq.train.metrics import codes_in, evaluate, integers_together, mean_entropy, sqnr_in, zero_share
 
 CONFIG, HISTORY, RESULT, DONE = "config.json", "history.csv", "result.json", "DONE"
 CHECKPOINTS = {"float": "float.npz", "quantized": "quantized.npz"}
@@ -74,7 +74,7 @@ def start(config: RunConfig, folder: Path, log: Log) -> dict[str, Any]:
     if not there.is_dir():
         raise ConfigError("train", "--out must be a folder", got=f"{folder}, where {there} is a file")
     quantizers_for(config, streams(config.seed))     # a layer that is not there is found out before the data are read
-    data = _data(config)
+    data = data_of(config)
     given = None
     if config.start_from is not None:
         given = trainer_for("float", config, data, _float_checkpoint(Path(config.start_from), config))
@@ -106,10 +106,11 @@ def carry_on(folder: Path, log: Log) -> dict[str, Any]:
     config = read_config(folder / CONFIG)
     for leftover in folder.glob(".*.part"):      # of a write during which the run was killed
         leftover.unlink(missing_ok=True)
-    return _run(config, _data(config), folder, log)
+    return _run(config, data_of(config), folder, log)
 
 
-def _data(config: RunConfig) -> Dataset:
+def data_of(config: RunConfig) -> Dataset:
+    """The images that a run trains on and validates on."""
     data = data_for(config)
     if config.holdout is not None:
         data = data.holdout(config.holdout)
@@ -191,11 +192,11 @@ def compare(config: RunConfig, data: Dataset, networks: dict[str, Trainer]) -> d
     """
     baseline, quantized = networks["float"].model, networks["quantized"].model
     images, labels, to_input = data.validation_images, data.validation_labels, inputs_for(config)
-    nested = _measure(quantized, data, config)
+    nested = measure(quantized, data, config)
     baseline_loss, baseline_accuracy = evaluate(baseline, images, labels, to_input)
     assert config.granularity is not None
     rounded = round_to_nearest(baseline, partial(rounded_network, config), config.granularity, max(nested["bits"], 1))
-    floats = {name: baseline.parameters()[name].array for name in quantized.quantized()}
+    floats = floats_of(config, baseline)
     raw = 4 * sum(a.size for a in floats.values())
     seconds = {name: round(sum(float(r["seconds"]) for r in t.rows), 2) for name, t in networks.items()}
     return {
@@ -206,22 +207,33 @@ def compare(config: RunConfig, data: Dataset, networks: dict[str, Trainer]) -> d
         "bytes_float32": raw, "bytes_float32_zip": zipped(floats),
         "ratio_int8_zip": round(raw / nested["bytes_int8_zip"], 2),
         "ratio_packed": round(raw / nested["bytes_packed"], 2),
-        "rounded": _measure(rounded, data, config),
+        "rounded": measure(rounded, data, config),
         "seconds": round(sum(seconds.values()), 2), "seconds_each": seconds,
         "epochs": config.epochs, "data": config.data, "model": config.model, "seed": config.seed,
     }
 
 
-def _measure(model: Sequential, data: Dataset, config: RunConfig) -> dict[str, Any]:
+def floats_of(config: RunConfig, model: Sequential) -> dict[str, Array]:
+    """The latent values of those parameters that the settings quantize, whether this model does or not."""
+    quantized = network("quantized", config, streams(config.seed)).quantized()
+    return {name: model.parameters()[name].array for name in quantized}
+
+
+def measure(model: Sequential, data: Dataset, config: RunConfig) -> dict[str, Any]:
+    """Loss and accuracy, and of a quantized network its integers and sizes (train/metrics.py, integer/sizes.py)."""
     loss, accuracy = evaluate(model, data.validation_images, data.validation_labels, inputs_for(config))
     codes: dict[str, Array] = codes_in(model)
+    if not codes:
+        return {"accuracy": accuracy, "loss": loss}
     together = integers_together(codes)
-    scales = {name: s.array for name, s in model.scales().items()}
+    scales = {name: s.array for name, s in model.positive_scales().items()}
     small = narrowest(codes)
     return {"accuracy": accuracy, "loss": loss, "unique_integers": together.unique, "integer_min": together.minimum,
             "integer_max": together.maximum, "bits": together.bits, "bits_unique": together.bits_unique,
+            "entropy": mean_entropy(codes), "zero_share": zero_share(codes), "sqnr": sqnr_in(model, codes),
             "integer_type": str(next(iter(small.values())).dtype),
-            "bytes_int8_zip": zipped(small), "bytes_packed": packed(codes, scales)}
+            "bytes_int8_zip": zipped(small), "bytes_packed": packed(codes, scales),
+            "bytes_entropy": entropy_coded(codes, scales), "bytes_lzma": compressed(codes, scales)}
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:

@@ -1,0 +1,143 @@
+"""One point of a sweep: one network, trained, measured and written into a folder of its own.
+
+    config.json     every setting               history.csv     one row per epoch
+    float.npz | quantized.npz                   result.json     what was measured
+    DONE            written last                FAILED          the error instead, if there was one
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from minilq.data import Dataset
+from minilq.errors import ConfigError, MinilqError, UnwritableError
+from minilq.experiments.build import trainer_for
+from minilq.experiments.config import RunConfig, read_config
+from minilq.experiments.grid import Point
+from minilq.experiments.run import CHECKPOINTS, CONFIG, DONE, HISTORY, RESULT, data_of, floats_of, measure
+from minilq.files import make_folder, write_text
+from minilq.integer.sizes import zipped
+from minilq.train.checkpoint import load_checkpoint, save_checkpoint
+from minilq.train.history import Row, write_history
+from minilq.train.loop import Trainer
+
+FAILED = "FAILED"
+SECONDS_BETWEEN_CHECKPOINTS = 20.0
+
+Stop = Callable[[], bool]
+
+_asked_to_stop: Stop = lambda: False  # noqa: E731
+
+
+def stop_when(asked: Stop) -> None:
+    """From now on, points of this process stop after the batch in which asked() becomes true."""
+    global _asked_to_stop  # noqa: PLW0603 - one for the process: a function cannot be sent to it with each point
+    _asked_to_stop = asked
+
+
+def run_point(point: Point, parent: Path) -> str | None:
+    """Train and measure one point in parent/NAME, from where an earlier attempt was left. Returns what went wrong, None
+    when all is well; a point that is done already is left alone.
+
+    Raises UnwritableError, which would meet every other point too, and ConfigError when the folder holds a point of
+    other settings. When asked to stop, it saves what is done and returns None with the point unfinished.
+    """
+    folder = parent / point.name
+    check_same(point, parent)
+    if (folder / DONE).exists() or _asked_to_stop():
+        return None
+    try:
+        make_folder(folder)
+        for leftover in (folder / FAILED, *folder.glob(".*.part")):
+            leftover.unlink(missing_ok=True)
+        write_text(folder / CONFIG, settings_of(point).to_json())
+        _train_and_measure(point, parent, folder)
+    except UnwritableError:
+        raise
+    except (MinilqError, MemoryError, ArithmeticError, ValueError) as error:
+        message = str(error) or type(error).__name__
+        with contextlib.suppress(MinilqError):
+            write_text(folder / FAILED, f"{message}\n")
+        return message
+    return None
+
+
+def settings_of(point: Point) -> RunConfig:
+    """The settings that config.json holds: where the point starts is named from its folder."""
+    return point.config if point.start is None else replace(point.config, start_from=f"../{point.start}")
+
+
+def check_same(point: Point, parent: Path) -> None:
+    """Raise ConfigError when parent/NAME holds a point of other settings."""
+    path = parent / point.name / CONFIG
+    if not path.exists():
+        return
+    there, mine = asdict(read_config(path)), asdict(settings_of(point))
+    different = [name for name in mine if there[name] != mine[name] and name != "data_dir"]
+    if different:
+        raise ConfigError("sweep", f"{path.parent} holds a point of other settings",
+                          got=", ".join(f"{name} {there[name]}, not {mine[name]}" for name in different),
+                          cause="Choose another --out, or go on with the command that began the sweep")
+
+
+def _train_and_measure(point: Point, parent: Path, folder: Path) -> None:
+    config, data = point.config, _data(*_key(point.config))
+    start = None if point.start is None else parent / point.start / CHECKPOINTS["float"]
+    trainer = trainer_for(point.network, config, data, start)
+    path = folder / CHECKPOINTS[point.network]
+    if path.exists():
+        trainer.load_state(*load_checkpoint(path))
+    saved = time.monotonic()
+
+    def after_epoch(row: Row) -> None:
+        nonlocal saved
+        if time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS:
+            save_checkpoint(path, *trainer.state())
+            saved = time.monotonic()
+
+    assert config.epochs is not None
+    finished = trainer.run(config.epochs, after_epoch, _asked_to_stop)
+    save_checkpoint(path, *(trainer.state() if not finished else (trainer.model.state(), {})))
+    if not finished:
+        return
+    write_history(folder / HISTORY, [{"network": point.network, **row} for row in trainer.rows])
+    write_text(folder / RESULT, json.dumps(_result(point, trainer, data), indent=1) + "\n")
+    write_text(folder / DONE, "")
+
+
+def _result(point: Point, trainer: Trainer, data: Dataset) -> dict[str, Any]:
+    config, model = point.config, trainer.model
+    assert config.epochs is not None
+    assert config.batch is not None
+    steps = config.epochs * math.ceil(len(data.train_images) / config.batch)
+    what: dict[str, Any] = {"name": point.name, "scheme": point.scheme}
+    if point.network == "quantized":
+        what |= {"granularity": config.granularity, "strength": point.strength, "rounding": config.rounding,
+                 "start": "post" if point.start else "scratch"}
+    floats = floats_of(config, model)
+    return {**what, "seed": config.seed, "input": config.input, "data": config.data, "model": config.model,
+            "epochs": config.epochs, "steps": steps, "train_images": len(data.train_images),
+            **measure(model, data, config),
+            "parameters": sum(a.size for a in floats.values()), "scales": sum(s.size for s in model.scales().values()),
+            "bytes_float32": 4 * sum(a.size for a in floats.values()), "bytes_float32_zip": zipped(floats)}
+
+
+def _key(config: RunConfig) -> tuple[Any, ...]:
+    return tuple(getattr(config, name) for name in (
+        "data", "data_dir", "limit", "holdout", "image_size", "skip_damaged", "quick"))
+
+
+@functools.lru_cache(maxsize=1)
+def _data(data: str, data_dir: str | None, limit: int | None, holdout: int | None, image_size: int | None,
+          skip_damaged: bool, quick: bool) -> Dataset:
+    """The data set of a point, read once by each process."""
+    return data_of(RunConfig(data=data, data_dir=data_dir, limit=limit, holdout=holdout, image_size=image_size,
+                             skip_damaged=skip_damaged, quick=quick))

@@ -1,0 +1,70 @@
+"""A sweep on the processes of this machine: they stop when asked to, and end when the process that began them does."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Sequence
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from multiprocessing.synchronize import Event
+from pathlib import Path
+
+from minilq.errors import ConfigError
+from minilq.experiments.grid import Point
+from minilq.experiments.point import stop_when
+from minilq.experiments.run import Stopped
+from minilq.experiments.sweep import Log, run_sweep
+from minilq.kernels.threads import use_threads
+from minilq.train.interrupt import Interrupt
+
+ATTEMPTS = 3
+"""How often a sweep begins again after a process died, of too little memory for example."""
+
+ONE_THREAD = {name: "1" for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "MINILQ_THREADS")}
+
+
+def sweep_in_processes(grid: str, points: Sequence[Point], folder: Path, jobs: int, log: Log) -> dict[str, str]:
+    """`run_sweep` with `jobs` processes of one thread each. Raises Stopped after Ctrl-C, with everything saved."""
+    if jobs < 1:
+        raise ConfigError("sweep", "jobs must be at least 1", got=str(jobs))
+    context = multiprocessing.get_context("spawn")
+    asked = context.Event()
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(ONE_THREAD)                # BLAS reads it when a process begins
+    try:
+        for attempt in range(1, ATTEMPTS + 1):
+            with Interrupt(asked.set) as interrupt, ProcessPoolExecutor(jobs, context, _begin, (asked,)) as pool:
+                try:
+                    failed = run_sweep(grid, points, folder, pool, log)
+                except BrokenExecutor:
+                    log(f"a process died, for lack of memory perhaps (attempt {attempt} of {ATTEMPTS})")
+                    failed = {point.name: "the process that ran it died" for point in points}
+                    if attempt < ATTEMPTS and not interrupt.wished:
+                        continue
+            if interrupt.wished:
+                raise Stopped
+            return failed
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+    raise AssertionError("unreachable")
+
+
+def _begin(asked: Event) -> None:
+    """What every process does first."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)         # Ctrl-C reaches all of them; the first one tells the others
+    use_threads(1)
+    stop_when(asked.is_set)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,143 @@
+"""Sweeps: many points, each in its own folder, by any executor; what is done is not done again.
+
+    OUT/sweep.json        the grid's name, the data, the names of all points
+    OUT/points/NAME/      one point (see experiments/point.py)
+
+`run_sweep` takes any `concurrent.futures.Executor`. The command line hands it processes of this machine; on a cluster,
+all of whose nodes see OUT:
+
+    from dask.distributed import Client                      from mpi4py.futures import MPIPoolExecutor
+    executor = Client("scheduler:8786").get_executor()       executor = MPIPoolExecutor()
+
+    points = points_of(blocks_of("thesis-mnist"), {"data": "mnist"})
+    run_sweep("thesis-mnist", points, Path("runs/sweep"), executor, print)
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from minilq.errors import ConfigError, DataError
+from minilq.experiments.config import command, read_config
+from minilq.experiments.grid import Point
+from minilq.experiments.point import FAILED, check_same, run_point
+from minilq.experiments.run import CONFIG, DONE, RESULT, Stopped
+from minilq.files import make_folder, read_text, write_text
+
+SWEEP, POINTS = "sweep.json", "points"
+
+Log = Callable[[str], None]
+
+
+def run_sweep(grid: str, points: Sequence[Point], folder: Path, executor: Executor, log: Log) -> dict[str, str]:
+    """Run every point that is not done. Returns what went wrong: name of a point -> message.
+
+    A point that fails is reported and does not stop the others; those that start from it fail with it.
+    Raises ConfigError when the folder holds points of other settings; UnwritableError, which every other point would
+    meet too; BrokenExecutor when the executor lost a process; Stopped when a point was asked to stop (`stop_when`).
+    """
+    for point in points:
+        check_same(point, folder / POINTS)
+    make_folder(folder / POINTS)
+    write_text(folder / SWEEP, json.dumps({
+        "grid": grid, "data": points[0].config.data, "points": [point.name for point in points]}, indent=1) + "\n")
+    names = {point.name for point in points}
+    done = {p.name for p in points if (folder / POINTS / p.name / DONE).exists()}
+    waiting = [p for p in points if p.name not in done]
+    if done:
+        log(f"{len(done)} of {len(points)} points are done already")
+    failed: dict[str, str] = {}
+    running: dict[Future[str | None], Point] = {}
+    started, finished_here = time.monotonic(), 0
+    try:
+        while waiting or running:
+            for point in [p for p in waiting if p.start is None or p.start in done | set(failed)]:
+                waiting.remove(point)
+                if point.start in failed:
+                    failed[point.name] = f"it starts from {point.start}, which failed"
+                    log(f"{point.name}: {failed[point.name]}")
+                else:
+                    running[executor.submit(run_point, point, folder / POINTS)] = point
+            if waiting and not running:
+                raise ConfigError("sweep", "a point must start from another point of the sweep",
+                                  got=", ".join(str(p.start) for p in waiting if p.start not in names) or "a circle")
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                point = running.pop(future)
+                if message := future.result():
+                    failed[point.name] = message
+                elif (folder / POINTS / point.name / DONE).exists():
+                    done.add(point.name)
+                else:
+                    raise Stopped
+                finished_here += 1
+                left = (len(points) - len(done) - len(failed)) * (time.monotonic() - started) / finished_here
+                log(f"[{len(done) + len(failed):3}/{len(points)}] {_line(point, folder, message)}  {_time(left)} left")
+    finally:
+        for future in running:
+            future.cancel()
+    return failed
+
+
+def _line(point: Point, folder: Path, message: str | None) -> str:
+    if message:
+        return f"{point.name} FAILED: {message}"
+    result = _read(folder / POINTS / point.name / RESULT)
+    integers = (f"  {result['unique_integers']:5} integers {result['integer_min']}..{result['integer_max']}"
+                if "unique_integers" in result else "")
+    return f"{point.name:50} {100 * result['accuracy']:6.2f} %{integers}"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def read_sweep(folder: Path) -> dict[str, Any]:
+    """What sweep.json holds. Raises DataError when it is missing or damaged."""
+    sweep = _read(folder / SWEEP)
+    if not (isinstance(sweep.get("points"), list) and all(isinstance(n, str) and Path(n).name == n
+                                                         for n in sweep["points"])):
+        raise DataError(str(folder / SWEEP), "the names of a sweep's points were expected", got="something else",
+                        cause="Start the sweep again with the command that began it")
+    return sweep
+
+
+def read_points(folder: Path) -> list[dict[str, Any]]:
+    """One dict for each point that is done, in the order of the sweep: its result.json, and
+
+    command    the `minilq train` command that gives the same numbers, called in the sweep's folder
+    folder     the Path of the point's folder
+
+    Raises DataError when a file is missing or damaged.
+    """
+    points = []
+    for name in read_sweep(folder)["points"]:
+        own = folder / POINTS / name
+        if (own / DONE).exists():
+            config = read_config(own / CONFIG)
+            if config.start_from is not None:    # ../NAME, as seen from the point
+                config = replace(config, start_from=f"{POINTS}/{Path(config.start_from).name}")
+            points.append({**_read(own / RESULT), "command": command(config), "folder": own})
+    return points
+
+
+def read_failures(folder: Path) -> dict[str, str]:
+    """Name -> message of the points that failed."""
+    files = {name: folder / POINTS / name / FAILED for name in read_sweep(folder)["points"]}
+    return {name: read_text(file).strip() for name, file in files.items() if file.exists()}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(read_text(path))
+        if not isinstance(content, dict):
+            raise ValueError(f"a {type(content).__name__}")
+        return content
+    except (ValueError, RecursionError) as error:
+        raise DataError(str(path), "a JSON object was expected", got=str(error),
+                        cause="Delete the folder that it is in and start the sweep again") from error
