@@ -36,6 +36,7 @@ from minilq.objective import Objective, penalty_on
 from minilq.ops import (
     absolute,
     add,
+    add_up,
     average_pool2d,
     batch_norm,
     clip,
@@ -98,7 +99,7 @@ __all__ = [
     "DataQuantizer", "Dense", "Dropout", "Flatten", "GlobalAveragePool2D", "GradientError", "GradientReport",
     "MaxPool2D", "MinilqError", "NonFiniteError", "Objective", "Quantizer", "ReLU", "Residual", "Sequential",
     "ShapeError", "Surrogate", "TapeError", "Tensor", "WithResidual", "__version__", "absolute", "absolute_deviation",
-    "add", "average_pool2d", "batch_norm", "chain_rule", "clip", "codes_of", "conv2d", "convolution_in_use",
+    "add", "add_up", "average_pool2d", "batch_norm", "chain_rule", "clip", "codes_of", "conv2d", "convolution_in_use",
     "dampening", "dense", "difference", "divide", "dropout", "exp", "fake_quantize", "frozen", "global_average_pool2d",
     "gradcheck", "groups_of", "hoyer_square", "index", "inverse", "kernels_in_use", "log", "matmul", "max_pool2d",
     "maxbin", "maximum", "mean", "multiply", "negative", "no_grad", "penalty_on", "power", "primitive", "relu",

@@ -13,7 +13,8 @@ from minilq.errors import DataError, UnwritableError
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a whole file: under a temporary name in the same folder, flushed to disk, then renamed.
 
-    Killed at any moment, `path` holds either its old content or the new. Raises UnwritableError when it cannot be written.
+    Killed at any moment, `path` holds either its old content or the new. Raises UnwritableError when it cannot be
+    written.
     """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError
 from minilq.nn import Layer
-from minilq.ops import sum_of_squares
+from minilq.ops import add_up, sum_of_squares
 from minilq.quantize import deviations, penalties
 
 Part = Callable[[], Tensor]
@@ -99,8 +98,5 @@ def l2(parameters: Iterable[Tensor], rate: float) -> Tensor:
     squares = [sum_of_squares(p) for p in parameters]
     if not squares:
         raise ConfigError("l2", "there must be a parameter", got="none")
-    total: Any = squares[0]
-    for square in squares[1:]:
-        total = total + square
-    result: Tensor = rate * total
-    return result
+    total: Tensor = rate * add_up(*squares)
+    return total

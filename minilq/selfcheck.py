@@ -92,6 +92,7 @@ def _gridded(term: Callable[..., Any]) -> Sample:
 # A sample for every exact primitive: a function of Tensors, and float64 arrays to differentiate it at.
 EXACT: dict[str, Sample] = {
     "add": _plain(ops.add, (3, 4), (4,)),
+    "add_up": _plain(ops.add_up, (3, 4), (3, 4), (3, 4)),
     "subtract": _plain(ops.subtract, (3, 1), (1, 4)),
     "multiply": _plain(ops.multiply, (3, 4), (3, 1)),
     "divide": lambda rng: (ops.divide, [rng.standard_normal((3, 4)), away_from(np.array([-2.0, 1.0]), rng, (4,))]),
@@ -129,7 +130,7 @@ EXACT: dict[str, Sample] = {
     "squared_deviation_term": _gridded(deviations.squared_deviation_term),
     "absolute_deviation_term": _gridded(deviations.absolute_deviation_term),
     "dampening_term": lambda rng: (lambda P: deviations.dampening_term(P, GRID, BOUNDED), [cells(rng, (3, 4), GRID)]),
-    "sine_term": _plain(lambda P, v: deviations.sine_term(P, ops.exp(v)), (3, 4), (1, 4)),
+    "sine_term": lambda rng: (deviations.sine_term, [rng.standard_normal((3, 4)), rng.uniform(0.5, 2, (1, 4))]),
     "hoyer_square_term": lambda rng: (deviations.hoyer_square_term, [away_from(np.array([-2.0, 0.0]), rng, (3, 4))]),
     "softmax_cross_entropy": lambda rng: (lambda z: ops.softmax_cross_entropy(z, LABELS), _normal((4, 3))(rng)),
     "softplus": _plain(softplus, (3, 4)),

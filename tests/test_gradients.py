@@ -148,6 +148,8 @@ def on_the_grid(term, scales=True):
 # Name of a primitive -> strategy for (function of Tensors, arrays). The registry test below compares the names.
 CASES = {
     "add": binary(ops.add, broadcasting_pairs()),
+    "add_up": st.tuples(shapes(), st.integers(1, 4)).flatmap(
+        lambda case: st.tuples(*[arrays(st.just(case[0]))] * case[1])).map(lambda x: (ops.add_up, list(x))),
     "subtract": binary(ops.subtract, broadcasting_pairs()),
     "multiply": binary(ops.multiply, broadcasting_pairs()),
     "divide": quotients(),

@@ -6,6 +6,7 @@ from minilq.ops.dropout import dropout
 from minilq.ops.elementwise import (
     absolute,
     add,
+    add_up,
     clip,
     divide,
     exp,
@@ -26,7 +27,7 @@ from minilq.ops.reduce import max, mean, sum, sum_of_squares
 from minilq.ops.shape import index, reshape, transpose, zero_pad2d
 
 __all__ = [
-    "absolute", "add", "average_pool2d", "batch_norm", "clip", "conv2d", "dense", "divide", "dropout", "exp",
+    "absolute", "add", "add_up", "average_pool2d", "batch_norm", "clip", "conv2d", "dense", "divide", "dropout", "exp",
     "global_average_pool2d", "index", "log", "matmul", "max", "max_pool2d", "maximum", "mean", "multiply", "negative",
     "power", "relu", "reshape", "sigmoid", "softmax_cross_entropy", "subtract", "sum", "sum_of_squares", "tanh",
     "transpose", "zero_pad2d",

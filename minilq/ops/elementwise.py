@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from numbers import Real
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from minilq.autodiff.primitive import primitive, vjp_of
 from minilq.autodiff.tape import Array
-from minilq.errors import ConfigError
+from minilq.errors import ConfigError, ShapeError
 from minilq.kernels import twin
 from minilq.ops.broadcast import check_operands, unbroadcast
 
@@ -25,6 +26,24 @@ def add(a: Any, b: Any) -> Array:
 def add_vjp(g: Array, y: Array, a: Any, b: Any) -> tuple[Array, Array]:
     # dy/da = 1, dy/db = 1
     return unbroadcast(g, a), unbroadcast(g, b)
+
+
+@primitive
+def add_up(*x: Any) -> Array:
+    """Sum of any number of arrays of one shape: y = x_1 + ... + x_n, with dx_i = g. Kind: exact.
+
+    Raises      ShapeError without an array and for different shapes
+    """
+    if len({np.shape(a) for a in x}) != 1:
+        raise ShapeError("add_up", "all arrays must have one shape",
+                         got=", ".join(str(np.shape(a)) for a in x) or "none")
+    return np.asarray(functools.reduce(np.add, x))
+
+
+@vjp_of(add_up, kind="exact", needs="")
+def add_up_vjp(g: Array, y: Array, *x: Any) -> tuple[Array, ...]:
+    # dy/dx_i = 1
+    return (g,) * len(x)
 
 
 @primitive

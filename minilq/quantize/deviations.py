@@ -81,8 +81,8 @@ def absolute_deviation_term_vjp(g: Array, y: Array, P: Array, s: Array, quantize
                                 residual: Array | None = None) -> tuple[Array, Array]:
     # y = w/# sum_i |e_i|   =>   dy/dP_i = w/# sgn(e_i),   dy/ds_k = -w/# sum_{i in k} sgn(e_i) n_i
     e = error_of(P, s, quantizer) if residual is None else residual
-    dP = P.dtype.type(float(g) * weight / max(P.size, 1)) * np.sign(e)
-    return dP, -_over_groups(dP * np.rint((P - e) / s), s)
+    c, sign = P.dtype.type(float(g) * weight / max(P.size, 1)), np.sign(e)
+    return c * sign, -c * _over_groups(sign * np.rint((P - e) / s), s)
 
 
 @primitive

@@ -12,16 +12,18 @@ with the weights max|P|, 1 and mean|P|; see `difference`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from minilq.autodiff.primitive import primitive, vjp_of
+from minilq.autodiff.primitive import WithResidual, primitive, vjp_of
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError, NonFiniteError, ShapeError
 from minilq.kernels import twin
+from minilq.ops import add_up
 from minilq.quantize.granularity import reduced_axes
 
 Pairs = Sequence[tuple[Tensor, Tensor]]
@@ -55,7 +57,7 @@ def signed(P: Array, c: Array) -> Array:
 
 
 @primitive
-def maxbin_term(P: Any, s: Any, weight: float = 1.0) -> Array:
+def maxbin_term(P: Any, s: Any, weight: float = 1.0) -> WithResidual:
     """MaxBin of one tensor: y = weight / K sum_k max_{i in k} |P_i| / s_k.
 
     Derivative  kind: exact. With m_k = max_{i in k} |P_i|: ds_k = -g weight / K m_k / s_k^2, and
@@ -68,13 +70,16 @@ def maxbin_term(P: Any, s: Any, weight: float = 1.0) -> Array:
     2.0
     """
     check_pair("maxbin", P, s)
-    return finite("maxbin", weight * np.mean(largest(P, s.shape) / s), P, s)
+    m = largest(P, s.shape)
+    return WithResidual(finite("maxbin", weight / s.size * np.sum(m / s), P, s), m)
 
 
 @vjp_of(maxbin_term, kind="exact", needs="P s")
-def maxbin_term_vjp(g: Array, y: Array, P: Array, s: Array, weight: float = 1.0) -> tuple[Array, Array]:
+def maxbin_term_vjp(g: Array, y: Array, P: Array, s: Array, weight: float = 1.0, residual: Array | None = None,
+                    ) -> tuple[Array, Array]:
     # y = w/K sum_k m_k / s_k   =>   dy/ds_k = -w/K m_k / s_k^2,   dy/dm_k = w/K / s_k, shared by those that are m_k
-    m, c = largest(P, s.shape), P.dtype.type(float(g) * weight / s.size)
+    m = largest(P, s.shape) if residual is None else residual
+    c = P.dtype.type(float(g) * weight / s.size)
     return on_the_largest(P, m, c / s), -c * m / s / s
 
 
@@ -88,7 +93,7 @@ def inverse_term(s: Any, weight: float = 1.0) -> Array:
     3.0
     """
     _check_positive("inverse", s)
-    return finite("inverse", weight * np.mean(1 / s), s, s)
+    return finite("inverse", weight / s.size * np.sum(1 / s), s, s)
 
 
 @vjp_of(inverse_term, kind="exact", needs="s")
@@ -98,7 +103,7 @@ def inverse_term_vjp(g: Array, y: Array, s: Array, weight: float = 1.0) -> tuple
 
 
 @primitive
-def difference_term(P: Any, s: Any, weight: float = 1.0) -> Array:
+def difference_term(P: Any, s: Any, weight: float = 1.0) -> WithResidual:
     """Difference of one tensor, as published: y = weight / # sum_i |P_i - P_i / s_k|.
 
     Derivative  kind: exact. |P_i - P_i / s_k| = |P_i| |1 - 1/s_k|, so dP_i = g weight / # sgn(P_i) |1 - 1/s_k| and
@@ -112,14 +117,17 @@ def difference_term(P: Any, s: Any, weight: float = 1.0) -> Array:
     """
     check_pair("difference", P, s)
     sizes = sum_of_sizes(P, s.shape)
-    return finite("difference", weight / max(P.size, 1) * np.sum(sizes * np.abs(1 - 1 / s)), P, s)
+    y = weight / max(P.size, 1) * np.sum(sizes * np.abs(1 - 1 / s))
+    return WithResidual(finite("difference", y, P, s), sizes)
 
 
 @vjp_of(difference_term, kind="exact", needs="P s")
-def difference_term_vjp(g: Array, y: Array, P: Array, s: Array, weight: float = 1.0) -> tuple[Array, Array]:
+def difference_term_vjp(g: Array, y: Array, P: Array, s: Array, weight: float = 1.0, residual: Array | None = None,
+                        ) -> tuple[Array, Array]:
     # y = w/# sum_k A_k |1 - 1/s_k|, A_k = sum_{i in k} |P_i|
     pull, c = 1 - 1 / s, P.dtype.type(float(g) * weight / max(P.size, 1))
-    return signed(P, c * np.abs(pull)), c * np.sign(pull) / s / s * sum_of_sizes(P, s.shape)
+    sizes = sum_of_sizes(P, s.shape) if residual is None else residual
+    return signed(P, c * np.abs(pull)), c * np.sign(pull) / s / s * sizes
 
 
 def maxbin(pairs: Pairs, rates: Rates = None) -> Tensor:
@@ -169,11 +177,8 @@ def total(op: str, pairs: Pairs, rates: Rates, term: Callable[..., Tensor], by_c
     if len(rates) != len(pairs):
         raise ConfigError(op, "there must be one rate for each pair", got=f"{len(rates)} for {len(pairs)}")
     count = max(sum(P.size for P, _ in pairs), 1)
-    y: Tensor | None = None
-    for (P, s), rate in zip(pairs, rates, strict=True):
-        part = term(P, s, rate * (P.size / count if by_count else 1))
-        y = part if y is None else y + part
-    assert y is not None
+    y: Tensor = add_up(*[term(P, s, rate * (P.size / count if by_count else 1))
+                         for (P, s), rate in zip(pairs, rates, strict=True)])
     return y
 
 
@@ -187,14 +192,14 @@ def check_pair(op: str, P: Array, s: Array) -> None:
 
 
 def _check_positive(op: str, s: Array) -> None:
-    if not (s > 0).all():
+    if s.size and not s.min() > 0:
         raise ConfigError(op, "every scale must be > 0", got=f"the smallest {np.min(s)}",
                           cause="Hand scales to the optimizer as group(scales, minimum=SCALE_MIN), which holds them up")
 
 
 def finite(op: str, y: Any, P: Array, s: Array) -> Array:
     """y as an array; NonFiniteError, which names P or s, when it is not finite."""
-    if not np.isfinite(y):
+    if not math.isfinite(y):
         where = "P" if not np.isfinite(P).all() else "s" if not np.isfinite(s).all() else "P / s, which overflows,"
         raise NonFiniteError(op, "the penalty must be finite", got=f"{y}: {where} is not",
                              cause="Training has diverged; try a lower rate or learning rate")
