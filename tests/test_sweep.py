@@ -1,0 +1,386 @@
+"""Sweeps: grids, points in folders of their own, executors, interruptions, failures."""
+
+import contextlib
+import errno
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minilq
+from minilq import cli
+from minilq.experiments import point, processes, sweep
+from minilq.experiments.config import RunConfig, command
+from minilq.experiments.grid import blocks_of, points_of
+from minilq.experiments.run import Stopped, read_result, trained
+from minilq.train.history import read_history
+
+SMALL = {"limit": 200, "batch": 50, "epochs": 2}
+BLOCK = {"nested": [1e-3, 1e-2], "difference": [1e-2], "start": ["scratch", "post"], **SMALL}
+
+
+class Serial(Executor):
+    """The smallest executor there is: it runs a task when it gets it."""
+
+    def submit(self, function, /, *args, **options):
+        future = Future()
+        try:
+            future.set_result(function(*args, **options))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def swept(folder, blocks=(BLOCK,), executor=None, log=lambda text: None):
+    points = points_of(blocks, {})
+    return sweep.run_sweep("a grid", points, folder, executor or Serial(), log)
+
+
+def contents(folder):
+    """Everything that a sweep leaves but for the seconds."""
+    files = {}
+    for path in sorted(folder.rglob("*")):
+        if path.name == "history.csv":
+            files[path.relative_to(folder)] = [{k: v for k, v in row.items() if k != "seconds"}
+                                               for row in read_history(path)]
+        elif path.suffix == ".npz":
+            files[path.relative_to(folder)] = {k: v.tobytes() for k, v in np.load(path).items()}
+        elif path.is_file():
+            files[path.relative_to(folder)] = path.read_bytes()
+    return files
+
+
+# ---- grids
+
+
+def test_a_block_is_multiplied_out():
+    points = points_of([{"nested": [1e-10, 1e-9], "maxbin": [1e-8], "granularity": ["row", "scalar"], "seed": [1, 2],
+                         "rounding": "nearest", "input": ["raw", "unit"], "start": ["scratch", "post"]}], {"epochs": 3})
+    assert len(points) == 2 * 2 + 3 * 2 * 2 * 2 * 2
+    assert len({p.name for p in points}) == len(points)
+    assert [p.network for p in points[:4]] == ["float"] * 4
+    assert [p.start is None for p in points] == sorted((p.start is None for p in points), reverse=True)
+    assert {p.config.epochs for p in points} == {3}
+    one = next(p for p in points if p.name == "maxbin-scalar-1e-08-nearest-unit-post-2")
+    assert (one.scheme, one.strength, one.start) == ("maxbin", 1e-8, "float-unit-2")
+    assert one.config == RunConfig(penalty="maxbin", rate=1e-8, granularity="scalar", rounding="nearest", seed=2,
+                                   input="unit", epochs=3)
+
+
+def test_the_thesis_grids():
+    points = points_of(blocks_of("thesis-mnist"), {"data": "mnist"})
+    learned = [p for p in points if p.network == "quantized" and p.strength > 0]
+    assert sum(p.scheme == "nested" for p in learned) == 3 * 5 * 2
+    assert sum(p.scheme != "nested" for p in learned) == 3 * 3 * 9 * 2
+    assert {p.config.epochs for p in points} == {20}
+    assert len(points_of(blocks_of("thesis-mnist", quick=True), {"quick": True})) < len(points)
+    channels = points_of(blocks_of("thesis-cifar10"), {"data": "cifar10"})
+    assert {p.config.granularity for p in channels if p.network == "quantized"} == {
+        "row", "column", "scalar", "channel"}
+
+
+def test_ungated_is_the_rule_without_its_gate():
+    (_, ungated) = points_of([{"ungated": [1e-9]}], {})
+    assert ungated.config.gate is False
+    assert ungated.config.threshold == 1e-9
+    (_, nested) = points_of([{"nested": [1e-9]}], {})
+    assert nested.config.gate is True
+
+
+def test_settings_of_quantizers_may_stand_in_a_block():
+    baseline, one = points_of([{"squared_deviation": [1e-4], "rounding": "nearest", "threshold": 1e-10,
+                                "layer_rates": {"dense2": 1e-5}}], {})
+    assert (one.config.threshold, one.config.layer_rates, one.strength) == (1e-10, {"dense2": 1e-5}, 1e-4)
+    assert baseline.config == RunConfig()
+
+
+@pytest.mark.parametrize(("blocks", "message"), [
+    ([{"nestd": [1e-9]}], "a grid holds schemes .* got nestd"),
+    ([{"nested": []}], "nested must hold at least one value"),
+    ([{"nested": [1e-9], "start": ["later"]}], "start must hold scratch or post; got 'later'"),
+    ([{"nested": ["x"]}], "threshold must be a number >= 0"),
+    ([{"nested": [1e-9], "granularity": ["rows"]}], "granularity must be one of"),
+    ([{"nested": [1e-9], "epochs": 2}, {"nested": [1e-9], "epochs": 3}], "one name but different settings; got float"),
+    ([{"nested": [1e-9], "gate": False}], "got gate"),
+])
+def test_bad_grids(blocks, message):
+    with pytest.raises(minilq.ConfigError, match=message):
+        points_of(blocks, {})
+
+
+def test_grids_in_files(tmp_path):
+    file = tmp_path / "grid.json"
+    for text, message in (("[]", "list of them"), ("3", "got int"), ("{", "a grid in JSON"), ("[1]", "list of them")):
+        file.write_text(text)
+        with pytest.raises(minilq.DataError, match=message):
+            blocks_of(str(file))
+    file.write_text(json.dumps(BLOCK))
+    assert blocks_of(str(file)) == [BLOCK]
+    with pytest.raises(minilq.ConfigError, match="must be one of thesis-mnist, thesis-cifar10"):
+        blocks_of("thesis-mnits")
+
+
+# ---- runs
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """A finished sweep of seven points, and the lines that it printed."""
+    folder, lines = tmp_path_factory.mktemp("sweep"), []
+    assert swept(folder, log=lines.append) == {}
+    return folder, lines
+
+
+def test_points_and_lines(done):
+    folder, lines = done
+    points = sweep.read_points(folder)
+    assert len(points) == len(lines) == 7
+    assert [p["name"] for p in points] == sweep.read_sweep(folder)["points"]
+    assert lines[-1].startswith("[  7/7]")
+    assert "0 s left" in lines[-1]
+    for p in points:
+        assert p["folder"] == folder / "points" / p["name"]
+        assert (p["steps"], p["train_images"], p["parameters"]) == (8, 200, 101770)
+        if p["scheme"] != "float":
+            assert p["integer_min"] <= p["integer_max"]
+            assert p["bytes_entropy"] < p["bytes_packed"] < p["bytes_float32"]
+    rows = read_history(points[-1]["folder"] / "history.csv")
+    assert [row["epoch"] for row in rows] == [1, 2]
+    assert rows[-1]["validation_accuracy"] == points[-1]["accuracy"]
+    assert rows[-1]["penalty/difference"] > 0
+    assert trained(points[-1]["folder"], "quantized").quantized()
+
+
+def test_another_executor_gives_the_same(done, tmp_path):
+    with ThreadPoolExecutor(2) as pool:
+        assert swept(tmp_path, executor=pool) == {}
+    assert contents(tmp_path) == contents(done[0])
+
+
+def test_a_command_gives_the_numbers_of_its_point(done, monkeypatch, capsys):
+    folder, _ = done
+    monkeypatch.chdir(folder)
+    for p in sweep.read_points(folder):
+        if p["scheme"] == "float":
+            continue
+        out = f"again-{p['name']}"
+        assert cli.main([*shlex.split(p["command"])[1:], "--out", out]) == 0
+        result = read_result(folder / out)
+        same = [k for k in p if k in result and k != "bytes_float32_zip"]      # there of the baseline, here its own
+        assert {k: p[k] for k in same} == {k: result[k] for k in same}
+        assert "bytes_entropy" in same
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize("config", [
+    RunConfig(data="mnist", layer_thresholds={"dense2": 1e-9}), RunConfig(quick=True, holdout=100),
+    RunConfig(penalty="difference", rate=1e-7, layer_rates={"dense1": 0.5}, gate=False, seed=1, input="unit"),
+    RunConfig(data="cifar10", granularity="channel", epochs=3, penalty="maxbin", rate=0.0, threshold=1e-12)])
+def test_commands_have_every_setting(config, monkeypatch):
+    seen = []
+    monkeypatch.setattr("minilq.experiments.run.start", lambda config, folder, log: seen.append(config) or {})
+    monkeypatch.setattr(cli, "_show", lambda folder: None)
+    monkeypatch.setattr("minilq.files.write_text", lambda path, text: None)
+    cli.main(shlex.split(command(config))[1:])
+    assert seen == [config]
+
+
+def test_what_is_done_is_not_done_again(done, monkeypatch):
+    folder, _ = done
+    monkeypatch.setattr(sweep, "run_point", lambda *args: pytest.fail("run again"))
+    lines = []
+    assert swept(folder, log=lines.append) == {}
+    assert lines == ["7 of 7 points are done already"]
+
+
+def test_a_stopped_point_goes_on_to_the_same_bits(done, tmp_path):
+    (points,) = [[p for p in points_of([BLOCK], {}) if p.start is None and p.network == "quantized"][:1]]
+    batches = iter(range(100))
+    point.stop_when(lambda: next(batches) == 6)          # in the second epoch
+    try:
+        assert point.run_point(points[0], tmp_path / "points") is None
+    finally:
+        point.stop_when(lambda: False)
+    own = tmp_path / "points" / points[0].name
+    assert not (own / "DONE").exists()
+    assert (own / "quantized.npz").exists()
+    point.stop_when(lambda: True)
+    try:
+        with pytest.raises(Stopped):
+            swept(tmp_path)
+    finally:
+        point.stop_when(lambda: False)
+    assert swept(tmp_path) == {}
+    assert contents(tmp_path) == contents(tmp_path) | {k: v for k, v in contents(done[0]).items()
+                                                       if not str(k).startswith("again")}
+
+
+def test_a_failed_point_is_reported_and_tried_again(tmp_path):
+    lines = []
+    blocks = [{"nested": [1e-3], "difference": [1e38], **SMALL}]
+    failed = swept(tmp_path, blocks, log=lines.append)
+    (name,) = failed
+    assert name.startswith("difference")
+    assert "finite" in failed[name]
+    assert any("FAILED" in line and name in line for line in lines)
+    assert sweep.read_failures(tmp_path) == failed
+    assert len(sweep.read_points(tmp_path)) == 2
+    assert swept(tmp_path, blocks) == failed
+
+
+def test_what_starts_from_a_failed_point_fails_with_it(tmp_path):
+    failed = swept(tmp_path, [{"nested": [1e-3], "start": ["post"], "lr": 1e30, **SMALL}])
+    assert failed["nested-row-0.001-floor-raw-post-42"] == "it starts from float-raw-42, which failed"
+
+
+def test_other_settings_in_the_same_folder_are_refused(done):
+    with pytest.raises(minilq.ConfigError, match=r"other settings; got epochs 2, not 3"):
+        swept(done[0], [{**BLOCK, "epochs": 3}])
+
+
+def test_damaged_files_are_named(done, tmp_path):
+    swept(tmp_path, [{"nested": [1e-3], **SMALL}])
+    result = tmp_path / "points" / "float-raw-42" / "result.json"
+    result.write_text("[")
+    with pytest.raises(minilq.DataError, match=r"float-raw-42.result\.json"):
+        sweep.read_points(tmp_path)
+    (tmp_path / "sweep.json").write_text('{"points": ["../x"]}')
+    with pytest.raises(minilq.DataError, match=r"sweep\.json"):
+        sweep.read_sweep(tmp_path)
+
+
+# ---- the disk, processes, the command line
+
+
+def test_a_full_disk_ends_the_sweep(tmp_path, monkeypatch):
+    full = tmp_path / "full"
+    swept(full, [{"nested": [1e-3], **SMALL}])
+
+    def no_space(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("minilq.files.os.fsync", no_space)
+    with pytest.raises(minilq.DataError, match=r"No space left on device.*free some space"):
+        swept(tmp_path / "fresh")
+    calls = []
+    run = point.run_point
+    monkeypatch.setattr(sweep, "run_point", lambda *args: calls.append(args) or run(*args))
+    monkeypatch.setattr(sweep, "write_text", lambda path, text: None)
+    with pytest.raises(minilq.DataError, match="must be writable"):
+        swept(full, [{"nested": [1e-3, 1e-2], **SMALL}])
+    assert len(calls) == 1
+
+
+def test_a_folder_that_cannot_be_written(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert cli.main(["sweep", "--quick", "--out", str(tmp_path / "file" / "sweep")]) == 1
+    assert "must be writable" in capsys.readouterr().err
+
+
+def test_a_dead_process_is_replaced(tmp_path, monkeypatch):
+    attempts = []
+
+    class Fragile(Serial):
+        def __init__(self, *args):
+            attempts.append(self)
+
+        def submit(self, *args):
+            if len(attempts) < 2:
+                raise BrokenExecutor
+            return super().submit(*args)
+
+    monkeypatch.setattr(processes, "ProcessPoolExecutor", Fragile)
+    points = points_of([BLOCK], {})
+    lines = []
+    assert processes.sweep_in_processes("a grid", points, tmp_path, 1, lines.append) == {}
+    assert "attempt 1 of 3" in lines[0]
+    attempts[:] = []
+    monkeypatch.setattr(Fragile, "submit", lambda *args: (_ for _ in ()).throw(BrokenExecutor))
+    assert processes.sweep_in_processes("a grid", points_of([{"nested": [0.5], **SMALL}], {}), tmp_path, 1,
+                                        lines.append) == {"nested-row-0.5-floor-raw-scratch-42":
+                                                          "the process that ran it died"}
+
+
+def test_jobs_must_be_positive(tmp_path):
+    with pytest.raises(minilq.ConfigError, match="jobs must be at least 1"):
+        processes.sweep_in_processes("a grid", [], tmp_path, 0, print)
+
+
+def sweep_command(out, grid_file):
+    return [sys.executable, "-m", "minilq", "sweep", str(grid_file), "--jobs", "2", "--out", str(out)]
+
+
+@pytest.fixture
+def grid_file(tmp_path):
+    file = tmp_path / "grid.json"
+    file.write_text(json.dumps({"nested": [1e-3, 1e-2], "start": ["scratch", "post"], "limit": 400, "epochs": 12}))
+    return file
+
+
+def until(condition, process, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def page_of(out):
+    return (out / "index.html").read_bytes().replace(out.name.encode(), b"OUT")
+
+
+def test_killed_or_interrupted_and_started_again_it_gives_the_same_page(tmp_path, grid_file):
+    whole = subprocess.run(sweep_command(tmp_path / "a", grid_file), capture_output=True, text=True, check=False)
+    assert whole.returncode == 0, whole.stderr
+    for name, how, status in (("b", signal.SIGKILL, -signal.SIGKILL), ("c", signal.SIGINT, 130)):
+        out = tmp_path / name
+        process = subprocess.Popen(sweep_command(out, grid_file), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   text=True)
+        until(lambda out=out: list(out.glob("points/*/DONE")), process)
+        process.send_signal(how)
+        printed, _ = process.communicate(timeout=60)
+        assert process.returncode == status
+        assert ("Go on with the same command" in printed) == (how == signal.SIGINT)
+        assert len(list(out.glob("points/*/DONE"))) < 5
+        again = subprocess.run(sweep_command(out, grid_file), capture_output=True, text=True, check=False)
+        assert again.returncode == 0, again.stderr
+        assert "done already" in again.stdout
+        assert page_of(out) == page_of(tmp_path / "a")
+        ours = {k: v for k, v in contents(out).items() if str(k).startswith("points")}
+        assert ours == {k: v for k, v in contents(tmp_path / "a").items() if str(k).startswith("points")}
+
+
+def test_processes_end_with_the_one_that_began_them(tmp_path, grid_file):
+    process = subprocess.Popen(sweep_command(tmp_path / "a", grid_file), stdout=subprocess.PIPE, text=True)
+    until(lambda: list((tmp_path / "a").glob("points/*/config.json")), process)
+    group = [int(line) for line in subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True,
+                                                  check=False).stdout.split()]
+    process.kill()
+    process.communicate()
+    end = time.monotonic() + 30
+    while any(alive(pid) for pid in group):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def alive(pid):
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    return False
+
+
+def test_environment_is_left_as_it_was(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "7")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(processes, "ProcessPoolExecutor", lambda *args: Serial())
+    processes.sweep_in_processes("a grid", points_of([{"nested": [1e-3], **SMALL}], {}), tmp_path, 1, lambda text: None)
+    assert os.environ["OPENBLAS_NUM_THREADS"] == "7"
+    assert "OMP_NUM_THREADS" not in os.environ
