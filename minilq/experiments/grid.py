@@ -44,9 +44,11 @@ def _of_thesis(data: str, thresholds: Sequence[float], rates: Sequence[float]) -
 GRIDS: dict[str, list[Block]] = {
     f"thesis-{data}": _of_thesis(data, _THRESHOLDS, _RATES) for data in thesis.GRANULARITIES}
 
-# Scales grow with strength times steps, and --quick trains about a tenth of the steps: ten times the strengths.
+# Scales grow with strength times steps. A quick sweep of MNIST or the digits has a fifteenth of the steps, so its
+# strengths are ten times as large, and it leaves every other rate out.
 QUICK_GRIDS: dict[str, list[Block]] = {
-    f"thesis-{data}": _of_thesis(data, [10 * lam for lam in _THRESHOLDS], [10 * rate for rate in _RATES[::2]])
+    f"thesis-{data}": [{**block, **({"epochs": 40} if data == "mnist" else {})} for block in _of_thesis(
+        data, [10 * lam for lam in _THRESHOLDS], [10 * rate for rate in _RATES[::2]])]
     for data in thesis.GRANULARITIES}
 
 
@@ -95,7 +97,7 @@ def blocks_of(grid: str, quick: bool = False) -> list[Block]:
 def points_of(blocks: Iterable[Block], settings: Mapping[str, Any]) -> list[Point]:
     """All points: the float baselines first, then what is trained from scratch, then what starts from a baseline.
 
-    settings    of RunConfig, for every point; those of a block go before them
+    settings    of RunConfig, for every point; they go before those of a block
     Raises      ConfigError for an unknown key, an empty list, a setting that makes no sense, and for two points of one
                 name that are not the same
     """
@@ -122,7 +124,7 @@ def _points_of(block: Block, settings: Mapping[str, Any]) -> Iterable[Point]:
                           "settings", got=", ".join(sorted(unknown)))
     if unknown := set(axes["start"]) - set(STARTS):
         raise ConfigError("sweep", f"start must hold {' or '.join(STARTS)}", got=", ".join(map(repr, unknown)))
-    common = {**settings, **own}
+    common = {**own, **settings}
     for seed, seen in itertools.product(axes["seed"], axes["input"]):
         plain = {name: value for name, value in common.items() if name not in _OF_QUANTIZERS}
         baseline = Point(f"float-{seen}-{seed}", "float", RunConfig(seed=seed, input=seen, **plain), "float")
