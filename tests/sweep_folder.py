@@ -1,15 +1,17 @@
-"""Sweep folders with plausible numbers, made without training: the laws of the thesis' scales, and noise of the seed."""
+"""Sweep folders with plausible numbers, made without training: the laws of the thesis' scales, and noise of a seed."""
 
 import json
 import math
 
 import numpy as np
 
+from minilq.experiments import thesis
 from minilq.experiments.config import RunConfig
 from minilq.files import write_text
 from minilq.train.history import write_history
 
-PENALTIES = {"maxbin": 0.3, "inverse": 1.0, "difference": 0.04, "squared_deviation": 0.05}
+PENALTIES = {"maxbin": 0.3, "inverse": 1.0, "difference": 0.04, "squared_deviation": 0.05, "absolute_deviation": 0.05,
+             "dampening": 0.05, "sine": 0.05, "hoyer_square": 0.05}
 STEPS, WEIGHTS, BYTES = 37_500, 101_770, 407_080
 
 
@@ -30,7 +32,7 @@ def accuracy_of(scale, start, seed):
 def point_of(scheme, granularity="row", strength=1e-10, start="scratch", seed=42, data="mnist", rounding="floor",
              input="raw", epochs=20):
     """What result.json holds, with the command and the name."""
-    name = f"{scheme}-{granularity}-{strength:g}-{start}-{rounding}-{input}-{seed}"
+    name = f"{scheme}-{granularity}-{strength:g}-{rounding}-{input}-{start}-{seed}"
     common = {"scheme": scheme, "seed": seed, "input": input, "data": data, "model": "mnist_mlp", "epochs": epochs,
               "steps": STEPS * epochs // 20, "train_images": 60_000, "parameters": WEIGHTS, "bytes_float32": BYTES,
               "bytes_float32_zip": 377_487}
@@ -41,7 +43,7 @@ def point_of(scheme, granularity="row", strength=1e-10, start="scratch", seed=42
     scale = scale_after(scheme, strength, granularity, common["steps"])
     accuracy = accuracy_of(scale, start, seed)
     half = max(1, round(0.33 / scale))
-    unique = max(2, 2 * half - seed % 2)
+    unique = max(2, 2 * half - seed % 2) if half < 1000 else half
     entropy = max(0.5, math.log2(unique) - 1)
     return {**common, "name": name, "granularity": granularity, "strength": strength, "rounding": rounding,
             "start": start, "accuracy": accuracy, "loss": 2 * (1 - accuracy) * 4, "unique_integers": unique,
@@ -81,20 +83,25 @@ def config_of(point):
     own = {"penalty": point["scheme"], "rate": point["strength"]} if point["scheme"] in PENALTIES else \
         {"threshold": point["strength"], "gate": point["scheme"] != "ungated"}
     return RunConfig(**chosen, **own, granularity=point["granularity"], rounding=point["rounding"],
-                     start_from="float.npz" if point["start"] == "post" else None)
+                     start_from=f"../float-{point['input']}-{point['seed']}" if point["start"] == "post" else None)
 
 
 def thesis_points(seeds=(42,), **settings):
-    """The thesis' 192 points, and a float baseline, for every seed."""
+    """The thesis' 194 points, and a float baseline, for every seed."""
     made = []
+    strengths_of = {"nested": thesis.THRESHOLDS, **dict.fromkeys(thesis.PENALTIES, thesis.RATES)}
     for seed in seeds:
         made.append(point_of("float", seed=seed, **settings))
         for start in ("scratch", "post"):
+            made.append(point_of("nested", "row", 0.0, start, seed, **settings))
             for granularity in ("row", "column", "scalar"):
-                made += [point_of("nested", granularity, 10.0**e, start, seed, **settings) for e in range(-12, -7)]
-                made += [point_of(penalty, granularity, 10.0**e, start, seed, **settings)
-                         for penalty in ("maxbin", "inverse", "difference") for e in range(-12, -3)]
+                for scheme, strengths in strengths_of.items():
+                    made += [point_of(scheme, granularity, s, start, seed, **settings) for s in strengths if s > 0]
     return made
+
+
+FEW = [point_of("float"), *(point_of("nested", "row", s) for s in (1e-11, 1e-10)),
+       point_of("difference", "row", 1e-8, "post"), point_of("inverse", "scalar", 1e-9)]
 
 
 def write_sweep(folder, points, failures=(), missing=(), grid="thesis"):
@@ -107,7 +114,7 @@ def write_sweep(folder, points, failures=(), missing=(), grid="thesis"):
         own = folder / "points" / point["name"]
         own.mkdir(parents=True)
         write_text(own / "config.json", config_of(point).to_json())
-        write_text(own / "result.json", json.dumps({k: v for k, v in point.items() if k != "command"}))
+        write_text(own / "result.json", json.dumps({k: v for k, v in point.items() if k not in ("command", "folder")}))
         write_history(own / "history.csv", history_of(point))
         write_text(own / "DONE", "")
     for name, message in failures.items():

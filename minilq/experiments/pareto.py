@@ -52,8 +52,8 @@ def _pooled(members: list[Point]) -> dict[str, Any]:
     seeds = [point["seed"] for point in members]
     if len(set(seeds)) < len(seeds):
         twice = max(seeds, key=seeds.count)
-        raise ConfigError("pool", "points of the same settings must differ in the seed",
-                          got=", ".join(str(p.get("name")) for p in members if p["seed"] == twice) + f" of seed {twice}")
+        names = ", ".join(str(point.get("name")) for point in members if point["seed"] == twice)
+        raise ConfigError("pool", "points of the same settings must differ in the seed", got=f"{names} of seed {twice}")
     values = {name: [measure(point, name) for point in members] for name in MEASURES if has(members[0], name)}
     return {**{name: members[0][name] for name in SETTINGS if name in members[0]},
             **{name: fmean(each) for name, each in values.items()},
@@ -98,7 +98,7 @@ def dominated(points: Sequence[Point], cost: str) -> list[bool]:
     # [i, j]: is j better than i?
     as_good = (costs <= costs[:, None]) & (accuracies >= accuracies[:, None])
     better = as_good & ((costs < costs[:, None]) | (accuracies > accuracies[:, None]))
-    return [bool(flag) for flag in better.any(axis=1)]
+    return [bool(row.any()) for row in better]
 
 
 def front(points: Sequence[Point], cost: str) -> list[Point]:

@@ -31,7 +31,7 @@ def learning_curves(rows: Sequence[Row], quantity: str, ax: Axes) -> Axes:
         ax.plot(epochs, [factor * float(r[quantity]) for r in own], linewidth=0.7, alpha=0.7,
                 label=f"{LABELS[name]}, training", **style)
     ax.set_xlabel("epoch")
-    _ticks_at_integers(ax)
+    ticks_at_integers(ax)
     ax.set_ylabel("accuracy (%)" if quantity == "accuracy" else "cross-entropy (nats)")
     ax.legend()
     return ax
@@ -57,7 +57,7 @@ def integer_histogram(codes: Array, name: str, ax: Axes) -> Axes:
         tallest = np.max(ax.hist(values, edges.tolist(), weights=counts)[0])
     ax.set_yscale("log")
     ax.set_ylim(0.7, max(10, 2 * tallest))
-    _ticks_at_integers(ax)
+    ticks_at_integers(ax)
     ax.set_title(f"{name}: {len(values)} integers, {values[0]}..{values[-1]}")
     ax.set_xlabel("integer code")
     ax.set_ylabel("count")
@@ -84,7 +84,7 @@ def scale_trajectories(rows: Sequence[Row], ax: Axes, beside: int = 0) -> Axes:
                 markevery=max(len(epochs) // 8, 1), markersize=4)
     ax.set_yscale("log")
     ax.set_xlabel("epoch")
-    _ticks_at_integers(ax)
+    ticks_at_integers(ax)
     ax.set_ylabel("scale: median, smallest to largest")
     if beside:
         ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), ncols=beside, fontsize="x-small")
@@ -99,7 +99,8 @@ def all_histograms(codes: Mapping[str, Array], axes: Sequence[Axes]) -> None:
         integer_histogram(k, name, ax)
 
 
-def _ticks_at_integers(ax: Axes) -> None:
+def ticks_at_integers(ax: Axes) -> None:
+    """Epochs and integers have no halves."""
     from matplotlib.ticker import MaxNLocator
 
     ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))

@@ -36,6 +36,7 @@ def svg_of(figure: Figure, name: str) -> str:
     svg = re.sub(rf'<g id="{TITLE}([^"]*)">', r"<g><title>\1</title>", svg)
     svg = re.sub(r"(-?\d+\.\d\d)\d+", r"\1", svg)
     svg = re.sub(r"\s*\n\s*", "\n", svg)
+    svg = re.sub(r'(?<= d=")[^"]*', lambda path: re.sub(r"\s*([A-Za-z])\s*", r"\1", path[0]), svg)
     return ROOT.format(width, height) + _own_ids(svg, name)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from minilq.experiments.pareto import Point, dominated, front
 from minilq.report import sweep_style as style
@@ -18,14 +18,14 @@ COSTS = {
     "unique_integers": ("unique integers", 1),
     "range": ("integer range, max - min + 1", 1),
     "bits": ("bits that the range needs", 1),
-    "bytes_packed": ("packed, scales counted (kB)", 1000),
-    "bytes_entropy": ("entropy-coded, tables and scales counted (kB)", 1000),
+    "bytes_packed": ("packed size, scales counted (kB)", 1000),
+    "bytes_entropy": ("entropy-coded size, tables and scales counted (kB)", 1000),
 }
 """Of `pareto.COSTS`: what it is called, and what it is divided by."""
 
 LOG_FROM = 15                                    # largest by smallest cost
 GREY = "#8A8A8A"
-FRONTS = {"scratch": "-", "post": "-."}
+FRONTS: dict[str, Literal["-", "-."]] = {"scratch": "-", "post": "-."}
 
 
 def pareto(points: Sequence[Point], baselines: Sequence[Point], cost: str) -> Figure:
@@ -50,7 +50,7 @@ def pareto(points: Sequence[Point], baselines: Sequence[Point], cost: str) -> Fi
         line[0].set_ylabel("validation accuracy (%)")
     for ax in grid[-1]:
         ax.set_xlabel(COSTS[cost][0])
-    _limits(list(grid.flat), points, baselines, cost, cut)
+    _limits(list(figure.axes), points, baselines, cost, cut)
     _legend(figure, points, bool(baselines), cut is not None)
     return figure
 
@@ -68,13 +68,13 @@ def _panel(ax: Axes, points: Sequence[Point], cost: str, cut: float | None) -> N
                 color="black", linewidth=0.9, zorder=2)
         for point, worse in zip(own, dominated(own, cost), strict=True):
             if point not in below:
-                ax.plot(_x(point, cost) + _aside(point, cost), 100 * point["accuracy"], gid=TITLE + _said(point, cost),
+                ax.plot(_place(point, cost), 100 * point["accuracy"], gid=TITLE + title_of(point, cost),
                         **_marker(point, worse), zorder=3 if worse else 4)
     for point in below:
         colour = style.SCHEMES[point["scheme"]].colour
-        ax.plot(_x(point, cost) + _aside(point, cost), 0.025, transform=ax.get_xaxis_transform(), marker="v",
+        ax.plot(_place(point, cost), 0.025, transform=ax.get_xaxis_transform(), marker="v",
                 markersize=4, color=colour, markerfacecolor=colour if point["start"] == "scratch" else "white",
-                linestyle="", zorder=4, gid=TITLE + _said(point, cost))
+                linestyle="", zorder=4, gid=TITLE + title_of(point, cost))
     if below and cut is not None:
         style.note(ax, f"{len(below)} below {100 * cut:.1f} %", (0.03, 0.055))
 
@@ -98,18 +98,20 @@ def _x(point: Point, cost: str) -> float:
     return float(point[cost]) / COSTS[cost][1]
 
 
-def _aside(point: Point, cost: str) -> float:
-    """Bits are few and whole: schemes stand side by side around each, so that they do not hide each other."""
+def _place(point: Point, cost: str) -> float:
+    """Where a marker stands. Bits are few and whole: schemes stand side by side around each, so that they do not hide
+    each other."""
     if cost != "bits":
-        return 0.0
+        return _x(point, cost)
     places = [(scheme, start) for start in style.STARTS for scheme in style.SCHEMES]
-    return 0.7 * ((places.index((point["scheme"], point["start"])) + 0.5) / len(places) - 0.5)
+    return _x(point, cost) + 0.7 * ((places.index((point["scheme"], point["start"])) + 0.5) / len(places) - 0.5)
 
 
-def _said(point: Point, cost: str) -> str:
-    own = style.SCHEMES[point["scheme"]]
+def title_of(point: Point, cost: str) -> str:
+    """What a reader sees who points at a marker."""
+    label, symbol = style.SCHEMES[point["scheme"]].label, style.symbol(point["scheme"])
     seeds = len(point["seeds"])
-    return (f"{own.label}, {style.symbol(point['scheme'])} = {point['strength']:g}, {style.STARTS[point['start']]}: "
+    return (f"{label}, {symbol} = {style.number(point['strength'])}, {style.STARTS[point['start']]}: "
             f"{100 * point['accuracy']:.2f} %, {_x(point, cost):.4g} {COSTS[cost][0].partition(' (')[0]}"
             + (f", {seeds} seeds" if seeds > 1 else ""))
 
@@ -118,7 +120,7 @@ def _error_bars(ax: Axes, points: Sequence[Point], cost: str) -> None:
     """One standard deviation over the seeds, both ways."""
     many = [point for point in points if math.isfinite(point["deviation"]["accuracy"])]
     if many:
-        ax.errorbar([_x(point, cost) + _aside(point, cost) for point in many], [100 * point["accuracy"] for point in many],
+        ax.errorbar([_place(point, cost) for point in many], [100 * point["accuracy"] for point in many],
                     xerr=[point["deviation"][cost] / COSTS[cost][1] for point in many],
                     yerr=[100 * point["deviation"]["accuracy"] for point in many],
                     fmt="none", ecolor=GREY, elinewidth=0.7, zorder=1)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Style:
-    """Name, colour (Okabe and Ito's, told apart by colour-blind readers) and marker of a scheme."""
+    """Name, colour and marker of a scheme: the thesis' four in colours that colour-blind readers tell apart (Okabe and
+    Ito), and each with a marker of its own."""
 
     label: str
     colour: str
@@ -32,13 +33,17 @@ SCHEMES = {
     "inverse": Style("Inverse", "#009E73", "^"),
     "difference": Style("Difference", "#CC79A7", "D"),
     "squared_deviation": Style("squared deviation", "#E69F00", "P"),
+    "absolute_deviation": Style("absolute deviation", "#882255", "X"),
+    "dampening": Style("dampening", "#000000", "*"),
+    "sine": Style("sine", "#44AA99", "<"),
+    "hoyer_square": Style("Hoyer-square", "#777777", "h"),
 }
 GRANULARITIES = ("row", "column", "scalar", "channel", "filter")
 STARTS = {"scratch": "from scratch", "post": "post-training"}
 SYMBOLS = {"nested": "λ", "ungated": "λ"}        # of a scheme's strength; the penalties' is γ
-MARKERS = "os^DvPX<>*"                           # of strengths, in ascending order
+MARKERS = "os^DvPX<>*"                          # of strengths, in ascending order
 BELOW = 0.08
-PANEL = (3.7, 3.9)                               # inches
+WIDE, HIGH, LOW = 3.7, 3.9, 3.0                  # inches: of a panel, alone and in one of several rows
 
 Variant = tuple[str, str]
 
@@ -70,6 +75,18 @@ def symbol(scheme: str) -> str:
     return SYMBOLS.get(scheme, "γ")
 
 
+def number(strength: float) -> str:
+    """A strength as a reader writes it.
+
+    >>> number(1e-9), number(2.5e-4), number(0.0)
+    ('1e-9', '2.5e-4', '0')
+    """
+    if strength == 0:
+        return "0"
+    digits, exponent = f"{strength:.6e}".split("e")
+    return f"{float(digits):g}e{int(exponent)}"
+
+
 def lowest_shown(accuracies: Sequence[float]) -> float | None:
     """Where the axis of accuracy is cut, so that collapsed runs do not squash the rest: 8 points below the best; None
     when everything lies above."""
@@ -77,12 +94,12 @@ def lowest_shown(accuracies: Sequence[float]) -> float | None:
     return cut if min(accuracies) < cut else None
 
 
-def panels(rows: int, columns: int, sharex: bool = True) -> tuple[Figure, NDArray[np.object_]]:
+def panels(rows: int, columns: int) -> tuple[Figure, NDArray[np.object_]]:
     """An empty figure with rows x columns axes of one size, on common scales."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(max(2, columns) * PANEL[0] + 0.4, rows * PANEL[1] + 0.6))
-    return figure, figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey="row")
+    figure = Figure(figsize=(max(2, columns) * WIDE + 0.4, (HIGH if rows == 1 else rows * LOW) + 0.6))
+    return figure, figure.subplots(rows, columns, squeeze=False, sharex=True, sharey="row")
 
 
 def note(ax: Axes, text: str, place: tuple[float, float] = (0.03, 0.03)) -> None:

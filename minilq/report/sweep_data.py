@@ -1,0 +1,108 @@
+"""What a sweep's page shows, read from the sweep's folder and checked."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from minilq.errors import DataError
+from minilq.experiments.config import MODELS, RECIPES, ROUNDINGS
+from minilq.experiments.pareto import COSTS, dominated, pool
+from minilq.experiments.run import HISTORY, RESULT
+from minilq.experiments.sweep import read_failures, read_points, read_sweep
+from minilq.report.sweep_curves import Curve, curve_of
+from minilq.report.sweep_style import GRANULARITIES, SCHEMES, STARTS, order
+from minilq.train.history import read_history
+from minilq.train.metrics import INPUTS
+
+WORDS = {"scheme": ("float", *SCHEMES), "input": tuple(INPUTS), "data": tuple(RECIPES), "model": MODELS}
+WORDS_OF_QUANTIZED = {"granularity": GRANULARITIES, "start": tuple(STARTS), "rounding": ROUNDINGS}
+NUMBERS = ("seed", "epochs", "steps", "train_images", "accuracy", "bytes_float32", "bytes_float32_zip", "parameters")
+NUMBERS_OF_QUANTIZED = ("strength", "unique_integers", "integer_min", "integer_max", "bits", "bits_unique", "entropy",
+                        "zero_share", "sqnr", "bytes_int8_zip", "bytes_packed", "bytes_entropy", "scales")
+"""What must be a finite number in a result.json. The loss of a run that went wrong may be infinite or no number."""
+
+
+@dataclass(frozen=True)
+class SweepData:
+    """A sweep, in an order of its own: whichever point was finished first, the same points give the same.
+
+    points      every finished point, float baselines first; their commands do not say where the data lie
+    quantized   pooled over the seeds      baselines   pooled over the seeds
+    fronts      name of a point -> the costs for which it lies on the front of its granularity and start
+    curves      name of a point -> what it did by epoch
+    failures    name -> message            missing     names of points that are neither finished nor failed
+    """
+
+    grid: str
+    data: str
+    points: list[dict[str, Any]]
+    quantized: list[dict[str, Any]]
+    baselines: list[dict[str, Any]]
+    fronts: dict[str, list[str]]
+    curves: dict[str, Curve]
+    failures: dict[str, str]
+    missing: list[str]
+
+
+def read_sweep_data(folder: Path) -> SweepData:
+    """Everything that the page of a sweep shows. Raises DataError that names the file which is missing or damaged."""
+    sweep = read_sweep(folder)
+    points = [_checked(point) for point in read_points(folder)]
+    points.sort(key=lambda point: (*order(point), point["seed"], point["name"]))
+    done = {point["name"] for point in points}
+    failures = {name: message for name, message in sorted(read_failures(folder).items()) if name not in done}
+    pooled = pool(points)
+    quantized = [point for point in pooled if point["scheme"] != "float"]
+    return SweepData(
+        str(sweep.get("grid")), str(sweep.get("data")), points, quantized,
+        [point for point in pooled if point["scheme"] == "float"], _fronts(quantized),
+        {point["name"]: curve_of(read_history(point["folder"] / HISTORY)) for point in points},
+        failures, sorted(set(sweep["points"]) - done - set(failures)))
+
+
+def _checked(point: dict[str, Any]) -> dict[str, Any]:
+    try:
+        quantized = point["scheme"] != "float"
+        for name, known in {**WORDS, **(WORDS_OF_QUANTIZED if quantized else {})}.items():
+            if point[name] not in known:
+                raise ValueError(f"{name} {point[name]!r}, not one of {', '.join(known)}")
+        for name in (*NUMBERS, *(NUMBERS_OF_QUANTIZED if quantized else ()), "loss"):
+            value = point[name]
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise ValueError(f"{name} {value!r}, no number")
+            if name != "loss" and not math.isfinite(value):
+                raise ValueError(f"{name} {value}, not finite")
+        if point["name"] != point["folder"].name:
+            raise ValueError(f"name {point['name']!r}, in the folder of another")
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        got = f"no {error.args[0]}" if isinstance(error, KeyError) else str(error)
+        raise DataError(str(point["folder"] / RESULT), "the result of a sweep's point was expected", got=got,
+                        cause="Delete the point's folder and start the sweep again") from error
+    return {**point, "command": _without_data_dir(point["command"])}
+
+
+def _without_data_dir(command: str) -> str:
+    words = shlex.split(command)
+    if "--data-dir" in words:
+        place = words.index("--data-dir")
+        del words[place:place + 2]
+    return shlex.join(words)
+
+
+def _fronts(quantized: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """Which points are on which fronts: one front for each panel of the figures and start."""
+    groups: dict[tuple[object, ...], list[dict[str, Any]]] = {}
+    for point in quantized:
+        key = tuple(point[name] for name in ("input", "rounding", "granularity", "start"))
+        groups.setdefault(key, []).append(point)
+    fronts: dict[str, list[str]] = {}
+    for group in groups.values():
+        for cost in COSTS:
+            for point, worse in zip(group, dominated(group, cost), strict=True):
+                for member in [] if worse else point["members"]:
+                    fronts.setdefault(member["name"], []).append(cost)
+    return fronts

@@ -1,0 +1,341 @@
+"""The page of a sweep: what it holds, that it stays the same, and what it says of sweeps that are not whole."""
+
+import csv
+import json
+import math
+import re
+import shutil
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+
+import pytest
+
+from minilq.errors import DataError
+from minilq.experiments.agreement import PUBLISHED_FOR, compare
+from minilq.experiments.pareto import COSTS, pool
+from minilq.experiments.sweep import read_points
+from minilq.experiments.thesis import PUBLISHED
+from minilq.report.page import write_page
+from tests.sweep_folder import FEW, point_of, thesis_points, write_sweep
+
+VOID = {"meta", "link", "br", "img", "hr", "input"}
+
+
+class Page(HTMLParser):
+    """Tags that open and close in order, the ids, the text of every cell with its attributes, and the loose text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.ids, self.refs, self.cells, self.heads, self.text = [], [], [], [], [], ""
+        self.tables, self.attributes = [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.attributes += list(attrs.items())
+        if "id" in attrs:
+            self.ids.append(attrs["id"])
+        self.refs += re.findall(r"#([\w-]+)", " ".join(v or "" for k, v in attrs.items() if k in ("href", "clip-path")))
+        if tag == "table":
+            self.tables.append([])
+        if tag == "tr":
+            self.tables[-1].append([])
+        if tag in ("td", "th"):
+            self.tables[-1][-1].append({"tag": tag, "text": "", **attrs})
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.handle_endtag(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "td" in self.open or "th" in self.open:
+            self.tables[-1][-1][-1]["text"] += data
+        elif self.open and self.open[-1] not in ("script", "style"):
+            self.text += data
+
+    def columns(self, table):
+        """Of a table, the cells by the text of the head."""
+        head, *rows = self.tables[table]
+        return {cell["text"]: [row[place] for row in rows] for place, cell in enumerate(head)}
+
+
+def page_of(folder):
+    return Page(write_page(folder).read_text(encoding="utf-8"))
+
+
+def table_of_points(page):
+    return page.columns(-1)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The folder of the thesis' sweep with two failures; its page is written."""
+    folder = tmp_path_factory.mktemp("whole") / "sweep"
+    write_sweep(folder, thesis_points(), {"nested-row-1": "loss <b>is</b> nan & bad", "b": "disk"}, ["c", "d<e"])
+    write_page(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(whole):
+    return Page((whole / "index.html").read_text(encoding="utf-8"))
+
+
+def test_the_page_is_well_formed_and_holds_every_command(whole, page):
+    columns = table_of_points(page)
+    points = {p["name"]: p for p in read_points(whole)}
+    assert {c["text"] for c in columns["point"]} == set(points)
+    assert len(points) == 195
+    for name, command in zip(columns["point"], columns["command"], strict=True):
+        assert command["text"] == points[name["text"]]["command"]
+        assert command["text"].startswith("minilq train")
+    assert (whole / "index.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+
+def test_nothing_clashes_and_everything_that_is_referred_to_is_there(page):
+    assert len(page.ids) == len(set(page.ids)) > 100
+    assert set(page.refs) <= set(page.ids)
+
+
+def test_the_page_needs_nothing_but_itself_and_tells_no_place_or_time(whole, page):
+    text = (whole / "index.html").read_text(encoding="utf-8")
+    assert not re.search(r"https?:|//\w+\.|@import|<link|src=", text)
+    for name, value in page.attributes:
+        if name in ("href", "xlink:href"):
+            assert value.startswith("#") or value == "points.csv"
+    assert str(whole) not in text
+    assert not re.search(r"/(tmp|home|root|work|Users)\b|\d{4}-\d\d-\d\d|\d\d:\d\d:\d\d", text)
+    assert len(text) < 3_000_000
+
+
+def test_the_same_points_give_the_same_bytes_in_any_order_of_completion(tmp_path):
+    points = [*FEW, *(point_of(p["scheme"], **{k: p[k] for k in ("granularity", "strength", "start") if k in p}, seed=1)
+                      for p in FEW)]
+    one = write_sweep(tmp_path / "one", points, {"a": "loss", "b": "disk"}, ["c", "d<e"])
+    two = write_sweep(tmp_path / "else" / "where", points[::-1], {"b": "disk", "a": "loss"}, ["d<e", "c"])
+    write_page(one)
+    write_page(two)
+    files = [sorted(p.relative_to(folder) for p in (folder / "figures").iterdir()) for folder in (one, two)]
+    assert files[0] == files[1]
+    for file in [*files[0], "index.html", "points.csv"]:
+        assert (one / file).read_bytes() == (two / file).read_bytes(), file
+
+
+def test_failures_are_named_and_what_files_hold_is_escaped(page):
+    for text in ("2 failed", "nested-row-1", "loss <b>is</b> nan & bad", "disk", "2 points have not been run", "d<e",
+                 "195 of 199 finished, 2 failed, 2 not run", "mnist_mlp", "60,000"):
+        assert text in page.text
+
+
+def test_every_column_can_be_sorted_by_its_values(whole, page):
+    columns = table_of_points(page)
+    for head in ("accuracy %", "strength", "unique integers", "packed (kB)", "seed", "loss"):
+        values = [cell["data-value"] for cell in columns[head]]
+        numbers = [float(value) for value in values if value != ""]
+        assert len(numbers) >= 194
+    assert all("data-value" in cell for row in page.tables[-1] for cell in row if cell["tag"] == "td")
+    by_name = {p["name"]: p for p in read_points(whole)}
+    for name, accuracy in zip(columns["point"], columns["accuracy %"], strict=True):
+        assert float(accuracy["data-value"]) == 100 * by_name[name["text"]]["accuracy"]
+    assert ("class", "sortable") in page.attributes
+    assert ("scope", "col") in page.attributes
+
+
+def rows_of(folder):
+    return list(csv.DictReader((folder / "points.csv").read_text(encoding="utf-8").splitlines()))
+
+
+def test_the_table_as_a_file_holds_every_number(whole):
+    rows = rows_of(whole)
+    points = {p["name"]: p for p in read_points(whole)}
+    assert {row["name"] for row in rows} == set(points)
+    for row in rows:
+        for name in ("accuracy", "strength", "bytes_packed", "unique_integers"):
+            assert row[name] == str(points[row["name"]].get(name, ""))
+        assert row["command"] == points[row["name"]]["command"]
+
+
+def test_the_front_in_the_table_is_that_of_the_figures(whole):
+    rows = rows_of(whole)
+    panel = [r for r in rows if (r["granularity"], r["start"]) == ("row", "post")]
+    best = [r for r in panel if "bits" in r["front"].split()]
+    assert best
+    for row in panel:
+        beaten = any(int(b["bits"]) <= int(row["bits"]) and float(b["accuracy"]) >= float(row["accuracy"])
+                     and b is not row for b in best)
+        assert beaten != (row in best)
+
+
+def test_figures_are_files_too_and_can_be_read_alone(whole):
+    names = {path.stem for path in (whole / "figures").iterdir()}
+    assert {f"pareto-{cost.replace('_', '-')}" for cost in COSTS} < names
+    assert {"curves-nested-raw-floor-scratch", "curves-maxbin-raw-floor-post", "scales-inverse-raw-floor"} < names
+    for path in (whole / "figures").iterdir():
+        root = ET.parse(path).getroot()
+        assert root.tag == "{http://www.w3.org/2000/svg}svg"
+        assert float(root.get("width").removesuffix("pt")) > 500
+
+
+# Published beside measured.
+
+
+def published_rows(page):
+    table = page.columns(0)
+    return [dict(zip(table, (cell["text"] for cell in row), strict=True)) for row in page.tables[0][1:]]
+
+
+def test_published_numbers_have_verdicts_and_say_how_they_were_found(tmp_path):
+    points = [point_of("float"), {**point_of("nested", "row", 1e-10), "accuracy": 0.9611, "unique_integers": 20,
+                                  "integer_min": -10, "integer_max": 9, "bytes_int8_zip": 46_800},
+              {**point_of("nested", "row", 1e-9), "accuracy": 0.80, "unique_integers": 9, "integer_min": -5,
+               "integer_max": 4, "bytes_int8_zip": 40_000}]
+    page = page_of(write_sweep(tmp_path / "s", points))
+    rows = {(r["source"], r["scheme"], r["granularity"], r["strength"], r["start"]): r for r in published_rows(page)}
+    assert rows["reproduced", "nested", "row", "1e-10", "scratch"]["verdict"] == "agrees"
+    wrong = rows["reproduced", "nested", "row", "1e-9", "scratch"]
+    assert (wrong["verdict"], wrong["why"]) == ("does not agree", "accuracy, zip")
+    absent = rows["reproduced", "inverse", "row", "1e-9", "scratch"]
+    assert (absent["verdict"], absent["why"]) == ("n/a", "not run")
+    assert rows["thesis", "nested", "row", "1e-10", "scratch (not stated)"]["verdict"] == "agrees"
+    assert len(rows) >= sum(p.data == "mnist" for p in PUBLISHED)
+    for words in ("two standard errors", "20 %", "rounds to the printed figure"):
+        assert words in page.text
+
+
+@pytest.mark.parametrize("data", ["digits", "fashion"])
+def test_numbers_for_other_data_are_for_orientation_only(tmp_path, data):
+    points = [point_of("float", data=data), point_of("nested", "row", 1e-10, data=data)]
+    folder = write_sweep(tmp_path / "s", points)
+    rewrite(folder / "sweep.json", data=data)
+    page = page_of(folder)
+    assert "For orientation only" in page.text
+    rows = published_rows(page)
+    assert {r["verdict"] for r in rows} == {"n/a"}
+    assert any("for orientation: published for mnist" in r["why"] for r in rows)
+    assert PUBLISHED_FOR[data] == "mnist"
+
+
+def test_runs_with_other_settings_have_no_verdict(tmp_path):
+    for change in ({"epochs": 5}, {"limit": 100}, {"lr": 1e-3}, {"quantize": "all"}):
+        folder = write_sweep(tmp_path / str(change), [point_of("nested", "row", 1e-10)])
+        rewrite(next(folder.glob("points/*/config.json")), **change)
+        comparison, = (c for c in compare(pool(read_points(folder)), "mnist")
+                       if c.published.source == "reproduced" and c.measured)
+        assert comparison.verdict == "n/a"
+        assert f"other settings: {next(iter(change))}" in comparison.reason
+
+
+@pytest.mark.parametrize("change", [{"rounding": "nearest"}, {"input": "unit"}])
+def test_points_of_other_input_or_rounding_are_not_the_published_ones(change):
+    assert not any(c.measured for c in compare(pool([point_of("nested", "row", 1e-10, **change)]), "mnist"))
+
+
+# Sweeps that are not whole.
+
+
+@pytest.mark.parametrize(("points", "said", "drawn"), [
+    ([], "No quantized network is finished yet", 0),
+    ([point_of("float")], "No quantized network is finished yet", 0),
+    ([point_of("nested")], "No float baseline is finished", 7),
+    ([point_of("nested", strength=0.0)], "One seed for each point", 7),
+    (FEW, "One seed for each point", 11),
+    ([point_of("nested", rounding=r, input=i) for r in ("floor", "nearest") for i in ("raw", "unit")], "raw, unit", 13),
+], ids=["none", "baseline", "one", "lambda 0", "few", "variants"])
+def test_a_partial_sweep_has_a_page_that_says_what_is_missing(tmp_path, points, said, drawn):
+    folder = write_sweep(tmp_path / "s", points, {"z": "no"}, ["x", "y"])
+    page = page_of(folder)
+    for words in (said, "1 failed", "2 points have not been run", f"{len(points)} of {len(points) + 3} finished"):
+        assert words in page.text
+    assert len(list((folder / "figures").iterdir())) == drawn
+    assert len(rows_of(folder)) == len(points)
+    if points:
+        assert len(page.tables[-1]) == len(points) + 1
+
+
+def test_with_several_seeds_nothing_is_said_of_one(tmp_path):
+    points = [point_of(scheme, seed=seed) for scheme in ("float", "nested") for seed in (1, 2)]
+    page = page_of(write_sweep(tmp_path / "s", points))
+    assert "One seed" not in page.text
+    assert "missing" not in page.ids
+
+
+def rewrite(path, **change):
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **change}), encoding="utf-8")
+
+
+@pytest.mark.parametrize("change", [
+    {"scheme": "unknown"}, {"granularity": "diagonal"}, {"accuracy": "good"}, {"accuracy": math.nan}, {"bits": None},
+    {"seed": True}, {"start": ["post"]}, {"name": "another"}, {"sqnr": math.inf}, {"loss": None}, {"input": "../x"}])
+def test_a_damaged_result_is_named(tmp_path, change):
+    folder = write_sweep(tmp_path / "s", [point_of("nested")])
+    path = next(folder.glob("points/*/result.json"))
+    rewrite(path, **change)
+    with pytest.raises(DataError, match=r"result\.json.*was expected.*" + next(iter(change))) as caught:
+        write_page(folder)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["unique_integers", "model", "loss", "bytes_entropy"])
+def test_a_result_with_a_number_missing_is_named(tmp_path, key):
+    folder = write_sweep(tmp_path / "s", [point_of("nested")])
+    path = next(folder.glob("points/*/result.json"))
+    kept = {k: v for k, v in json.loads(path.read_text(encoding="utf-8")).items() if k != key}
+    path.write_text(json.dumps(kept), encoding="utf-8")
+    with pytest.raises(DataError, match=rf"result\.json.*no {key}"):
+        write_page(folder)
+
+
+@pytest.mark.parametrize(("file", "content"), [
+    ("result.json", "{"), ("history.csv", "network,epoch\nquantized"), ("config.json", "[]"), ("history.csv", None)])
+def test_a_damaged_file_is_named(tmp_path, file, content):
+    folder = write_sweep(tmp_path / "s", [point_of("nested")])
+    path = next(folder.glob(f"points/*/{file}"))
+    path.unlink() if content is None else path.write_text(content, encoding="utf-8")
+    with pytest.raises(DataError, match=re.escape(str(path))):
+        write_page(folder)
+
+
+def test_the_page_cannot_be_hijacked_by_what_a_file_holds(tmp_path):
+    folder = write_sweep(tmp_path / "s", FEW, {"a\"><script>": "</pre><script>alert(1)</script>"}, grid="<i>&'\"")
+    text = write_page(folder).read_text(encoding="utf-8")
+    assert text.count("<script>") == 1
+    assert "<i>" not in text
+
+
+def test_where_the_data_lie_is_left_out_of_commands(tmp_path):
+    folder = write_sweep(tmp_path / "s", [point_of("nested", strength=1e-9)])
+    rewrite(next(folder.glob("points/*/config.json")), data_dir="/some where/data")
+    assert "some where" in read_points(folder)[0]["command"]
+    command, = table_of_points(page_of(folder))["command"]
+    assert command["text"] == "minilq train --data mnist --threshold 1e-09"
+    assert "some where" not in (folder / "index.html").read_text(encoding="utf-8") + (
+        folder / "points.csv").read_text(encoding="utf-8")
+
+
+def test_losses_that_are_no_numbers_are_shown_and_drawn(tmp_path):
+    points = [{**point_of("nested", strength=s), "loss": loss} for s, loss in
+              ((1e-10, math.inf), (1e-9, math.nan), (1e-8, 2.0))]
+    columns = table_of_points(page_of(write_sweep(tmp_path / "s", points)))
+    assert [c["text"] for c in columns["loss"]] == ["inf", "nan", "2"]
+    assert [c["data-value"] for c in columns["loss"]] == ["Infinity", "", "2.0"]
+
+
+def test_an_empty_grid_folder_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"sweep\.json"):
+        write_page(tmp_path)
+
+
+def test_the_page_is_written_anew_over_an_old_one(tmp_path):
+    folder = write_sweep(tmp_path / "s", FEW)
+    first = write_page(folder).read_bytes()
+    assert write_page(folder).read_bytes() == first
+    shutil.rmtree(folder / "points" / FEW[-1]["name"])
+    assert "1 point has not been run" in write_page(folder).read_text(encoding="utf-8")
