@@ -6,8 +6,9 @@ import pytest
 import minilq
 from minilq import ConfigError, Quantizer, ShapeError, Tensor, threshold
 from minilq.experiments import build, models
-from minilq.experiments.config import RECIPES, RunConfig
+from minilq.experiments.config import RunConfig
 from minilq.experiments.rounded import round_to_nearest
+from minilq.experiments.thesis import RECIPES
 from minilq.nn import (
     AveragePool2D,
     BatchNorm,

@@ -18,7 +18,8 @@ from minilq import cli
 from minilq.data import load
 from minilq.errors import ConfigError, DataError, ShapeError
 from minilq.experiments import run
-from minilq.experiments.config import RECIPES, RunConfig, read_config
+from minilq.experiments.config import RunConfig, read_config
+from minilq.experiments.thesis import RECIPES
 from minilq.integer.sizes import PACKED_HEADER, zipped
 from minilq.quantize import codes_of, fake_quantize
 from minilq.train.checkpoint import load_checkpoint, save_checkpoint

@@ -15,7 +15,8 @@ from minilq.data import Dataset, load
 from minilq.data.augment import center_crop, random_brightness, random_crop, random_flip, random_saturation
 from minilq.errors import ConfigError
 from minilq.experiments import models
-from minilq.experiments.config import RECIPES, RunConfig
+from minilq.experiments.config import RunConfig
+from minilq.experiments.thesis import RECIPES
 from minilq.nn import Sequential
 from minilq.objective import OF_PAIRS, Objective, l2, penalty_on
 from minilq.optim import Adam, groups_of, steps

@@ -5,40 +5,16 @@ from __future__ import annotations
 import json
 import math
 import shlex
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from minilq.errors import ConfigError, DataError
+from minilq.experiments.thesis import RECIPES
 from minilq.files import read_text
 from minilq.objective import PENALTIES
 from minilq.train.metrics import INPUTS
 
-
-@dataclass(frozen=True)
-class Recipe:
-    """The thesis' settings for one data set: what a run takes where it says nothing else."""
-
-    model: str
-    epochs: int
-    quick_epochs: int
-    batch: int
-    threshold: float
-    granularity: str
-    augment: str = "none"
-    schedule: Mapping[int, float] = field(default_factory=dict)      # epoch -> factor on the learning rate from there
-    l2: float = 0.0                                                  # rate on the residual blocks
-
-
-RECIPES = {
-    # epochs of digits: about as many steps as the thesis' 37,500 (20 epochs of MNIST in batches of 32)
-    "digits": Recipe("mnist_mlp", 100, 20, 32, 1e-10, "row"),
-    "mnist": Recipe("mnist_mlp", 20, 20, 32, 1e-10, "row"),
-    "fashion": Recipe("mnist_mlp", 20, 20, 32, 1e-10, "row"),
-    "cifar10": Recipe("cifar10_cnn", 100, 5, 128, 1e-11, "row"),
-    "imagenette": Recipe("imagenette_resnet", 100, 2, 64, 1e-11, "channel", "thesis", {40: 0.5, 60: 0.2}, 1e-4),
-}
 QUICK_IMAGES = 2000
 MODELS = ("mnist_mlp", "lenet", "cifar10_cnn", "imagenette_resnet")
 GRANULARITIES = ("row", "column", "channel", "filter", "scalar")

@@ -1,4 +1,4 @@
-"""The thesis' sweeps and its published numbers, as data.
+"""The thesis' recipes, its sweeps and its published numbers, as data.
 
 Source: Anuun Chinbat, "Learned Quantization Schemes for Data-centric ML Pipelines", TU Berlin 2025. "reproduced" are
 numbers of a second implementation on full MNIST, with which the thesis' own code agrees.
@@ -6,7 +6,33 @@ numbers of a second implementation on full MNIST, with which the thesis' own cod
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The thesis' settings for one data set: what a run takes where it says nothing else."""
+
+    model: str
+    epochs: int
+    quick_epochs: int
+    batch: int
+    threshold: float
+    granularity: str
+    augment: str = "none"
+    schedule: Mapping[int, float] = field(default_factory=dict)      # epoch -> factor on the learning rate from there
+    l2: float = 0.0                                                  # rate on the residual blocks
+
+
+RECIPES = {
+    # epochs of digits: about as many steps as the thesis' 37,500 (20 epochs of MNIST in batches of 32)
+    "digits": Recipe("mnist_mlp", 100, 20, 32, 1e-10, "row"),
+    "mnist": Recipe("mnist_mlp", 20, 20, 32, 1e-10, "row"),
+    "fashion": Recipe("mnist_mlp", 20, 20, 32, 1e-10, "row"),
+    "cifar10": Recipe("cifar10_cnn", 100, 5, 128, 1e-11, "row"),
+    "imagenette": Recipe("imagenette_resnet", 100, 2, 64, 1e-11, "channel", "thesis", {40: 0.5, 60: 0.2}, 1e-4),
+}
 
 THRESHOLDS = (0.0, 1e-12, 1e-11, 1e-10, 1e-9, 1e-8)
 """lambda of the nested layer."""

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from minilq.errors import DataError
-from minilq.experiments.config import MODELS, RECIPES, ROUNDINGS
+from minilq.experiments.config import MODELS, ROUNDINGS
 from minilq.experiments.pareto import COSTS, dominated, pool
 from minilq.experiments.run import HISTORY, RESULT
 from minilq.experiments.sweep import read_failures, read_points, read_sweep
+from minilq.experiments.thesis import RECIPES
 from minilq.report.sweep_curves import Curve, curve_of
 from minilq.report.sweep_style import GRANULARITIES, SCHEMES, STARTS, order
 from minilq.train.history import read_history
