@@ -304,7 +304,8 @@ def test_a_damaged_file_is_named(tmp_path, file, content):
 
 
 def test_the_page_cannot_be_hijacked_by_what_a_file_holds(tmp_path):
-    folder = write_sweep(tmp_path / "s", FEW, {"a\"><script>": "</pre><script>alert(1)</script>"}, grid="<i>&'\"")
+    folder = write_sweep(tmp_path / "s", [point_of("float")], {"a\"><script>": "</pre><script>alert(1)</script>"},
+                         grid="<i>&'\"")
     text = write_page(folder).read_text(encoding="utf-8")
     assert text.count("<script>") == 1
     assert "<i>" not in text
@@ -318,6 +319,11 @@ def test_where_the_data_lie_is_left_out_of_commands(tmp_path):
     assert command["text"] == "minilq train --data mnist --threshold 1e-09"
     assert "some where" not in (folder / "index.html").read_text(encoding="utf-8") + (
         folder / "points.csv").read_text(encoding="utf-8")
+
+
+def test_where_a_grid_lies_is_left_out_too(tmp_path):
+    folder = write_sweep(tmp_path / "s", [point_of("float")], grid="/some where/my grid.json")
+    assert "<h1>Sweep my grid.json on mnist</h1>" in write_page(folder).read_text(encoding="utf-8")
 
 
 def test_losses_that_are_no_numbers_are_shown_and_drawn(tmp_path):
@@ -334,8 +340,8 @@ def test_an_empty_grid_folder_is_named(tmp_path):
 
 
 def test_the_page_is_written_anew_over_an_old_one(tmp_path):
-    folder = write_sweep(tmp_path / "s", FEW)
-    first = write_page(folder).read_bytes()
-    assert write_page(folder).read_bytes() == first
-    shutil.rmtree(folder / "points" / FEW[-1]["name"])
+    points = [point_of("nested", seed=1), point_of("nested", seed=2)]
+    folder = write_sweep(tmp_path / "s", points)
+    write_page(folder)
+    shutil.rmtree(folder / "points" / points[1]["name"])
     assert "1 point has not been run" in write_page(folder).read_text(encoding="utf-8")

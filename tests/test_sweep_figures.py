@@ -84,6 +84,17 @@ def test_seeds_are_error_bars():
     assert min(abs(x - 200 * one["deviation"]["accuracy"]) for x in lengths) < 1e-9
 
 
+def test_the_axis_holds_the_error_bars_and_the_number_of_a_baseline_below_it():
+    pooled = pool([{**point_of(scheme, seed=seed, **options), "accuracy": accuracy} for scheme, options, accuracies in (
+        ("float", {}, (0.2, 0.21)), ("nested", {}, (0.5, 0.6)), ("nested", {"strength": 1e-9}, (0.1, 0.1)))
+        for seed, accuracy in enumerate(accuracies)])
+    figure = sweep_plots.pareto(pooled[1:], pooled[:1], "bits")
+    ax, = figure.get_axes()
+    assert ax.get_ylim()[1] > 100 * (0.55 + pooled[1]["deviation"]["accuracy"])
+    assert [text.get_text() for text in ax.texts] == ["1 below 47.0 %", "float baseline: 20.5 %"]
+    assert "float baseline" not in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
 @pytest.mark.parametrize(("accuracies", "cut"), [([0.9, 0.95], None), ([0.1, 0.95], 0.87), ([0.1, 0.11], None)])
 def test_collapsed_points_are_cut_off_and_only_they(accuracies, cut):
     assert sweep_style.lowest_shown(accuracies) == (None if cut is None else pytest.approx(cut))
@@ -145,7 +156,7 @@ def test_an_svg_keeps_its_picture_and_its_titles_and_ids_of_its_own():
     ids = {e.get("id") for e in root.iter() if e.get("id")}
     assert {e.get("{http://www.w3.org/1999/xlink}href")[1:] for e in uses} <= ids
     page = inline(one, "a label &amp; more")
-    assert page.startswith('<svg role="img" aria-label="a label &amp; more" viewBox')
+    assert page.startswith('<svg role="img" aria-label="a label &amp; more" style="max-width: ')
     assert "xmlns" not in page
     assert "xlink" not in page
 

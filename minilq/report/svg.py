@@ -41,10 +41,12 @@ def svg_of(figure: Figure, name: str) -> str:
 
 
 def inline(svg: str, label: str) -> str:
-    """The text of `svg_of` as part of an HTML page, as wide as there is room; `label`, already escaped, is read to
-    those who cannot see it."""
+    """The text of `svg_of` as part of an HTML page, somewhat larger if there is room; `label`, already escaped, is read
+    to those who cannot see it."""
+    most = 1.5 * float(re.findall(r'width="([^"]*)pt"', svg)[0])
     svg = re.sub(r' xmlns(:xlink)?="[^"]*"| (width|height)="[^"]*pt"', "", svg)
-    return svg.replace("xlink:href", "href").replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+    start = f'<svg role="img" aria-label="{label}" style="max-width: {most:.0f}px"'
+    return svg.replace("xlink:href", "href").replace("<svg", start, 1)
 
 
 def _own_ids(svg: str, name: str) -> str:

@@ -73,6 +73,8 @@ def learning_curves(points: Sequence[Point], baselines: Sequence[Point], curves:
 
     The axis of accuracy begins 8 points below the best at the end; what ends below is counted in the panel.
     """
+    from matplotlib.ticker import LogFormatter
+
     columns = style.granularities(points)
     figure, grid = style.panels(2, len(columns))
     looks = _looks(points)
@@ -86,6 +88,8 @@ def learning_curves(points: Sequence[Point], baselines: Sequence[Point], curves:
             for point in own:
                 _draw(ax, point, curves, quantity, looks[point["strength"]])
         loss.set_yscale("log")
+        loss.yaxis.set_major_formatter(LogFormatter())
+        loss.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
         if below := sum(cut is not None and point["accuracy"] < cut for point in own):
             style.note(accuracy, f"{below} end{'s' if below == 1 else ''} below {100 * (cut or 0):.1f} %")
     if cut is not None:
@@ -152,5 +156,4 @@ def _finish(figure: Figure, bottom: Sequence[Axes], scheme: str, looks: dict[flo
                for strength, look in looks.items()]
     if baseline:
         handles.append(Line2D([], [], label="float baseline", color="black", linestyle="--", linewidth=1.0))
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(6, len(handles)),
-                  title=f"{style.SCHEMES[scheme].label}, {style.symbol(scheme)} =")
+    style.legend(figure, handles, f"{style.SCHEMES[scheme].label}, {style.symbol(scheme)} =", width=1.6)

@@ -31,6 +31,7 @@ NUMBERS_OF_QUANTIZED = ("strength", "unique_integers", "integer_min", "integer_m
 class SweepData:
     """A sweep, in an order of its own: whichever point was finished first, the same points give the same.
 
+    grid        its name, or that of its file without the folder
     points      every finished point, float baselines first; their commands do not say where the data lie
     quantized   pooled over the seeds      baselines   pooled over the seeds
     fronts      name of a point -> the costs for which it lies on the front of its granularity and start
@@ -59,7 +60,7 @@ def read_sweep_data(folder: Path) -> SweepData:
     pooled = pool(points)
     quantized = [point for point in pooled if point["scheme"] != "float"]
     return SweepData(
-        str(sweep.get("grid")), str(sweep.get("data")), points, quantized,
+        Path(str(sweep.get("grid"))).name, str(sweep.get("data")), points, quantized,
         [point for point in pooled if point["scheme"] == "float"], _fronts(quantized),
         {point["name"]: curve_of(read_history(point["folder"] / HISTORY)) for point in points},
         failures, sorted(set(sweep["points"]) - done - set(failures)))

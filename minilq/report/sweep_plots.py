@@ -45,13 +45,14 @@ def pareto(points: Sequence[Point], baselines: Sequence[Point], cost: str) -> Fi
         for granularity, ax in zip(columns, line, strict=True):
             own = [point for point in style.of_variant(points, variant) if point["granularity"] == granularity]
             ax.set_title(granularity + ("" if len(rows) == 1 else f", {variant[0]} input, {variant[1]}"))
-            _baseline(ax, [point for point in baselines if point["input"] == variant[0]])
             _panel(ax, own, cost, cut)
+            for baseline in [point for point in baselines if point["input"] == variant[0]]:
+                _baseline(ax, baseline, cut)
         line[0].set_ylabel("validation accuracy (%)")
     for ax in grid[-1]:
         ax.set_xlabel(COSTS[cost][0])
     _limits(list(figure.axes), points, baselines, cost, cut)
-    _legend(figure, points, bool(baselines), cut is not None)
+    _legend(figure, points, any(cut is None or point["accuracy"] >= cut for point in baselines), cut is not None)
     return figure
 
 
@@ -116,6 +117,12 @@ def title_of(point: Point, cost: str) -> str:
             + (f", {seeds} seeds" if seeds > 1 else ""))
 
 
+def _deviation(point: Point) -> float:
+    """Of the accuracy over the seeds; 0 where there is one seed."""
+    deviation: float = point["deviation"]["accuracy"]
+    return deviation if math.isfinite(deviation) else 0.0
+
+
 def _error_bars(ax: Axes, points: Sequence[Point], cost: str) -> None:
     """One standard deviation over the seeds, both ways."""
     many = [point for point in points if math.isfinite(point["deviation"]["accuracy"])]
@@ -126,9 +133,12 @@ def _error_bars(ax: Axes, points: Sequence[Point], cost: str) -> None:
                     fmt="none", ecolor=GREY, elinewidth=0.7, zorder=1)
 
 
-def _baseline(ax: Axes, baselines: Sequence[Point]) -> None:
-    for point in baselines:
-        ax.axhline(100 * point["accuracy"], color="black", linestyle="--", linewidth=1.0, zorder=1)
+def _baseline(ax: Axes, baseline: Point, cut: float | None) -> None:
+    """A line, or its number where it would lie below the axis."""
+    if cut is None or baseline["accuracy"] >= cut:
+        ax.axhline(100 * baseline["accuracy"], color="black", linestyle="--", linewidth=1.0, zorder=1)
+    else:
+        style.note(ax, f"float baseline: {100 * baseline['accuracy']:.1f} %", (0.03, 0.11))
 
 
 def _limits(axes: Sequence[Axes], points: Sequence[Point], baselines: Sequence[Point], cost: str,
@@ -137,17 +147,17 @@ def _limits(axes: Sequence[Axes], points: Sequence[Point], baselines: Sequence[P
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
     costs = [_x(point, cost) for point in points]
-    accuracies = [point["accuracy"] for point in (*points, *baselines)]
-    low, high = 100 * (min(accuracies) if cut is None else cut), 100 * max(accuracies)
+    ends = [point["accuracy"] + sign * _deviation(point) for point in (*points, *baselines) for sign in (-1, 1)]
+    low, high = 100 * (min(ends) if cut is None else cut), 100 * max(ends)
     air = max(0.06 * (high - low), 0.1)
     for ax in axes:
         ax.set_ylim(low - (2 if cut is not None else 1) * air, high + air)
         if min(costs) > 0 and max(costs) >= LOG_FROM * min(costs):
             ax.set_xscale("log")
             ax.set_xlim(min(costs) / 1.3, max(costs) * 1.3)
-            few = max(costs) < 300 * min(costs)
+            few = max(costs) < 100 * min(costs)
             ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
-            ax.xaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:,.10g}"))
+            ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:.10g}" if x < 1e4 else f"{x / 1000:.10g}k"))
             ax.xaxis.set_minor_formatter(NullFormatter())
         elif cost == "bits":
             ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
@@ -169,4 +179,4 @@ def _legend(figure: Figure, points: Sequence[Point], baseline: bool, cut: bool) 
         handles.append(Line2D([], [], label="float baseline", color="black", linestyle="--", linewidth=1.0))
     if cut:
         handles.append(Line2D([], [], label="below the axis", color=GREY, marker="v", linestyle="", markersize=4))
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)))
+    style.legend(figure, handles)

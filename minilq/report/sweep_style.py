@@ -11,6 +11,7 @@ import numpy as np
 from minilq.experiments.pareto import Point
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
@@ -100,6 +101,12 @@ def panels(rows: int, columns: int) -> tuple[Figure, NDArray[np.object_]]:
 
     figure = Figure(figsize=(max(2, columns) * WIDE + 0.4, (HIGH if rows == 1 else rows * LOW) + 0.6))
     return figure, figure.subplots(rows, columns, squeeze=False, sharex=True, sharey="row")
+
+
+def legend(figure: Figure, handles: Sequence[Artist], title: str | None = None, width: float = 2.2) -> None:
+    """A legend below all panels, with as many columns of `width` inches as there is room for."""
+    columns = int(figure.get_size_inches()[0] / width)
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(columns, len(handles)), title=title)
 
 
 def note(ax: Axes, text: str, place: tuple[float, float] = (0.03, 0.03)) -> None:
