@@ -226,18 +226,21 @@ def test_a_stopped_point_goes_on_to_the_same_bits(done, tmp_path):
 def test_a_failed_point_is_reported_and_tried_again(tmp_path):
     lines = []
     blocks = [{"nested": [1e-3], "difference": [1e38], **SMALL}]
-    failed = swept(tmp_path, blocks, log=lines.append)
+    with np.errstate(over="ignore", invalid="ignore"):
+        failed = swept(tmp_path, blocks, log=lines.append)
     (name,) = failed
     assert name.startswith("difference")
     assert "finite" in failed[name]
     assert any("FAILED" in line and name in line for line in lines)
     assert sweep.read_failures(tmp_path) == failed
     assert len(sweep.read_points(tmp_path)) == 2
-    assert swept(tmp_path, blocks) == failed
+    with np.errstate(over="ignore", invalid="ignore"):
+        assert swept(tmp_path, blocks) == failed
 
 
 def test_what_starts_from_a_failed_point_fails_with_it(tmp_path):
-    failed = swept(tmp_path, [{"nested": [1e-3], "start": ["post"], "lr": 1e30, **SMALL}])
+    with np.errstate(over="ignore", invalid="ignore"):
+        failed = swept(tmp_path, [{"nested": [1e-3], "start": ["post"], "lr": 1e30, **SMALL}])
     assert failed["nested-row-0.001-floor-raw-post-42"] == "it starts from float-raw-42, which failed"
 
 
@@ -305,8 +308,8 @@ def test_a_dead_process_is_replaced(tmp_path, monkeypatch):
     attempts[:] = []
     monkeypatch.setattr(Fragile, "submit", lambda *args: (_ for _ in ()).throw(BrokenExecutor))
     assert processes.sweep_in_processes("a grid", points_of([{"nested": [0.5], **SMALL}], {}), tmp_path, 1,
-                                        lines.append) == {"nested-row-0.5-floor-raw-scratch-42":
-                                                          "the process that ran it died"}
+                                        lines.append) == dict.fromkeys(
+        ("float-raw-42", "nested-row-0.5-floor-raw-scratch-42"), "the process that ran it died")
 
 
 def test_jobs_must_be_positive(tmp_path):
@@ -333,10 +336,6 @@ def until(condition, process, seconds=60):
         time.sleep(0.01)
 
 
-def page_of(out):
-    return (out / "index.html").read_bytes().replace(out.name.encode(), b"OUT")
-
-
 def test_killed_or_interrupted_and_started_again_it_gives_the_same_page(tmp_path, grid_file):
     whole = subprocess.run(sweep_command(tmp_path / "a", grid_file), capture_output=True, text=True, check=False)
     assert whole.returncode == 0, whole.stderr
@@ -353,7 +352,8 @@ def test_killed_or_interrupted_and_started_again_it_gives_the_same_page(tmp_path
         again = subprocess.run(sweep_command(out, grid_file), capture_output=True, text=True, check=False)
         assert again.returncode == 0, again.stderr
         assert "done already" in again.stdout
-        assert page_of(out) == page_of(tmp_path / "a")
+        for file in ("index.html", "points.csv"):
+            assert (out / file).read_bytes() == (tmp_path / "a" / file).read_bytes()
         ours = {k: v for k, v in contents(out).items() if str(k).startswith("points")}
         assert ours == {k: v for k, v in contents(tmp_path / "a").items() if str(k).startswith("points")}
 
