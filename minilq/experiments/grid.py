@@ -57,10 +57,10 @@ GRIDS["short-cifar10"] = [
     {"nested": [1e-11, 1e-10, 1e-9, 1e-8], "granularity": ["row"], "epochs": 2},
     {"difference": [1e-10, 1e-8, 1e-6], "granularity": ["channel"], "epochs": 2}]
 
-# Scales grow with strength times steps. A quick sweep of MNIST or the digits has a fifteenth of the steps, so its
+# Scales grow with strength times steps. A quick sweep of MNIST or the digits has a twentieth of the steps, so its
 # strengths are ten times as large, and it leaves every other rate out.
 QUICK_GRIDS: dict[str, list[Block]] = {
-    f"thesis-{data}": [{**block, **({"epochs": 40} if data == "mnist" else {})} for block in _of_thesis(
+    f"thesis-{data}": [{**block, **({"epochs": 30} if data == "mnist" else {})} for block in _of_thesis(
         data, [10 * lam for lam in _THRESHOLDS], [10 * rate for rate in _RATES[::2]])]
     for data in thesis.GRANULARITIES}
 
