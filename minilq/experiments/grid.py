@@ -44,15 +44,15 @@ def _of_thesis(data: str, thresholds: Sequence[float], rates: Sequence[float]) -
 GRIDS: dict[str, list[Block]] = {
     f"thesis-{data}": _of_thesis(data, _THRESHOLDS, _RATES) for data in thesis.GRANULARITIES}
 
-# Found on 10,000 training images held out (benchmarks/recipe): the rule without its gate, pixels 0..1, few scales, and a
-# small lambda for the last layer, whose weights are few.
+# Found on 10,000 training images held out (benchmarks/recipe): the rule without its gate, pixels 0..1, few scales, and
+# a small lambda for the last layer, whose weights are few.
 _FOUND: Block = {"input": ["unit"], "seed": [1, 2, 3]}
 GRIDS["best-mnist"] = [
     {**_FOUND, "ungated": [1e-9, 3e-9], "granularity": ["scalar"], "rounding": ["nearest"], "start": list(STARTS),
      "layer_thresholds": {"dense2": 1e-10}},
     {**_FOUND, "ungated": [5e-9], "granularity": ["column"], "rounding": ["floor"]}]
 
-# The thesis' points of CIFAR-10 are trained for 100 epochs; these, of two epochs, show the trade-off at larger strengths.
+# The thesis trains its points of CIFAR-10 for 100 epochs; these, of two epochs, show the trade-off at larger strengths.
 GRIDS["short-cifar10"] = [
     {"nested": [1e-11, 1e-10, 1e-9, 1e-8], "granularity": ["row"], "epochs": 2},
     {"difference": [1e-10, 1e-8, 1e-6], "granularity": ["channel"], "epochs": 2}]
