@@ -1,4 +1,4 @@
-"""The command line: minilq train | report | check."""
+"""The command line: minilq train | sweep | report | explain | check."""
 
 from __future__ import annotations
 
@@ -92,6 +92,14 @@ def parser() -> argparse.ArgumentParser:
     sweep.add_argument("--jobs", type=int, metavar="N", help="processes (default: one for each processor)")
     sweep.add_argument("--out", metavar="DIR", help="the sweep's folder (default: runs/sweep-GRID-DATA)")
 
+    explain = commands.add_parser("explain", help="show what the experiments taught, one finding at a time",
+                                  description="Repeat a finding as a small experiment on the embedded digits, in less "
+                                  "than a minute: print in a paragraph what is claimed and what came out, and draw it. "
+                                  "Without a name, list the findings.")
+    explain.add_argument("name", metavar="NAME", nargs="?", help="which finding, or all")
+    explain.add_argument("--out", metavar="DIR", default="runs/explain", help="where NAME.svg goes (runs/explain)")
+    explain.add_argument("--seed", type=int, metavar="N", default=42, help="42")
+
     commands.add_parser("check", help="check every derivative of minilq against numbers")
     return top
 
@@ -101,7 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = vars(parser().parse_args(arguments))
     command = options.pop("command")
     try:
-        return {"train": _train, "report": _report, "sweep": _sweep, "check": _check}[command](options)
+        return {"train": _train, "report": _report, "sweep": _sweep, "explain": _explain,
+                "check": _check}[command](options)
     except ConfigError as error:
         print(f"minilq: {error}", file=sys.stderr)
         return USAGE_ERROR
@@ -204,6 +213,30 @@ def _show(folder: Path) -> None:
     if result is not None:
         print_line("\n" + comparison(result, config.describe()))
     print_line(f"\nfigures: {', '.join(str(path) for path in figures)}")
+
+
+def _explain(options: dict[str, object]) -> int:
+    import textwrap
+
+    from minilq.experiments.findings import FINDINGS, finding_named
+    from minilq.files import make_folder
+    from minilq.report.findings import save
+
+    name, seed, out = str(options["name"]), int(str(options["seed"])), Path(str(options["out"]))
+    if options["name"] is None:
+        width = max(map(len, FINDINGS))
+        print_line("\n".join(f"{finding.name:{width}}  {finding.line}" for finding in FINDINGS.values()))
+        return 0
+    findings = list(FINDINGS.values()) if name == "all" else [finding_named(name)]
+    if seed < 0:
+        raise ConfigError("explain", "--seed must be a whole number, at least 0", got=str(seed))
+    make_folder(out)
+    for finding in findings:
+        print_line(f"{finding.name}: {finding.line}")
+        measured = finding.measure(seed)
+        print_line(textwrap.fill(finding.paragraph(measured), 100, break_long_words=False, break_on_hyphens=False))
+        print_line(f"figure: {save(finding.name, measured, out)}\n")
+    return 0
 
 
 def _check(options: dict[str, object]) -> int:

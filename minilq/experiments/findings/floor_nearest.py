@@ -1,0 +1,121 @@
+"""What floor costs: its bias of half a step, in rounding a trained network and in training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from statistics import fmean
+
+from minilq.autodiff.tape import Array
+from minilq.data import load
+from minilq.experiments.build import network, streams
+from minilq.experiments.config import RunConfig
+from minilq.experiments.findings.finding import Finding, listed, number, percent
+from minilq.experiments.findings.training import WEIGHT, Trained, train
+from minilq.experiments.rounded import smallest_scale
+from minilq.quantize import fake_quantize
+from minilq.train.metrics import INPUTS, evaluate
+
+METHODS = {"floor": ("floor", 0.0), "nearest": ("nearest", 0.0), "floor + 1/2": ("floor", 0.5)}
+"""Rounding of P/s, and what is added to the code when it is multiplied back."""
+
+BITS = (2, 3, 4, 5, 6, 7)
+SHOWN = 3
+"""Bits of which the errors are shown: 8 levels."""
+
+THRESHOLDS = (3e-9, 1e-8)
+
+
+@dataclass(frozen=True)
+class FloorNearest:
+    """accuracy: method -> one for each of BITS, nothing trained after rounding; errors: method -> (P_hat - P)/s of the
+    first weight at SHOWN bits; learned: lambda -> {rounding: accuracy for each seed}."""
+
+    float_accuracy: float
+    accuracy: dict[str, list[float]]
+    errors: dict[str, Array]
+    learned: dict[float, dict[str, list[float]]]
+
+    def shown(self, method: str) -> float:
+        """Accuracy at SHOWN bits."""
+        return self.accuracy[method][BITS.index(SHOWN)]
+
+    def levels_needed(self, method: str) -> str:
+        """The fewest of the levels tried that lose less than a point."""
+        enough = [2**b for b, a in zip(BITS, self.accuracy[method], strict=True) if a > self.float_accuracy - 0.01]
+        return str(enough[0]) if enough else f"more than {2**BITS[-1]}"
+
+    def sentences(self) -> str:
+        few = listed([f"{method} {percent(self.shown(method))}" for method in METHODS])
+        bias = listed([f"{self.errors[method].mean():+.2f} s with {method}" for method in METHODS])
+        needs = listed([f"{method} needs {self.levels_needed(method)}" for method in METHODS])
+        learned = "; ".join(f"λ = {number(lam)}: floor {percent(fmean(a['floor']))}, nearest "
+                            f"{percent(fmean(a['nearest']))}" for lam, a in self.learned.items())
+        return (f"A float network trained on the embedded digits (raw) gets {percent(self.float_accuracy)} right. Its "
+                "weights were rounded row by row, nothing trained afterwards, with the smallest scales that clip "
+                f"nothing: at {2**SHOWN} levels {few}. The mean error of the first weight there is {bias}. To stay "
+                f"within a point of the float network {needs} levels. Trained with the threshold rule, "
+                f"row-wise, mean of {len(next(iter(self.learned.values()))['floor'])} seeds: {learned}.")
+
+    def checks(self) -> Mapping[str, bool]:
+        floor, nearest, half = (self.shown(method) for method in METHODS)
+        biases = {method: float(error.mean()) for method, error in self.errors.items()}
+        return {"floor rounds down by half a step on average": abs(biases["floor"] + 0.5) < 0.05,
+                "nearest and floor + 1/2 have no such bias":
+                    max(abs(biases["nearest"]), abs(biases["floor + 1/2"])) < 0.05,
+                f"floor loses against nearest at {2**SHOWN} levels": nearest - floor > 0.1,
+                "floor + 1/2 behaves like nearest": half - floor > 0.8 * (nearest - floor) > 0,
+                "nearest is better in training at a coarse lambda too":
+                    all(fmean(a["nearest"]) > fmean(a["floor"]) for a in self.learned.values())}
+
+
+def measure(seed: int = 42, epochs: int = 15, thresholds: tuple[float, ...] = THRESHOLDS, seeds: int = 2,
+            ) -> FloorNearest:
+    """Train a float network and round it; train with both roundings."""
+    data = load("digits")
+    config = RunConfig(epochs=epochs, seed=seed)
+    baseline = train(config, data, network="float")
+    accuracy: dict[str, list[float]] = {method: [] for method in METHODS}
+    errors = {}
+    for method in METHODS:
+        for bits in BITS:
+            rounded = _rounded(baseline, config, method, bits)
+            model = network("float", config, streams(seed))
+            model.load_state(rounded)
+            _, right = evaluate(model, data.validation_images, data.validation_labels, INPUTS[config.input])
+            accuracy[method].append(right)
+            if bits == SHOWN:
+                P = baseline.model.parameters()[WEIGHT].array
+                errors[method] = ((rounded[f"parameter/{WEIGHT}"] - P) / _scale(P, (len(P), 1), bits)).reshape(-1)
+    learned: dict[float, dict[str, list[float]]] = {lam: {"floor": [], "nearest": []} for lam in thresholds}
+    for lam, of_rounding in learned.items():
+        for rounding, accuracies in of_rounding.items():
+            for own in range(seed, seed + seeds):
+                config = RunConfig(threshold=lam, rounding=rounding, epochs=epochs, seed=own)
+                accuracies.append(train(config, data).accuracy)
+    return FloorNearest(baseline.accuracy, accuracy, errors, learned)
+
+
+def _rounded(baseline: Trained, config: RunConfig, method: str, bits: int) -> dict[str, Array]:
+    """The state of a float network whose parameters stand on the grid."""
+    rounding, shift = METHODS[method]
+    state = dict(baseline.model.state())
+    for name, q in network("quantized", config, streams(config.seed)).quantized().items():
+        P = baseline.model.parameters()[name].array
+        s = _scale(P, q.scale.shape, bits)
+        quantizer = replace(q.quantizer, rounding=rounding, qmin=-2**(bits - 1), qmax=2**(bits - 1) - 1)
+        state[f"parameter/{name}"] = fake_quantize(P, s, quantizer) + P.dtype.type(shift) * s
+    return state
+
+
+def _scale(P: Array, shape: tuple[int, ...], bits: int) -> Array:
+    return smallest_scale(P, shape, -2**(bits - 1), 2**(bits - 1) - 1)
+
+
+FINDING = Finding(
+    "floor-nearest", "floor costs accuracy through its bias of -s/2",
+    "floor(P/s)·s lies below P by s/2 on average, and since all weights of a neuron err on one side the errors add up "
+    "instead of cancelling: its input moves by -(s/2) Σ x. Nearest has an error of the same width around 0, and so has "
+    "floor when the code is multiplied back with 1/2 added, s·(floor(P/s) + 1/2).",
+    "Chinbat 2025, nested quantization layer with floor; the comparison is measured here",
+    measure)

@@ -1,0 +1,110 @@
+"""How scales grow under the thesis' penalties: their cubes, after a freeze."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from minilq.autodiff.tape import Array
+from minilq.data import load
+from minilq.experiments.build import network, streams
+from minilq.experiments.config import RunConfig
+from minilq.experiments.findings.finding import Finding, listed, number
+from minilq.experiments.findings.growth import WHEN, Followed, Growth, as_predicted, in_words
+from minilq.experiments.findings.training import EPSILON, LR, WEIGHT, train
+from minilq.nn import Sequential
+
+RATES = {"inverse": 1e-9, "maxbin": 1e-8, "difference": 3e-8}
+"""Rates with about the same c: a trained row has max|P| of about 0.14 and mean|P| of about 0.04."""
+
+TITLES = {"inverse": "Inverse", "maxbin": "MaxBin", "difference": "Difference"}
+SIZES: dict[str, Callable[[Array], Array]] = {
+    "inverse": lambda a: np.ones(len(a)), "maxbin": lambda a: a.max(axis=1), "difference": lambda a: a.mean(axis=1)}
+"""|P| -> what multiplies rate w / K in the c of each row."""
+
+QUICK, THESIS = 0.99, 0.999
+"""beta2 of the scales' Adam: one that forgets ten times as fast, and the thesis'."""
+
+
+@dataclass(frozen=True)
+class GrowthPenalties:
+    """What was followed, for each penalty with a short memory, and for Inverse with the thesis' Adam; its c."""
+
+    runs: dict[str, Followed]
+    thesis: Followed
+    c: float
+
+    def sentences(self) -> str:
+        runs = "; ".join(f"{TITLES[name]} (rate {number(RATES[name])}): {in_words(run)}"
+                         for name, run in self.runs.items())
+        quick = self.runs["inverse"]
+        freeze = listed([f"{thawed(run):,} steps with β₂ = {beta2:g}, where 2/(1 - β₂) ln(peak/ε) says "
+                         f"{expected(run, beta2):,.0f}" for beta2, run in ((QUICK, quick), (THESIS, self.thesis))])
+        return (f"On the embedded digits the Inverse penalty's first gradients drive √v to {max(quick.memory):,.0f} ε "
+                f"(β₂ = {QUICK:g}) and {max(self.thesis.memory):,.0f} ε (β₂ = {THESIS:g}), and it takes {freeze}, "
+                f"until √v is below ε; half-way through with the thesis' Adam the median scale is {number(self.held)}, "
+                f"where the law alone would have it at {number(self.free)}. So that a quick run need not wait, the law "
+                f"was followed with β₂ = {QUICK:g}, {WHEN}: {runs}.")
+
+    @property
+    def held(self) -> float:
+        """The median scale in the middle of the freeze with the thesis' Adam."""
+        return self.thesis.observed[self.thesis.steps.index(thawed(self.thesis)) // 2]
+
+    @property
+    def free(self) -> float:
+        """What the law alone would make of it by then."""
+        return float(np.cbrt(3 * LR / EPSILON * self.c * thawed(self.thesis) / 2))
+
+    def checks(self) -> Mapping[str, bool]:
+        freezes = {beta2: thawed(run) / expected(run, beta2)
+                   for beta2, run in ((QUICK, self.runs["inverse"]), (THESIS, self.thesis))}
+        return {**{f"rows grow by the law of {TITLES[name]}": as_predicted(run) for name, run in self.runs.items()},
+                **{f"the freeze with β₂ = {beta2:g} is as long as Adam's memory says": 0.8 < ratio < 1.2
+                   for beta2, ratio in freezes.items()}}
+
+
+def measure(seed: int = 42, epochs: int = 24, frozen_epochs: int = 66) -> GrowthPenalties:
+    """Train once for each penalty, and once longer with the thesis' Adam for the scales."""
+    runs = {name: _followed(name, QUICK, epochs, seed) for name in RATES}
+    thesis = _followed("inverse", THESIS, frozen_epochs, seed)
+    model = network("quantized", RunConfig(), streams(seed))
+    return GrowthPenalties(runs, thesis, float(push("inverse", model)[0]))
+
+
+def _followed(name: str, beta2: float, epochs: int, seed: int) -> Followed:
+    growth = Growth(3, lambda model: push(name, model), beta2)
+    config = RunConfig(penalty=name, rate=RATES[name], epochs=epochs, seed=seed)
+    return growth.finish(train(config, load("digits"), scale_optimizer=growth.optimizer, watch=growth).model)
+
+
+def push(name: str, model: Sequential) -> Array:
+    """c of each row."""
+    quantized = model.quantized()
+    P, s, _ = quantized[WEIGHT]
+    w = P.size / sum(q.parameter.size for q in quantized.values())
+    return np.asarray(RATES[name] * w / s.size * SIZES[name](np.abs(P.array)))
+
+
+def thawed(run: Followed) -> int:
+    """The first step noted after the last one with sqrt(v) above epsilon; the last when that is still to come."""
+    above = [i for i, memory in enumerate(run.memory) if memory > 1]
+    return run.steps[min(above[-1] + 1, len(run.steps) - 1)] if above else run.steps[0]
+
+
+def expected(run: Followed, beta2: float) -> float:
+    """After how many steps v, at its largest in the beginning and multiplied by beta2 from then on, is epsilon^2."""
+    return 2 / (1 - beta2) * math.log(max(run.memory))
+
+
+FINDING = Finding(
+    "growth-penalties", "the law of the penalties: s³ grows as 3 (lr/ε) c t, after a freeze",
+    "Below s = 1 the penalties all give ds = -c/s², with c = γw/K for Inverse, times max|P| for MaxBin and times "
+    "mean|P| for Difference (w: the parameter's share of all entries, K: its number of scales), so that s³ grows as 3 "
+    "(lr/ε) c t. But scales start near 1e-5, where c/s² is enormous for a few steps; Adam's v remembers that, and "
+    "until √v has decayed below ε, by a factor √β₂ in every step, the scales hardly move.",
+    "Chinbat 2025, loss penalties; the law and the length of the freeze are derived and measured here",
+    measure)

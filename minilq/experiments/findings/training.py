@@ -1,0 +1,98 @@
+"""Training as the findings need it: a network of the thesis whose scales may have an optimizer of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from minilq.autodiff.tape import Array
+from minilq.data import Dataset
+from minilq.experiments.build import trainer_for
+from minilq.experiments.config import RunConfig
+from minilq.nn import Sequential
+from minilq.optim import Adam, Group, Optimizer, Together, group
+from minilq.quantize import SCALE_MIN
+from minilq.train.metrics import Integers, codes_in, integers_together
+
+LR, EPSILON = 1e-4, 1e-7
+"""Adam's learning rate in the thesis, and its epsilon there: the default of Keras."""
+
+WEIGHT = "dense1.weight"
+"""The parameter that the figures follow: 784 rows of 128 weights, 99 % of the network."""
+
+ScaleOptimizer = Callable[[list[Group]], Optimizer]
+Watch = Callable[[int, Sequential], None]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training ended with. accuracy: share of right answers on the validation images."""
+
+    model: Sequential
+    accuracy: float
+    steps: int
+
+    def integers(self) -> Integers:
+        """Statistics of the codes of all quantized parameters together."""
+        return integers_together(codes_in(self.model))
+
+    def scales(self) -> Array:
+        """The scales of WEIGHT as float64, one for each row."""
+        return scales_of(self.model)
+
+
+def train(config: RunConfig, data: Dataset, network: str = "quantized", scale_optimizer: ScaleOptimizer | None = None,
+          watch: Watch | None = None) -> Trained:
+    """Train a network from its first batch to the last epoch of the settings.
+
+    scale_optimizer   groups of scales -> their optimizer; None for the weights' own Adam
+    watch             (number of the step, model) after each backward pass and before the update
+    """
+    trainer = trainer_for(network, config, data)
+    model, optimizer = trainer.model, trainer.optimizer
+    if scale_optimizer is not None:
+        optimizer = Together(Adam(model.parameters().values(), lr=config.lr),
+                             scale_optimizer([group(model.scales().values(), minimum=SCALE_MIN)]))
+    trainer.optimizer = optimizer if watch is None else _Watched(optimizer, model, watch)
+    assert config.epochs is not None
+    trainer.run(config.epochs)
+    steps = config.epochs * -(-len(data.train_images) // trainer.batch)
+    return Trained(model, float(trainer.rows[-1]["validation_accuracy"]), steps)
+
+
+class _Watched(Together):
+    """An optimizer that lets someone look before each step."""
+
+    def __init__(self, optimizer: Optimizer | Together, model: Sequential, watch: Watch) -> None:
+        super().__init__(*(optimizer.optimizers if isinstance(optimizer, Together) else [optimizer]))
+        self.model, self.watch, self.steps = model, watch, 0
+
+    def step(self) -> None:
+        self.watch(self.steps, self.model)
+        super().step()
+        self.steps += 1
+
+
+class MedianScale:
+    """A watch that records the median scale of WEIGHT at steps spread evenly over the logarithm of their number."""
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+        self.scales: list[float] = []
+
+    def __call__(self, step: int, model: Sequential) -> None:
+        if step > 0 and step >= 1.05 * max(self.steps, default=0):
+            self.note(step, model)
+
+    def note(self, step: int, model: Sequential) -> None:
+        """Record it, whatever the step."""
+        self.steps.append(step)
+        self.scales.append(float(np.median(scales_of(model))))
+
+
+def scales_of(model: Sequential) -> Array:
+    """The scales of WEIGHT as float64, flat."""
+    flat: Array = model.positive_scales()[WEIGHT].array.astype(np.float64).reshape(-1)
+    return flat
