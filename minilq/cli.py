@@ -79,7 +79,8 @@ def parser() -> argparse.ArgumentParser:
                                 "write one page with all of them. A sweep that was stopped goes on with the same "
                                 "command; what is done is not done again.", argument_default=argparse.SUPPRESS)
     sweep.add_argument("grid", metavar="GRID", nargs="?", default=None,
-                       help="thesis-mnist, thesis-cifar10, thesis-imagenette, or a JSON file such as "
+                       help="thesis-mnist, thesis-cifar10, thesis-imagenette, best-mnist, short-cifar10, or a JSON file "
+                       "such as "
                        '{"nested": [1e-10, 1e-9], "granularity": ["row", "scalar"], "seed": [1, 2]}; default: that of '
                        "the thesis for the data")
     sweep.add_argument("--data", metavar="NAME", help="digits (embedded, the default), mnist, fashion, cifar10 or "
@@ -216,12 +217,15 @@ def _show(folder: Path) -> None:
 
 
 def _explain(options: dict[str, object]) -> int:
+    import io
     import textwrap
 
     from minilq.experiments.findings import FINDINGS, finding_named
     from minilq.files import make_folder
     from minilq.report.findings import save
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")             # formulas on a terminal that has no Greek letters
     name, seed, out = str(options["name"]), int(str(options["seed"])), Path(str(options["out"]))
     if options["name"] is None:
         width = max(map(len, FINDINGS))

@@ -2,6 +2,7 @@
 
 import io
 import os
+import sys
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from functools import cache
@@ -257,6 +258,14 @@ def test_explain_without_a_name_lists_them_in_a_line_each(capsys, tmp_path, monk
     assert [line.split()[0] for line in out.splitlines()] == list(FINDINGS)
     assert max(map(len, out.splitlines())) <= 100
     assert not list(tmp_path.iterdir())
+
+
+def test_explain_prints_formulas_where_there_are_no_greek_letters(monkeypatch):
+    plain = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", plain)
+    assert cli.main(["explain"]) == 0
+    plain.flush()
+    assert b"growth-nested     the law of the nested layer" in plain.buffer.getvalue()
 
 
 def test_explain_errors_are_one_line(capsys, tmp_path, quick):

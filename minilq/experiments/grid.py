@@ -52,7 +52,7 @@ GRIDS["best-mnist"] = [
      "layer_thresholds": {"dense2": 1e-10}},
     {**_FOUND, "ungated": [5e-9], "granularity": ["column"], "rounding": ["floor"]}]
 
-# The thesis trains its points of CIFAR-10 for 100 epochs; these, of two epochs, show the trade-off at larger strengths.
+# The thesis trains CIFAR-10 for 100 epochs; these points, of two epochs, show the trade-off at larger strengths.
 GRIDS["short-cifar10"] = [
     {"nested": [1e-11, 1e-10, 1e-9, 1e-8], "granularity": ["row"], "epochs": 2},
     {"difference": [1e-10, 1e-8, 1e-6], "granularity": ["channel"], "epochs": 2}]

@@ -105,6 +105,6 @@ FINDING = Finding(
     "Below s = 1 the penalties all give ds = -c/s², with c = γw/K for Inverse, times max|P| for MaxBin and times "
     "mean|P| for Difference (w: the parameter's share of all entries, K: its number of scales), so that s³ grows as 3 "
     "(lr/ε) c t. But scales start near 1e-5, where c/s² is enormous for a few steps; Adam's v remembers that, and "
-    "until √v has decayed below ε, by a factor √β₂ in every step, the scales hardly move.",
+    "until √v has decayed below ε, by a factor √β₂ in every step, the scales lag far behind the law.",
     "Chinbat 2025, loss penalties; the law and the length of the freeze are derived and measured here",
     measure)
