@@ -189,7 +189,8 @@ CASES = {
     "squared_deviation_term": on_the_grid(deviations.squared_deviation_term),
     "absolute_deviation_term": on_the_grid(deviations.absolute_deviation_term),
     "dampening_term": on_the_grid(deviations.dampening_term, scales=False),
-    "sine_term": parameters_in_cells().map(lambda case: (lambda P, s: deviations.sine_term(P, s, 0.3), list(case[:2]))),
+    "sine_term": parameters_in_cells().map(lambda case: (         # |P / s| < 1/2: every v sin(2 pi v) adds up
+        lambda P, s: deviations.sine_term(P, s, 0.3), [case[0] / 15, case[1]])),
     "hoyer_square_term": parameters_in_cells().map(lambda case: (
         lambda P: deviations.hoyer_square_term(P, 0.3), [case[0]])),
 }

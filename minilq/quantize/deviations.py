@@ -158,8 +158,8 @@ def hoyer_square_term_vjp(g: Array, y: Array, P: Array, weight: float = 1.0) -> 
     a, b = np.sum(np.abs(P)), np.sum(np.square(P))
     if not b > 0:
         return (np.zeros_like(P),)
-    c = P.dtype.type(2 * float(g) * weight) * a / b
-    return (c * (np.sign(P) - a / b * P),)
+    c = P.dtype.type(2 * float(g) * weight) * a / b / b
+    return (c * (b * np.sign(P) - a * P),)
 
 
 def squared_deviation(pairs: Pairs, quantizer: Quantizer, rates: Rates = None) -> Tensor:
