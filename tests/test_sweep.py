@@ -223,6 +223,44 @@ def test_a_stopped_point_goes_on_to_the_same_bits(done, tmp_path):
                                                        if not str(k).startswith("again")}
 
 
+@pytest.mark.parametrize("file", ["history.csv", "result.json", "DONE"])
+def test_killed_at_its_very_end_a_point_goes_on(file, done, tmp_path, monkeypatch):
+    real = point.write_text
+
+    def killed(path, text):
+        if path.name == file:
+            raise KeyboardInterrupt
+        real(path, text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(point, "write_text", killed)
+        patch.setattr("minilq.train.history.write_text", killed)
+        with pytest.raises(KeyboardInterrupt):
+            swept(tmp_path)
+    assert swept(tmp_path) == {}
+    assert contents(tmp_path) == {k: v for k, v in contents(done[0]).items() if not str(k).startswith("again")}
+
+
+def test_a_point_that_breaks_in_an_unforeseen_way_does_not_stop_the_others(tmp_path, monkeypatch):
+    real = point.trainer_for
+
+    def broken(network, config, *rest):
+        if config.penalty:
+            raise KeyError("unforeseen")
+        return real(network, config, *rest)
+
+    monkeypatch.setattr(point, "trainer_for", broken)
+    failed = swept(tmp_path, [{"difference": [1e-3], "nested": [1e-3], **SMALL}])
+    assert failed == {"difference-row-0.001-floor-raw-scratch-42": "KeyError: 'unforeseen'"}
+
+
+def test_missing_data_are_found_before_anything_is_written(tmp_path, capsys):
+    out = tmp_path / "out"
+    assert cli.main(["sweep", "--data", "mnist", "--data-dir", str(tmp_path), "--out", str(out)]) == 1
+    assert "were expected in" in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_a_failed_point_is_reported_and_tried_again(tmp_path):
     lines = []
     blocks = [{"nested": [1e-3], "difference": [1e38], **SMALL}]

@@ -62,8 +62,8 @@ def run_point(point: Point, parent: Path) -> str | None:
         _train_and_measure(point, parent, folder)
     except UnwritableError:
         raise
-    except (MinilqError, MemoryError, ArithmeticError, ValueError) as error:
-        message = str(error) or type(error).__name__
+    except Exception as error:                   # whatever it is, the other points go on
+        message = str(error) if isinstance(error, MinilqError) else f"{type(error).__name__}: {error}"
         with contextlib.suppress(MinilqError):
             write_text(folder / FAILED, f"{message}\n")
         return message
@@ -89,7 +89,7 @@ def check_same(point: Point, parent: Path) -> None:
 
 
 def _train_and_measure(point: Point, parent: Path, folder: Path) -> None:
-    config, data = point.config, _data(*_key(point.config))
+    config, data = point.config, data_for_point(point.config)
     start = None if point.start is None else parent / point.start / CHECKPOINTS["float"]
     trainer = trainer_for(point.network, config, data, start)
     path = folder / CHECKPOINTS[point.network]
@@ -105,12 +105,14 @@ def _train_and_measure(point: Point, parent: Path, folder: Path) -> None:
 
     assert config.epochs is not None
     finished = trainer.run(config.epochs, after_epoch, _asked_to_stop)
-    save_checkpoint(path, *(trainer.state() if not finished else (trainer.model.state(), {})))
+    save_checkpoint(path, *trainer.state())
     if not finished:
         return
     write_history(folder / HISTORY, [{"network": point.network, **row} for row in trainer.rows])
     write_text(folder / RESULT, json.dumps(_result(point, trainer, data), indent=1) + "\n")
     write_text(folder / DONE, "")
+    # Only now: killed before, the point goes on from the whole state. The model alone is a third of it.
+    save_checkpoint(path, trainer.model.state(), {})
 
 
 def _result(point: Point, trainer: Trainer, data: Dataset) -> dict[str, Any]:
@@ -130,14 +132,14 @@ def _result(point: Point, trainer: Trainer, data: Dataset) -> dict[str, Any]:
             "bytes_float32": 4 * sum(a.size for a in floats.values()), "bytes_float32_zip": zipped(floats)}
 
 
-def _key(config: RunConfig) -> tuple[Any, ...]:
-    return tuple(getattr(config, name) for name in (
-        "data", "data_dir", "limit", "holdout", "image_size", "skip_damaged", "quick"))
+def data_for_point(config: RunConfig) -> Dataset:
+    """The images of a point, read once by each process."""
+    return _data(*(getattr(config, name) for name in (
+        "data", "data_dir", "limit", "holdout", "image_size", "skip_damaged", "quick")))
 
 
 @functools.lru_cache(maxsize=1)
 def _data(data: str, data_dir: str | None, limit: int | None, holdout: int | None, image_size: int | None,
           skip_damaged: bool, quick: bool) -> Dataset:
-    """The data set of a point, read once by each process."""
     return data_of(RunConfig(data=data, data_dir=data_dir, limit=limit, holdout=holdout, image_size=image_size,
                              skip_damaged=skip_damaged, quick=quick))

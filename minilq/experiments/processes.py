@@ -13,7 +13,7 @@ from pathlib import Path
 
 from minilq.errors import ConfigError
 from minilq.experiments.grid import Point
-from minilq.experiments.point import stop_when
+from minilq.experiments.point import data_for_point, stop_when
 from minilq.experiments.run import Stopped
 from minilq.experiments.sweep import Log, run_sweep
 from minilq.kernels.threads import use_threads
@@ -26,9 +26,12 @@ ONE_THREAD = {name: "1" for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", 
 
 
 def sweep_in_processes(grid: str, points: Sequence[Point], folder: Path, jobs: int, log: Log) -> dict[str, str]:
-    """`run_sweep` with `jobs` processes of one thread each. Raises Stopped after Ctrl-C, with everything saved."""
+    """`run_sweep` with `jobs` processes of one thread each. Raises Stopped after Ctrl-C, with everything saved, and DataError
+    when there are no data."""
     if jobs < 1:
         raise ConfigError("sweep", "jobs must be at least 1", got=str(jobs))
+    if points:
+        data_for_point(points[0].config)         # fetched once; found missing once, not by every point
     context = multiprocessing.get_context("spawn")
     asked = context.Event()
     before = {name: os.environ.get(name) for name in ONE_THREAD}
