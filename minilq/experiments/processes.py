@@ -26,8 +26,9 @@ ONE_THREAD = {name: "1" for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", 
 
 
 def sweep_in_processes(grid: str, points: Sequence[Point], folder: Path, jobs: int, log: Log) -> dict[str, str]:
-    """`run_sweep` with `jobs` processes of one thread each. Raises Stopped after Ctrl-C, with everything saved, and DataError
-    when there are no data."""
+    """`run_sweep` with `jobs` processes of one thread each.
+
+    Raises Stopped after Ctrl-C, with everything saved, and DataError when there are no data."""
     if jobs < 1:
         raise ConfigError("sweep", "jobs must be at least 1", got=str(jobs))
     if points:
