@@ -79,7 +79,7 @@ def parser() -> argparse.ArgumentParser:
                                 "write one page with all of them. A sweep that was stopped goes on with the same "
                                 "command; what is done is not done again.", argument_default=argparse.SUPPRESS)
     sweep.add_argument("grid", metavar="GRID", nargs="?", default=None,
-                       help="thesis-mnist, thesis-cifar10, thesis-imagenette, best-mnist, short-cifar10, or a JSON "
+                       help="thesis-mnist, thesis-cifar10, thesis-imagenette, best-mnist, or a JSON "
                        "file such as "
                        '{"nested": [1e-10, 1e-9], "granularity": ["row", "scalar"], "seed": [1, 2]}; default: that of '
                        "the thesis for the data")

@@ -52,11 +52,6 @@ GRIDS["best-mnist"] = [
      "layer_thresholds": {"dense2": 1e-10}},
     {**_FOUND, "ungated": [5e-9], "granularity": ["column"], "rounding": ["floor"]}]
 
-# The thesis trains CIFAR-10 for 100 epochs; these points, of two epochs, show the trade-off at larger strengths.
-GRIDS["short-cifar10"] = [
-    {"nested": [1e-11, 1e-10, 1e-9, 1e-8], "granularity": ["row"], "epochs": 2},
-    {"difference": [1e-10, 1e-8, 1e-6], "granularity": ["channel"], "epochs": 2}]
-
 # Scales grow with strength times steps. A quick sweep of MNIST or the digits has a twentieth of the steps, so its
 # strengths are ten times as large, and it leaves every other rate out.
 QUICK_GRIDS: dict[str, list[Block]] = {
