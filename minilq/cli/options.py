@@ -1,19 +1,13 @@
-"""The command line: minilq train | sweep | report | explain | check."""
+"""All commands of the command line and their options."""
 
 from __future__ import annotations
 
 import argparse
-import os
-import sys
-from collections.abc import Sequence
-from functools import partial
-from pathlib import Path
 from typing import NoReturn
 
 from minilq._version import __version__
-from minilq.errors import ConfigError, MinilqError
 
-USAGE_ERROR, FAILED, INTERRUPTED = 2, 1, 130
+USAGE_ERROR = 2
 
 
 class _Parser(argparse.ArgumentParser):
@@ -103,152 +97,3 @@ def parser() -> argparse.ArgumentParser:
 
     commands.add_parser("check", help="check every derivative of minilq against numbers")
     return top
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status: 0, 1 for a failure, 2 for wrong arguments, 130 after Ctrl-C."""
-    options = vars(parser().parse_args(arguments))
-    command = options.pop("command")
-    try:
-        return {"train": _train, "report": _report, "sweep": _sweep, "explain": _explain,
-                "check": _check}[command](options)
-    except ConfigError as error:
-        print(f"minilq: {error}", file=sys.stderr)
-        return USAGE_ERROR
-    except MinilqError as error:
-        print(f"minilq: {error}", file=sys.stderr)
-        return FAILED
-    except KeyboardInterrupt:
-        print("minilq: interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:                      # `minilq ... | head` has read enough
-        sys.stderr.close()
-        return FAILED
-
-
-def _train(options: dict[str, object]) -> int:
-    from minilq.experiments import run
-    from minilq.experiments.config import OPTION_OF, RunConfig
-    from minilq.files import write_text
-
-    resume = options.pop("resume", None)
-    if resume is not None and options:
-        given = (OPTION_OF.get(name, name.replace("_", "-")) for name in options)
-        raise ConfigError("train", "--resume takes every setting from the run and goes with no other option",
-                          got=", ".join(f"--{name}" for name in given))
-    out = options.pop("out", None)
-    for name in ("layer_thresholds", "layer_rates"):
-        if name in options:
-            parse = partial(_of_layer, OPTION_OF[name])
-            options[name] = dict(map(parse, options[name]))  # type: ignore[call-overload]
-    config = None if resume is not None else RunConfig(**options)  # type: ignore[arg-type]
-    folder = Path(str(resume)) if config is None else (
-        Path(str(out)) if out is not None else run.free_folder(Path("runs"), config.data))
-    try:
-        if config is None:
-            run.carry_on(folder, print_line)
-        else:
-            print_line(f"writing to {folder}")
-            run.start(config, folder, print_line)
-        _show(folder)
-        write_text(folder / run.DONE, "")
-    except run.Stopped:
-        print_line(f"\nstopped; everything is saved. Go on with: minilq train --resume {folder}")
-        return INTERRUPTED
-    except KeyboardInterrupt:                    # outside of the training loop, or a second Ctrl-C
-        if not (folder / run.CONFIG).exists():
-            raise
-        print_line(f"\ninterrupted. Go on from what was saved last with: minilq train --resume {folder}")
-        return INTERRUPTED
-    return 0
-
-
-def _of_layer(option: str, text: str) -> tuple[str, float]:
-    layer, _, number = text.partition("=")
-    try:
-        return layer, float(number)
-    except ValueError:
-        raise ConfigError("train", f"--{option} takes a layer and a number, such as conv2d1=1e-12",
-                          got=repr(text)) from None
-
-
-def _sweep(options: dict[str, object]) -> int:
-    from minilq.experiments.grid import blocks_of, default_grid, points_of
-    from minilq.experiments.processes import sweep_in_processes
-    from minilq.experiments.run import Stopped
-    from minilq.report.page import write_page
-
-    data = str(options.get("data", "digits"))
-    grid = str(options.pop("grid") or default_grid(data))
-    jobs = options.pop("jobs", os.cpu_count() or 1)
-    name = "-".join(["sweep", Path(grid).stem, data, *(["quick"] if options.get("quick") else [])])
-    out = Path(str(options.pop("out", Path("runs") / name)))
-    points = points_of(blocks_of(grid, bool(options.get("quick"))), options)
-    print_line(f"{len(points)} points, writing to {out}")
-    try:
-        failed = sweep_in_processes(grid, points, out, jobs, print_line)  # type: ignore[arg-type]
-    except Stopped:
-        print_line("\nstopped; everything is saved. Go on with the same command.")
-        return INTERRUPTED
-    print_line(f"\n{write_page(out)}")
-    if failed:
-        print_line(f"{len(failed)} of {len(points)} points failed: {', '.join(failed)}")
-    return FAILED if failed else 0
-
-
-def _report(options: dict[str, object]) -> int:
-    _show(Path(str(options["folder"])))
-    return 0
-
-
-def _show(folder: Path) -> None:
-    """Draw the figures, and print the table when the run has come to one."""
-    from minilq.experiments.config import read_config
-    from minilq.experiments.run import CONFIG, read_result
-    from minilq.report.figures import draw
-    from minilq.report.table import comparison
-
-    config = read_config(folder / CONFIG)
-    result = read_result(folder)
-    figures = draw(folder)
-    if result is not None:
-        print_line("\n" + comparison(result, config.describe()))
-    print_line(f"\nfigures: {', '.join(str(path) for path in figures)}")
-
-
-def _explain(options: dict[str, object]) -> int:
-    import io
-    import textwrap
-
-    from minilq.experiments.findings import FINDINGS, finding_named
-    from minilq.files import make_folder
-    from minilq.report.findings import save
-
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")             # formulas on a terminal that has no Greek letters
-    name, seed, out = str(options["name"]), int(str(options["seed"])), Path(str(options["out"]))
-    if options["name"] is None:
-        width = max(map(len, FINDINGS))
-        print_line("\n".join(f"{finding.name:{width}}  {finding.line}" for finding in FINDINGS.values()))
-        return 0
-    findings = list(FINDINGS.values()) if name == "all" else [finding_named(name)]
-    if seed < 0:
-        raise ConfigError("explain", "--seed must be a whole number, at least 0", got=str(seed))
-    make_folder(out)
-    for finding in findings:
-        print_line(f"{finding.name}: {finding.line}")
-        measured = finding.measure(seed)
-        print_line(textwrap.fill(finding.paragraph(measured), 100, break_long_words=False, break_on_hyphens=False))
-        print_line(f"figure: {save(finding.name, measured, out)}\n")
-    return 0
-
-
-def _check(options: dict[str, object]) -> int:
-    from minilq.selfcheck import run_all
-
-    return 0 if run_all(print_line) else FAILED
-
-
-def print_line(text: str) -> None:
-    """Print at once, so that progress shows through a pipe."""
-    print(text, flush=True)

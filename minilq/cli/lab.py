@@ -1,0 +1,67 @@
+"""minilq sweep, minilq explain and minilq check: many runs, small experiments, every derivative."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from minilq.cli.output import FAILED, INTERRUPTED, print_line
+from minilq.errors import ConfigError
+
+
+def sweep(options: dict[str, object]) -> int:
+    from minilq.experiments.grid import blocks_of, default_grid, points_of
+    from minilq.experiments.processes import sweep_in_processes
+    from minilq.experiments.run import Stopped
+    from minilq.report.page import write_page
+
+    data = str(options.get("data", "digits"))
+    grid = str(options.pop("grid") or default_grid(data))
+    jobs = options.pop("jobs", os.cpu_count() or 1)
+    name = "-".join(["sweep", Path(grid).stem, data, *(["quick"] if options.get("quick") else [])])
+    out = Path(str(options.pop("out", Path("runs") / name)))
+    points = points_of(blocks_of(grid, bool(options.get("quick"))), options)
+    print_line(f"{len(points)} points, writing to {out}")
+    try:
+        failed = sweep_in_processes(grid, points, out, jobs, print_line)  # type: ignore[arg-type]
+    except Stopped:
+        print_line("\nstopped; everything is saved. Go on with the same command.")
+        return INTERRUPTED
+    print_line(f"\n{write_page(out)}")
+    if failed:
+        print_line(f"{len(failed)} of {len(points)} points failed: {', '.join(failed)}")
+    return FAILED if failed else 0
+
+
+def explain(options: dict[str, object]) -> int:
+    import io
+    import textwrap
+
+    from minilq.experiments.findings import FINDINGS, finding_named
+    from minilq.files import make_folder
+    from minilq.report.findings import save
+
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")             # formulas on a terminal that has no Greek letters
+    name, seed, out = str(options["name"]), int(str(options["seed"])), Path(str(options["out"]))
+    if options["name"] is None:
+        width = max(map(len, FINDINGS))
+        print_line("\n".join(f"{finding.name:{width}}  {finding.line}" for finding in FINDINGS.values()))
+        return 0
+    findings = list(FINDINGS.values()) if name == "all" else [finding_named(name)]
+    if seed < 0:
+        raise ConfigError("explain", "--seed must be a whole number, at least 0", got=str(seed))
+    make_folder(out)
+    for finding in findings:
+        print_line(f"{finding.name}: {finding.line}")
+        measured = finding.measure(seed)
+        print_line(textwrap.fill(finding.paragraph(measured), 100, break_long_words=False, break_on_hyphens=False))
+        print_line(f"figure: {save(finding.name, measured, out)}\n")
+    return 0
+
+
+def check(options: dict[str, object]) -> int:
+    from minilq.selfcheck import run_all
+
+    return 0 if run_all(print_line) else FAILED
