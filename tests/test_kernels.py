@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 
 import minilq
+import minilq.integer.product  # noqa: F401 - its twins are checked in test_product.py
 from minilq.kernels import TWINS
 from tests.strategies import seeds
 
@@ -75,6 +76,8 @@ def test_every_twin_has_a_test_here():
         "adam.adam_update", "dense.product", "elementwise.rectified", "elementwise.where_positive",
         # in test_conv.py
         "conv.bias_gradient", "conv.convolved", "conv.input_gradient", "conv.kernel_gradient",
+        # in test_product.py
+        "integer.product",
         # in test_kernels_images.py
         "dropout.masked", "normalise.gradient_sums", "normalise.input_gradient", "normalise.normalised",
         "normalise.statistics", "pool.maxima", "pool.maxima_gradient", "pool.means", "pool.means_gradient",
