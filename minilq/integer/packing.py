@@ -6,8 +6,11 @@ import numpy as np
 
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError, DataError, DTypeError
+from minilq.integer.bits import CHUNK, written
 
 WIDTHS = range(33)
+HEADER = 5
+"""Bytes of the table: the smallest code (int32, little end first) and the width (uint8)."""
 
 
 def pack(codes: Array, low: int, width: int) -> bytes:
@@ -27,8 +30,7 @@ def pack(codes: Array, low: int, width: int) -> bytes:
     if offsets.size and (offsets.min() < 0 or offsets.max() >= 1 << width):
         raise ConfigError("pack", f"codes must lie in {low}..{low + (1 << width) - 1} for {width} bits",
                           got=f"{offsets.min() + low}..{offsets.max() + low}")
-    places = np.arange(width - 1, -1, -1)
-    return np.packbits((offsets[:, None] >> places & 1).astype(np.uint8)).tobytes()
+    return written(offsets, np.broadcast_to(np.int64(width), offsets.shape))
 
 
 def unpack(packed: bytes, count: int, low: int, width: int) -> Array:
@@ -38,5 +40,26 @@ def unpack(packed: bytes, count: int, low: int, width: int) -> Array:
     if len(packed) != -(-count * width // 8):
         raise DataError("unpack", f"{count} codes of {width} bits take {-(-count * width // 8)} bytes",
                         got=f"{len(packed)} bytes")
-    bits = np.unpackbits(np.frombuffer(packed, np.uint8), count=count * width).reshape(count, width)
-    return bits.astype(np.int64) @ (1 << np.arange(width - 1, -1, -1, dtype=np.int64)) + low
+    codes = np.full(count, low, np.int64)
+    values = 1 << np.arange(width - 1, -1, -1, dtype=np.int64)
+    content = np.frombuffer(packed, np.uint8)
+    for start in range(0, count if width else 0, CHUNK):
+        part = codes[start:start + CHUNK]
+        bits = np.unpackbits(content[start * width // 8:][:CHUNK * width // 8], count=len(part) * width)
+        part += bits.reshape(-1, width).astype(np.int64) @ values
+    return codes
+
+
+def write(codes: Array) -> tuple[bytes, bytes]:
+    """Table and content of flat codes: the smallest and the width, see HEADER; then `pack`."""
+    low, high = (int(codes.min()), int(codes.max())) if codes.size else (0, 0)
+    width = (high - low).bit_length()
+    return low.to_bytes(4, "little", signed=True) + bytes([width]), pack(codes, low, width)
+
+
+def read(table: bytes, content: bytes, count: int) -> Array:
+    """The codes behind a table and a content; DataError when they cannot be."""
+    if len(table) != HEADER or table[4] not in WIDTHS:
+        raise DataError("packed codes", f"the table must have {HEADER} bytes, the last one a width of 0..32",
+                        got=table[:2 * HEADER].hex(" ") or "nothing")
+    return unpack(content, count, int.from_bytes(table[:4], "little", signed=True), table[4])
