@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 
 from minilq.autodiff.tape import Array
@@ -13,29 +15,35 @@ LARGEST = 1 << 32
 """The largest number that tables hold: that of the code -2^31, and more than any distance between two codes."""
 
 
-def written(numbers: Array, widths: Array) -> bytes:
+def pieces(array: Array) -> Iterator[Array]:
+    """A flat array in pieces of CHUNK entries."""
+    return (array[start:start + CHUNK] for start in range(0, len(array), CHUNK))
+
+
+def written(parts: Iterable[tuple[Array, Array]]) -> bytes:
     """Each number >= 0 in its own width, most significant bit first; zeros fill the last byte.
 
-    >>> written(np.array([1, 5]), np.array([2, 3])).hex()        # 01 101 (000)
+    parts   pairs (numbers, widths) of integer arrays of one length, each of which is worked on at once
+
+    >>> written([(np.array([1, 5]), np.array([2, 3]))]).hex()        # 01 101 (000)
     '68'
     """
-    places = np.arange(int(widths.max(initial=0)) - 1, -1, -1)
-    parts, rest = [], np.empty(0, np.uint8)
-    for start in range(0, len(numbers), CHUNK):
-        number, width = numbers[start:start + CHUNK, None], widths[start:start + CHUNK, None]
-        bits = (number >> places & 1).astype(np.uint8)[places < width]
+    whole, rest = [], np.empty(0, np.uint8)
+    for numbers, widths in parts:
+        places = np.arange(int(widths.max(initial=0)) - 1, -1, -1)
+        bits = (numbers[:, None] >> places & 1).astype(np.uint8)[places < widths[:, None]]
         bits = np.concatenate([rest, bits])
-        whole = len(bits) // 8 * 8
-        parts.append(np.packbits(bits[:whole]))
-        rest = bits[whole:]
-    return np.concatenate([*parts, np.packbits(rest)]).tobytes()
+        end = len(bits) // 8 * 8
+        whole.append(np.packbits(bits[:end]))
+        rest = bits[end:]
+    return np.concatenate([*whole, np.packbits(rest)]).tobytes()
 
 
 def gamma_widths(numbers: Array) -> Array:
     """Bits of Elias' gamma code of numbers m >= 1: 2 floor(log2 m) + 1.
 
     The code is floor(log2 m) zeros and then m in binary, which begins with a one: m itself, in that many bits. So
-    `written(m, gamma_widths(m))` writes it.
+    `written` of m and gamma_widths(m) writes it.
     Source      Elias 1975, Universal codeword sets
 
     >>> gamma_widths(np.array([1, 2, 3, 4]))
@@ -46,8 +54,7 @@ def gamma_widths(numbers: Array) -> Array:
 
 def gamma_codes(numbers: list[int] | Array) -> bytes:
     """Gamma codes of numbers 1..LARGEST, zeros filling the last byte."""
-    numbers = np.asarray(numbers, np.int64)
-    return written(numbers, gamma_widths(numbers))
+    return written((part, gamma_widths(part)) for part in pieces(np.asarray(numbers, np.int64)))
 
 
 class GammaReader:

@@ -9,7 +9,7 @@ import numpy as np
 
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError, DataError, DTypeError
-from minilq.integer import packing
+from minilq.integer import huffman, packing, range_coder
 
 CODES = np.iinfo(np.int32)
 
@@ -39,7 +39,7 @@ class Coder(NamedTuple):
         if codes.size and not (CODES.min <= codes.min() and codes.max() <= CODES.max):
             raise ConfigError(self.name, f"codes must lie in {CODES.min}..{CODES.max}",
                               got=f"{codes.min()}..{codes.max()}", cause="The scale is far too small for these values")
-        return Encoded(*self.write(codes.reshape(-1).astype(np.int64)))
+        return Encoded(*self.write(codes.reshape(-1).astype(np.int64, copy=False)))
 
     def decode(self, table: bytes, content: bytes, count: int) -> Array:
         """The `count` codes, flat int64, that `encode` turned into these bytes.
@@ -62,5 +62,7 @@ class Coder(NamedTuple):
 
 CODERS = {coder.name: coder for coder in (
     Coder("packed", packing.write, packing.read),
+    Coder("huffman", huffman.write, huffman.read),
+    Coder("range", range_coder.write, range_coder.read),
 )}
 """The coders of the model file."""

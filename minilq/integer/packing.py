@@ -6,7 +6,7 @@ import numpy as np
 
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError, DataError, DTypeError
-from minilq.integer.bits import CHUNK, written
+from minilq.integer.bits import CHUNK, pieces, written
 
 WIDTHS = range(33)
 HEADER = 5
@@ -24,13 +24,14 @@ def pack(codes: Array, low: int, width: int) -> bytes:
     codes = np.asarray(codes)
     if codes.size and codes.dtype.kind not in "iu":
         raise DTypeError("pack", "codes must be integers", got=str(codes.dtype))
-    offsets = codes.reshape(-1).astype(np.int64) - low
+    codes = codes.reshape(-1).astype(np.int64, copy=False)
     if width not in WIDTHS:
         raise ConfigError("pack", "width must lie in 0..32", got=str(width))
-    if offsets.size and (offsets.min() < 0 or offsets.max() >= 1 << width):
-        raise ConfigError("pack", f"codes must lie in {low}..{low + (1 << width) - 1} for {width} bits",
-                          got=f"{offsets.min() + low}..{offsets.max() + low}")
-    return written(offsets, np.broadcast_to(np.int64(width), offsets.shape))
+    high = low + (1 << width) - 1
+    if codes.size and not (low <= codes.min() and codes.max() <= high):
+        raise ConfigError("pack", f"codes must lie in {low}..{high} for {width} bits",
+                          got=f"{codes.min()}..{codes.max()}")
+    return written((part - low, np.full(len(part), width)) for part in pieces(codes))
 
 
 def unpack(packed: bytes, count: int, low: int, width: int) -> Array:

@@ -97,12 +97,15 @@ def histogram(codes: Array) -> tuple[Array, Array]:
     >>> histogram(np.array([[3, -1], [3, 3]]))
     (array([-1,  3]), array([1, 3]))
     """
-    k = codes.reshape(-1).astype(np.int64)
-    if k.size == 0 or int(k.max()) - int(k.min()) >= WIDEST:
-        return np.unique(k, return_counts=True)
-    counts = np.bincount(k - k.min())            # many times as fast as sorting
+    k = codes.reshape(-1)
+    low, high = (int(k.min()), int(k.max())) if k.size else (0, WIDEST)
+    if high - low >= WIDEST:
+        return np.unique(k.astype(np.int64), return_counts=True)
+    counts = np.zeros(high - low + 1, np.int64)  # many times as fast as sorting
+    for start in range(0, k.size, WIDEST >> 3):  # in bounded memory
+        counts += np.bincount(k[start:start + (WIDEST >> 3)].astype(np.int64) - low, minlength=len(counts))
     used = np.flatnonzero(counts)
-    return used + k.min(), counts[used]
+    return used + low, counts[used]
 
 
 def entropy_of(codes: Array) -> float:
