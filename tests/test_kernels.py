@@ -16,7 +16,9 @@ import pytest
 from hypothesis import given
 
 import minilq
-import minilq.integer.product  # noqa: F401 - its twins are checked in test_product.py
+import minilq.integer.binary
+import minilq.integer.coders
+import minilq.integer.product
 from minilq.kernels import TWINS
 from tests.strategies import seeds
 
@@ -74,10 +76,12 @@ def arranged(rng, x):
 def test_every_twin_has_a_test_here():
     assert set(TWINS) == {
         "adam.adam_update", "dense.product", "elementwise.rectified", "elementwise.where_positive",
+        # in test_coders.py
+        "entropy.followed", "entropy.narrowed", "entropy.words_read",
         # in test_conv.py
         "conv.bias_gradient", "conv.convolved", "conv.input_gradient", "conv.kernel_gradient",
-        # in test_product.py
-        "integer.product",
+        # in test_product.py and test_binary.py
+        "integer.product", "integer.sign_product",
         # in test_kernels_images.py
         "dropout.masked", "normalise.gradient_sums", "normalise.input_gradient", "normalise.normalised",
         "normalise.statistics", "pool.maxima", "pool.maxima_gradient", "pool.means", "pool.means_gradient",

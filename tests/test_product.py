@@ -1,6 +1,11 @@
-"""Integer matrix products, exact: the kernels, the loop for other processors, and the NumPy reference."""
+"""Integer matrix products, exact: the kernels, what they do on other processors, and the NumPy reference."""
+
+import subprocess
+import sys
 
 import hypothesis.strategies as st
+import llvmlite.binding
+import numba
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,8 +13,11 @@ from hypothesis import given
 from minilq.errors import DTypeError, ShapeError
 from minilq.integer.product import LONGEST, int8_product, product
 from minilq.kernels import integer as kernels
+from minilq.kernels import integer_tile, threads
+from minilq.kernels.tile import Shape
 from tests.strategies import seeds
 from tests.test_kernels import arranged
+from tests.test_kernels_images import compiled
 
 SIDES = st.tuples(st.integers(0, 40), st.integers(0, 70), st.sampled_from([0, 1, 5, 16, 31, 32, 33, 70]))
 
@@ -61,3 +69,69 @@ def test_what_is_no_product_of_codes_is_refused():
     for wrong_x, wrong_w in ((x, w.T), (x[0], w), (x, w[None])):
         with pytest.raises(ShapeError, match="int8_product"):
             int8_product(wrong_x, wrong_w)
+
+
+@compiled
+def test_one_thread_and_two_give_the_same():
+    rng = np.random.default_rng(0)
+    x, w = bytes_of(rng, (203, 300), np.uint8, False), bytes_of(rng, (300, 50), np.int8, False)
+    before = threads.threads_in_use()
+    try:
+        for count in (1, 2):
+            threads.use_threads(count)
+            np.testing.assert_array_equal(int8_product(x, w), exact(x, w))
+    finally:
+        threads.use_threads(before)
+
+
+# What each way of multiplying bytes needs of a processor: one feature of these.
+TERMS = [(integer_tile.four_bytes, 16, {"avx512vnni"}), (integer_tile.four_bytes, 8, {"avxvnni", "avx512vnni"}),
+         (integer_tile.pairs_of_bytes, 16, {"avx512bw"}), (integer_tile.pairs_of_bytes, 8, {"avx2"})]
+
+
+@compiled
+@pytest.mark.parametrize(("term", "lanes", "features"), TERMS)
+def test_the_tile_of_every_kind_of_processor(term, lanes, features):
+    here = llvmlite.binding.get_host_cpu_features()
+    if not any(here.get(feature) for feature in features):
+        pytest.skip("this processor is of another kind")
+    tile, (rows, columns, G) = integer_tile.tile_of(Shape(3, 2, lanes), term), (3, 2 * lanes, 7)
+
+    @numba.njit
+    def run(x, w, y, last, start, factor):
+        tile(x.reshape(x.size), 4, x.shape[1], w.reshape(w.size), w.shape[1], w.shape[0] - 1, last, start, factor,
+             y.reshape(y.size), y.shape[1] + 1, y.shape[1])
+
+    rng = np.random.default_rng(0)
+    for last in range(rows):
+        for extreme in (False, True):
+            x = bytes_of(rng, (rows, 4 * (G + 1)), np.uint8, extreme)
+            w = bytes_of(rng, (4 * (G + 1), columns), np.int8, extreme)
+            packed = np.ascontiguousarray(w.reshape(G + 1, 4, columns).transpose(0, 2, 1)).view(np.uint32)[..., 0]
+            y = np.full((rows + 2, columns + 2), 99, np.int32)
+            run(x, packed, y, last, np.int32(-5), np.int32(3))
+            want = np.full_like(y, 99)           # the first group is skipped, and nothing but the tile is written
+            want[1:last + 2, 1:-1] = 3 * exact(x[:last + 1, 4:], w[4:]) - 5
+            np.testing.assert_array_equal(y, want)
+
+
+OTHER_PROCESSOR = """
+import numpy as np
+from minilq.integer.binary import sign_bits, xnor_product
+from minilq.integer.product import int8_product
+from minilq.kernels import integer
+rng = np.random.default_rng(0)
+x, w = rng.integers(0, 256, (9, 70), dtype=np.uint8), rng.integers(-128, 128, (70, 33), dtype=np.int8)
+np.testing.assert_array_equal(int8_product(x, w), x.astype(int) @ w.astype(int))
+signs = np.where(w >= 0, 1, -1)
+np.testing.assert_array_equal(xnor_product(sign_bits(w), sign_bits(w), 33), signs @ signs.T)
+print(integer.BYTE_TERM, integer.TILED)
+"""
+
+
+@compiled
+def test_a_processor_without_special_instructions(tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CPU_NAME", "generic")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    printed = subprocess.run([sys.executable, "-c", OTHER_PROCESSOR], capture_output=True, text=True, check=True).stdout
+    assert printed == "None False\n"

@@ -1,18 +1,92 @@
-"""Compiled twin of the integer matrix product."""
+"""Compiled twins of the integer matrix products, of bytes and of signs."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 
 from minilq.kernels.groups import Array
+from minilq.kernels.integer_tile import BYTE_TERM, TILED, byte_tile, sign_tile
 from minilq.kernels.jit import jit
 from minilq.kernels.threads import in_parts
+from minilq.kernels.tile import COLUMNS, ROWS
+
+FEW = 4
+"""So few rows are multiplied sooner without tiles than w is packed for them."""
 
 
 def product(x: Array, w: Array) -> Array:
-    y = np.empty((len(x), w.shape[1]), np.int32)
-    in_parts(_plain_product, len(x), x.size + w.size + y.size, np.ascontiguousarray(x), np.ascontiguousarray(w), y)
-    return y
+    (M, K), N = x.shape, w.shape[1]
+    if BYTE_TERM is None or M < FEW:
+        y = np.empty((M, N), np.int32)
+        in_parts(_plain_product, M, x.size + w.size + y.size, np.ascontiguousarray(x), np.ascontiguousarray(w), y)
+        return y
+    blocks, G = -(-N // COLUMNS), -(-K // 4)
+    packed = np.empty((blocks, G, COLUMNS), np.uint32)
+    _pack_bytes(_padded(w, 4 * G, blocks * COLUMNS).view(np.uint8), packed)
+    return _by_tiles(_product, _padded(x, M, 4 * G), packed, N)
+
+
+def sign_product(x_bits: Array, w_bits: Array, K: int) -> Array:
+    if not TILED:
+        return NotImplemented
+    N, G = len(w_bits), 2 * w_bits.shape[1]
+    blocks = -(-N // COLUMNS)
+    w = _padded(w_bits, blocks * COLUMNS, w_bits.shape[1]).view(np.uint32).reshape(blocks, COLUMNS, G)
+    packed = np.ascontiguousarray(w.transpose(0, 2, 1))
+    return _by_tiles(_sign_product, np.ascontiguousarray(x_bits).view(np.uint8), packed, N, K)
+
+
+def _padded(a: Array, rows: int, columns: int) -> Array:
+    """`a` itself or, where it is smaller, with zeros after its rows and columns; contiguous."""
+    if a.shape == (rows, columns):
+        return np.ascontiguousarray(a)
+    padded = np.zeros((rows, columns), a.dtype)
+    padded[:len(a), :a.shape[1]] = a
+    return padded
+
+
+def _by_tiles(kernel: Callable[..., None], x: Array, w: Array, N: int, *start: int) -> Array:
+    """The first N columns of the product of x (M, 4 G), bytes, and the packed w (blocks, G, COLUMNS)."""
+    y = np.empty((len(x), len(w) * COLUMNS), np.int32)
+    in_parts(kernel, -(-len(x) // ROWS), x.size + w.size + y.size, x, w, y, *start)
+    return np.ascontiguousarray(y[:, :N])
+
+
+@jit()
+def _pack_bytes(w, packed):  # type: ignore[no-untyped-def]
+    # packed_(block, g, c) = the bytes w_(4g .. 4g + 3, j) of column j = block COLUMNS + c, the first one lowest
+    blocks, G, _ = packed.shape
+    for block in range(blocks):
+        for g in range(G):
+            a, b, c, d = w[4 * g:4 * g + 4, block * COLUMNS:(block + 1) * COLUMNS]
+            for j in range(COLUMNS):
+                packed[block, g, j] = a[j] | np.uint32(b[j]) << 8 | np.uint32(c[j]) << 16 | np.uint32(d[j]) << 24
+
+
+@jit()
+def _product(x, w, y, start, stop):  # type: ignore[no-untyped-def]
+    # the rows of tiles start..stop; a block of columns of w stays in the cache while the rows of x pass by
+    M, row = x.shape
+    blocks, G, _ = w.shape
+    x, w, outputs = x.reshape(x.size), w.reshape(w.size), y.reshape(y.size)
+    for block in range(blocks):
+        for i in range(start * ROWS, min(stop * ROWS, M), ROWS):
+            byte_tile(x, i * row, row, w, block * G * COLUMNS, G, min(ROWS, M - i) - 1, np.int32(0), np.int32(1),
+                       outputs, i * y.shape[1] + block * COLUMNS, y.shape[1])
+
+
+@jit()
+def _sign_product(x, w, y, K, start, stop):  # type: ignore[no-untyped-def]
+    # as above; K signs, of which d differ, have the product (K - d) - d
+    M, row = x.shape
+    blocks, G, _ = w.shape
+    x, w, outputs = x.reshape(x.size), w.reshape(w.size), y.reshape(y.size)
+    for block in range(blocks):
+        for i in range(start * ROWS, min(stop * ROWS, M), ROWS):
+            sign_tile(x, i * row, row, w, block * G * COLUMNS, G, min(ROWS, M - i) - 1, np.int32(K), np.int32(-2),
+                       outputs, i * y.shape[1] + block * COLUMNS, y.shape[1])
 
 
 @jit()
