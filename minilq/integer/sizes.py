@@ -11,22 +11,28 @@ from collections.abc import Mapping
 import numpy as np
 
 from minilq.autodiff.tape import Array
-from minilq.integer.packing import pack
+from minilq.integer.bits import gamma_widths
+from minilq.integer.packing import HEADER, pack
 from minilq.train.metrics import entropy_of, histogram, integers_of
 
-PACKED_HEADER = 5
-"""Bytes that say how one packed parameter is to be read: its smallest code (int32) and its width (uint8)."""
+PACKED_HEADER = HEADER
+"""Bytes that say how one packed parameter is to be read, see packing.py."""
 
 
 def zipped(arrays: Mapping[str, Array]) -> int:
     """Bytes of a zip file (deflate) with one .npy for each array: the thesis' measure, which leaves the scales out."""
+    return len(zip_of(arrays))
+
+
+def zip_of(arrays: Mapping[str, Array]) -> bytes:
+    """The zip file itself."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, array in arrays.items():
             npy = io.BytesIO()
             np.save(npy, array, allow_pickle=False)
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), npy.getvalue(), zipfile.ZIP_DEFLATED)
-    return len(content.getvalue())
+    return content.getvalue()
 
 
 def narrowest(codes: Mapping[str, Array]) -> dict[str, Array]:
@@ -76,24 +82,26 @@ def table_bits(codes: Array) -> int:
     7
     """
     values, counts = histogram(codes)
-    exponents = np.frexp(np.concatenate([np.diff(values), counts]))[1]       # floor(log2 m) + 1
-    return int(np.sum(2 * exponents - 1))
-
+    return int(gamma_widths(np.concatenate([np.diff(values), counts])).sum())
 
 
 def compressed(codes: Mapping[str, Array], scales: Mapping[str, Array]) -> int:
-    """Bytes of a .lzma file (as `xz --format=lzma` writes it) of all codes, and of the float32 scales.
+    """Bytes of `lzma_of` all codes, and of the float32 scales. Shapes are not counted."""
+    return len(lzma_of(codes)) + sum(4 * scales[name].size for name in codes)
+
+
+def lzma_of(codes: Mapping[str, Array]) -> bytes:
+    """All codes as a .lzma file, as `xz --format=lzma` writes it: 13 bytes of header, then the stream.
 
     The codes stand one parameter after the other in the integer type of `narrowest`, little end first, without .npy
     headers. The coder's settings suit codes that hardly depend on their neighbours: of one byte, they are coded without
-    context; of more, with as much of the byte before as LZMA allows, and with the place of the byte in its code. The 13
-    bytes of the file's header are counted; a checksum, which .xz would add, is not there, and shapes are not counted.
+    context; of more, with as much of the byte before as LZMA allows, and with the place of the byte in its code. There
+    is no checksum, which .xz would add.
     """
     small = narrowest(codes)
     width = max((k.itemsize for k in small.values()), default=1)
     place = width.bit_length() - 1               # how many bits tell the bytes of one code apart
-    content = lzma.compress(b"".join(k.astype(k.dtype.newbyteorder("<")).tobytes() for k in small.values()),
-                            lzma.FORMAT_ALONE, filters=[{
-                                "id": lzma.FILTER_LZMA1, "preset": 9 | lzma.PRESET_EXTREME,
-                                "lc": 0 if width == 1 else 4 - place, "lp": place, "pb": 0}])
-    return len(content) + sum(4 * scales[name].size for name in codes)
+    return lzma.compress(b"".join(k.astype(k.dtype.newbyteorder("<")).tobytes() for k in small.values()),
+                         lzma.FORMAT_ALONE, filters=[{
+                             "id": lzma.FILTER_LZMA1, "preset": 9 | lzma.PRESET_EXTREME,
+                             "lc": 0 if width == 1 else 4 - place, "lp": place, "pb": 0}])

@@ -1,0 +1,66 @@
+"""Zero runs: what is not zero, each with the number of zeros before it in a small field.
+
+    table     gamma codes: width of the field + 1; width of a code + 1; the smallest code, `folded`; entries + 1
+    content   the fields of all entries, packed; then their codes, packed
+
+A run too long for the field is bridged by entries whose code is 0, each behind as many zeros as the field can say.
+Zeros at the end have no entry: the number of codes is known. The width of the field is the one that takes fewest bits.
+
+Source      Deep Compression (Han et al. 2016), relative indices
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minilq.autodiff.tape import Array
+from minilq.errors import DataError
+from minilq.integer.bits import GammaReader, folded, gamma_codes, unfolded
+from minilq.integer.packing import WIDTHS, pack, unpack
+
+
+def write(codes: Array) -> tuple[bytes, bytes]:
+    """Table and content of flat codes."""
+    if codes.size == 0:
+        return b"", b""
+    places = np.flatnonzero(codes)
+    runs = np.diff(places, prepend=-1) - 1
+    low, high = min(int(codes.min()), 0), max(int(codes.max()), 0)
+    width = (high - low).bit_length()
+    field = best_field(runs, width)
+    bridges = runs >> field                      # each stands for 2^field zeros
+    own = np.cumsum(bridges + 1) - 1             # entries of the codes themselves; all others are bridges
+    entries = int(bridges.sum()) + len(places)
+    fields, values = np.full(entries, (1 << field) - 1), np.zeros(entries, np.int64)
+    fields[own], values[own] = runs & (1 << field) - 1, codes[places]
+    table = gamma_codes([field + 1, width + 1, folded(low), entries + 1])
+    return table, pack(fields, 0, field) + pack(values, low, width)
+
+
+def best_field(runs: Array, width: int) -> int:
+    """Width of the field with which runs of zeros before codes of `width` bits take fewest bits in all.
+
+    >>> best_field(np.array([0, 3, 1, 2]), 4), best_field(np.array([0, 0]), 4)
+    (2, 0)
+    """
+    widths = range(int(runs.max(initial=0)).bit_length() + 1)
+    return min(widths, key=lambda field: (int((runs >> field).sum()) + len(runs)) * (field + width))
+
+
+def read(table: bytes, content: bytes, count: int) -> Array:
+    """The codes behind a table and a content; DataError when they cannot be."""
+    codes = np.zeros(count, np.int64)
+    if count == 0:
+        return codes
+    reader = GammaReader(table)
+    field, width = reader.number() - 1, reader.number() - 1
+    low, entries = unfolded(reader.number()), reader.number() - 1
+    if field not in WIDTHS or width not in WIDTHS or entries > count:
+        raise DataError("zero runs", f"fields and codes must have 0..32 bits, of at most {count} entries",
+                        got=f"{field} and {width} bits, {entries} entries")
+    middle = -(-entries * field // 8)
+    places = np.cumsum(unpack(content[:middle], entries, 0, field) + 1) - 1
+    if entries and places[-1] >= count:
+        raise DataError("zero runs", f"the runs must end within {count} codes", got=f"an entry at {places[-1]}")
+    codes[places] = unpack(content[middle:], entries, low, width)
+    return codes
