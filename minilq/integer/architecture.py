@@ -1,0 +1,273 @@
+"""Architecture: a model's layers as plain lists, dicts and numbers that JSON can hold, and layers from such a text.
+
+Each layer is a dict of its kind, the name of its class, and its settings:
+
+    Dense                     n_in, n_out
+    Conv2D                    n_in, n_out, size [KH, KW], stride [SH, SW], padding
+    MaxPool2D, AveragePool2D  size [KH, KW], stride [SH, SW], padding
+    BatchNorm                 channels, momentum, eps
+    Dropout                   rate
+    DataQuantizer             scale [shape], offset [shape], rounding, qmin, qmax (numbers or null), mask
+    Sequential                layers [a list of layers]
+    Residual                  body (a layer), shortcut (a layer or null)
+    ReLU, Flatten, GlobalAveragePool2D    nothing
+
+padding is "same", "valid" or [[top, bottom], [left, right]]. Numbers of parameters and quantizers of parameters are not
+part of it: the layers that `build` makes have none.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minilq.autodiff.tensor import Tensor
+from minilq.errors import ConfigError, DataError
+from minilq.nn import (
+    AveragePool2D,
+    BatchNorm,
+    Conv2D,
+    DataQuantizer,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAveragePool2D,
+    Layer,
+    MaxPool2D,
+    ReLU,
+    Residual,
+    Sequential,
+)
+from minilq.ops.window import Padding, pair, sides_of
+from minilq.quantize import Quantizer, frozen
+from minilq.quantize.quantizer import MASKS
+from minilq.quantize.rounding import ROUNDINGS
+
+MAX_DEPTH = 16
+"""Levels of containers that `build` follows."""
+
+MAX_WHOLE = 2**31 - 1
+
+Description = list[dict[str, Any]]
+
+
+def describe(model: Sequential) -> Description:
+    """The layers of a model as JSON can hold them; see the top of this file.
+
+    Raises ConfigError for a layer of another class (of the user's own), for a layer with parameters that stands in two
+    places, and for a DataQuantizer with a rounding that has no name. Each names the layer.
+
+    >>> model = Sequential(Dense(4, 3, np.random.default_rng(0)), ReLU())
+    >>> describe(model)
+    [{'kind': 'Dense', 'n_in': 4, 'n_out': 3}, {'kind': 'ReLU'}]
+    >>> build(describe(model), most=15)
+    Sequential(dense1, relu1)
+    """
+    if type(model) is not Sequential:
+        raise ConfigError("describe", "the model must be a Sequential", got=type(model).__name__)
+    seen: set[int] = set()
+    layers: Description = _described("", model, seen, 0)["layers"]
+    return layers
+
+
+def build(description: Any, most: int) -> Sequential:
+    """The model that `describe` described, float32, with parameters, scales and buffers of any value.
+
+    Nothing in the description is trusted, and no array is made before everything has been checked.
+
+    most        how many numbers all parameters and buffers together may hold
+    Raises      DataError for what `describe` does not write, for deeper containers than MAX_DEPTH, and for more numbers
+                than `most`
+    """
+    plan = _planned("layers", {"kind": "Sequential", "layers": description}, 0)
+    if plan.numbers > most:
+        raise DataError("layers", f"at most {most} parameters were expected", got=str(plan.numbers))
+    model = plan.make()
+    assert isinstance(model, Sequential)
+    return model
+
+
+class Plan(NamedTuple):
+    """A layer that has not been made: how many numbers it will hold, and what makes it."""
+
+    numbers: int
+    make: Callable[[], Layer]
+
+
+def _described(where: str, layer: Layer, seen: set[int], depth: int) -> dict[str, Any]:
+    kind = type(layer).__name__
+    name = f"{where} ({kind})" if where else kind
+    if KINDS.get(kind, (None,))[0] is not type(layer):
+        raise ConfigError("describe", f"every layer must be one of {', '.join(KINDS)}", got=name,
+                          cause="A layer of your own has no place in a model file")
+    if depth > MAX_DEPTH:
+        raise ConfigError("describe", f"containers may stand in each other {MAX_DEPTH} deep", got=name)
+    if id(layer) in seen and (layer.parameters() or layer.buffers()):
+        raise ConfigError("describe", "a layer with parameters must stand in one place", got=f"{name} again")
+    seen.add(id(layer))
+
+    def inside(part: str, inner: Layer) -> dict[str, Any]:
+        return _described(f"{where}.{part}" if where else part, inner, seen, depth + 1)
+
+    match layer:
+        case Sequential():
+            return {"kind": kind, "layers": [inside(part, inner) for part, inner in layer.layers.items()]}
+        case Residual():
+            parts = {part: inside(part, inner) for part, inner in layer.layers.items()}
+            return {"kind": kind, "body": parts["body"], "shortcut": parts.get("shortcut")}
+        case Dense():
+            n_in, n_out = layer.weight.shape
+            return {"kind": kind, "n_in": n_in, "n_out": n_out}
+        case Conv2D():
+            *size, n_in, n_out = layer.kernel.shape
+            return {"kind": kind, "n_in": n_in, "n_out": n_out, **_window(kind, size, layer.stride, layer.padding)}
+        case MaxPool2D() | AveragePool2D():
+            stride = layer.size if layer.stride is None else layer.stride
+            return {"kind": kind, **_window(kind, layer.size, stride, layer.padding)}
+        case BatchNorm():
+            return {"kind": kind, "channels": layer.gamma.size, "momentum": float(layer.momentum),
+                    "eps": float(layer.eps)}
+        case Dropout():
+            return {"kind": kind, "rate": float(layer.rate)}
+        case DataQuantizer():
+            q = layer.quantizer
+            if not isinstance(q.rounding, str):
+                raise ConfigError("describe", "the rounding of data must be one with a name: "
+                                  f"{', '.join(ROUNDINGS)}", got=f"{name} with a function")
+            if q.positivity != "clamp" and not layer.latent.requires_grad:
+                raise ConfigError("describe", "a data quantizer that is not trained must keep its scale itself, with "
+                                  "positivity 'clamp'", got=f"{name} with {q.positivity!r}")
+            return {"kind": kind, "scale": list(layer.latent.shape), "offset": list(layer.offset.shape),
+                    "rounding": q.rounding, "qmin": None if q.qmin is None else int(q.qmin),
+                    "qmax": None if q.qmax is None else int(q.qmax), "mask": q.mask}
+    return {"kind": kind}
+
+
+def _window(kind: str, size: Any, stride: Any, padding: Padding) -> dict[str, Any]:
+    if padding not in ("same", "valid"):
+        top, bottom, left, right = sides_of(kind, padding)
+        return {**_window(kind, size, stride, "valid"), "padding": [[top, bottom], [left, right]]}
+    return {"size": list(pair(kind, "size", size)), "stride": list(pair(kind, "stride", stride)), "padding": padding}
+
+
+def _planned(where: str, entry: Any, depth: int) -> Plan:
+    kind = entry.get("kind") if isinstance(entry, dict) else None
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise _wrong(where, f"a layer, one of {', '.join(KINDS)},", entry)
+    if depth > MAX_DEPTH:
+        raise DataError(where, f"containers may stand in each other {MAX_DEPTH} deep", got="more")
+    _, checks, plan = KINDS[kind]
+    if entry.keys() != {"kind", *checks}:
+        raise _wrong(where, f"{kind} with the settings {', '.join(checks) or '(none)'}", entry)
+    return plan(**{name: check(f"{where}.{name}", entry[name], depth + 1) for name, check in checks.items()})
+
+
+def _wrong(where: str, expected: str, got: Any) -> DataError:
+    text = repr(got)
+    return DataError(where, f"{expected} was expected", got=text if len(text) <= 80 else f"{text[:80]}...")
+
+
+# Checks: each takes where it stands, an untrusted value and its depth, and returns the value as the layer takes it.
+Check = Callable[[str, Any, int], Any]
+
+
+def _whole(low: int, high: int = MAX_WHOLE) -> Check:
+    def check(where: str, value: Any, depth: int) -> int:
+        if type(value) is not int or not low <= value <= high:
+            raise _wrong(where, f"a whole number in {low}..{high}", value)
+        return value
+    return check
+
+
+def _real(low: float, high: float, with_low: bool = True) -> Check:
+    def check(where: str, value: Any, depth: int) -> float:
+        if type(value) is not float or not (low <= value < high) or (value == low and not with_low):
+            raise _wrong(where, f"a number from {low} to {high}", value)
+        return value
+    return check
+
+
+def _one_of(names: Iterable[str]) -> Check:
+    names = tuple(names)
+
+    def check(where: str, value: Any, depth: int) -> Any:
+        if value not in names:
+            raise _wrong(where, f"one of {', '.join(names)}", value)
+        return value
+    return check
+
+
+def _list_of(check_one: Check, low: int, high: int) -> Check:
+    def check(where: str, value: Any, depth: int) -> tuple[Any, ...]:
+        if not isinstance(value, list) or not low <= len(value) <= high:
+            raise _wrong(where, f"a list of {low}..{high}" if low < high else f"a list of {low}", value)
+        return tuple(check_one(f"{where}.{i}", one, depth) for i, one in enumerate(value))
+    return check
+
+
+def _or_none(check_one: Check) -> Check:
+    return lambda where, value, depth: None if value is None else check_one(where, value, depth)
+
+
+def _padding(where: str, value: Any, depth: int) -> Padding:
+    if value in ("same", "valid"):
+        return str(value)
+    sides: Padding = _list_of(_list_of(_whole(0), 2, 2), 2, 2)(where, value, depth)
+    return sides
+
+
+_count, _pair, _shape = _whole(1), _list_of(_whole(1), 2, 2), _list_of(_whole(1), 0, 32)
+_bound = _or_none(_whole(-2**31))
+_geometry: dict[str, Check] = {"size": _pair, "stride": _pair, "padding": _padding}
+
+
+# Plans: the settings in, how many numbers the layer will hold and what makes it out.
+def _sequential(layers: tuple[Plan, ...]) -> Plan:
+    return Plan(sum(plan.numbers for plan in layers), lambda: Sequential(*[plan.make() for plan in layers]))
+
+
+def _residual(body: Plan, shortcut: Plan | None) -> Plan:
+    return Plan(body.numbers + (0 if shortcut is None else shortcut.numbers),
+                lambda: Residual(body.make(), None if shortcut is None else shortcut.make()))
+
+
+def _dense(n_in: int, n_out: int) -> Plan:
+    return Plan(n_in * n_out + n_out, lambda: Dense(n_in, n_out, np.random.default_rng(0)))
+
+
+def _conv2d(n_in: int, n_out: int, size: tuple[int, int], stride: tuple[int, int], padding: Padding) -> Plan:
+    return Plan(math.prod(size) * n_in * n_out + n_out,
+                lambda: Conv2D(n_in, n_out, size, np.random.default_rng(0), stride=stride, padding=padding))
+
+
+def _data_quantizer(scale: tuple[int, ...], offset: tuple[int, ...], rounding: str, qmin: int | None, qmax: int | None,
+                    mask: str) -> Plan:
+    if qmin is not None and qmax is not None and qmin > qmax:
+        raise DataError("DataQuantizer", "qmin must not be above qmax", got=f"{qmin}, {qmax}")
+    kept = tuple(axis for axis, n in enumerate(scale) if n > 1)
+    quantizer = Quantizer(rounding, granularity=kept, scale_rule=frozen(), qmin=qmin, qmax=qmax, mask=mask)
+    return Plan(math.prod(scale) + math.prod(offset), lambda: DataQuantizer(
+        Tensor(np.zeros(offset, np.float32)), Tensor(np.ones(scale, np.float32)), quantizer))
+
+
+# Kind -> (its class, what its settings must be, its plan).
+KINDS: dict[str, tuple[type[Layer], dict[str, Check], Callable[..., Plan]]] = {
+    "Dense": (Dense, {"n_in": _count, "n_out": _count}, _dense),
+    "Conv2D": (Conv2D, {"n_in": _count, "n_out": _count, **_geometry}, _conv2d),
+    "ReLU": (ReLU, {}, lambda: Plan(0, ReLU)),
+    "BatchNorm": (BatchNorm, {"channels": _count, "momentum": _real(0, 1), "eps": _real(0, math.inf, with_low=False)},
+                  lambda channels, momentum, eps: Plan(4 * channels, lambda: BatchNorm(channels, momentum, eps))),
+    "Dropout": (Dropout, {"rate": _real(0, 1)},
+                lambda rate: Plan(0, lambda: Dropout(rate, np.random.default_rng(0)))),
+    "MaxPool2D": (MaxPool2D, _geometry, lambda **window: Plan(0, lambda: MaxPool2D(**window))),
+    "AveragePool2D": (AveragePool2D, _geometry, lambda **window: Plan(0, lambda: AveragePool2D(**window))),
+    "GlobalAveragePool2D": (GlobalAveragePool2D, {}, lambda: Plan(0, GlobalAveragePool2D)),
+    "Flatten": (Flatten, {}, lambda: Plan(0, Flatten)),
+    "Sequential": (Sequential, {"layers": _list_of(_planned, 0, MAX_WHOLE)}, _sequential),
+    "Residual": (Residual, {"body": _planned, "shortcut": _or_none(_planned)}, _residual),
+    "DataQuantizer": (DataQuantizer, {"scale": _shape, "offset": _shape, "rounding": _one_of(ROUNDINGS),
+                                      "qmin": _bound, "qmax": _bound, "mask": _one_of(MASKS)}, _data_quantizer),
+}
