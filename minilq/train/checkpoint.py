@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,6 +31,8 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
     """Arrays and facts of a checkpoint. Raises DataError when it is missing, damaged, or of another schema."""
     try:
         with zipfile.ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
+                raise ValueError("more numbers than the file is long")
             # Whole members: only then is the CRC compared. np.load stops reading where the array's header says.
             arrays = {name.removesuffix(".npy"): _array(archive.read(name)) for name in archive.namelist()}
         meta = json.loads(str(arrays.pop("meta")))
@@ -49,5 +52,11 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
 
 
 def _array(npy: bytes) -> Array:
+    file = io.BytesIO(npy)
+    header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    shape, _, dtype = header[np.lib.format.read_magic(file)](file)
+    # Before memory is asked for. A pickle has any length, and is refused below.
+    if not dtype.hasobject and math.prod(shape) * dtype.itemsize != len(npy) - file.tell():
+        raise ValueError(f"{len(npy) - file.tell()} bytes for an array {shape} of {dtype}")
     array: Array = np.lib.format.read_array(io.BytesIO(npy), allow_pickle=False)
     return array
