@@ -19,8 +19,8 @@ def sign_bits(x: Array) -> Array:
     Dtype       any real numbers -> uint64
     Raises      DTypeError; ShapeError for a single number; NonFiniteError for NaN, which has no sign
 
-    >>> sign_bits(np.array([[0.5, -2.0, 0.0]])).view(np.uint8)[0, 0]      # binary 101
-    np.uint8(5)
+    >>> [bin(word) for word in sign_bits(np.array([0.5, -2.0, 0.0, -1.0]))]
+    ['0b101']
     """
     if not isinstance(x, np.ndarray) or x.dtype.kind not in "iuf":
         raise DTypeError("sign_bits", "x must be an array of real numbers",
