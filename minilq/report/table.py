@@ -29,7 +29,7 @@ def comparison(result: Mapping[str, Any], title: str) -> str:
     wide = {r["integer_type"] for r in (result, result["rounded"])} - {"int8"}
     if wide:
         note += f"\n*: these codes do not fit into int8; zipped as {', '.join(sorted(wide))}."
-    return _align([HEAD, *rows]) + "\n" + note
+    return aligned([HEAD, *rows]) + "\n" + note
 
 
 def _quantized(name: str, r: Mapping[str, Any], raw: int, seconds: str) -> tuple[str, ...]:
@@ -47,7 +47,8 @@ def _kilo(count: int) -> str:
     return f"{count / 1000:.1f}"
 
 
-def _align(rows: Sequence[Sequence[str]]) -> str:
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells as text, a line below the first: the first column to the left, the others to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
              for row in rows]
