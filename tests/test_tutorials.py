@@ -1,0 +1,162 @@
+"""The course: every notebook as its readers and its builder left it, and the tools that check it.
+
+The cells themselves run in `python tutorials/run.py --quick`, not here.
+"""
+
+import ast
+import json
+import re
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+FOLDER = Path(__file__).parent.parent / "tutorials"
+sys.path.insert(0, str(FOLDER))
+import course  # noqa: E402
+import run  # noqa: E402
+
+NOTEBOOKS = run.notebooks([])
+LOCAL = re.compile(r"(?<![\w.])/(?:home|root|tmp|work|usr|Users|opt)/|[A-Z]:\\\\|localhost")
+
+pytestmark = pytest.mark.skipif(not NOTEBOOKS, reason="the notebooks are not installed")
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def path(request):
+    return request.param
+
+
+@pytest.fixture
+def cells(path):
+    return run.cells_of(path)
+
+
+def code_of(cells):
+    return [cell for cell in cells if cell["cell_type"] == "code"]
+
+
+def test_the_outputs_are_those_of_the_sources(path, cells):
+    stored = json.loads(path.read_text(encoding="utf-8"))["metadata"].get("source_sha256")
+    assert stored == run.digest(cells), f"python tutorials/build.py {path.name[:2]} is needed"
+
+
+def test_small_and_free_of_local_paths(path):
+    assert path.stat().st_size < 400_000
+    text = [output.get("text") or output.get("data", {}).get("text/plain", [])
+            for cell in code_of(run.cells_of(path)) for output in cell["outputs"]]
+    sources = [cell["source"] for cell in run.cells_of(path)]
+    assert not [line for lines in [*text, sources] for line in lines if LOCAL.search(line)]
+
+
+def test_every_output_was_printed_or_drawn(cells):
+    """A bare last line would show in Jupyter only; what goes to stderr is a warning or an error."""
+    for number, cell in enumerate(cells):
+        for output in cell.get("outputs", []):
+            assert output["output_type"] in ("stream", "display_data"), f"cell {number}: {output}"
+            assert output.get("name") != "stderr", f"cell {number}"
+
+
+def test_cells_are_short_and_many_things_are_seen_and_asserted(cells):
+    sources = [cell["source"] for cell in code_of(cells)]
+    lengths = [len([line for line in source.splitlines() if line.strip()]) for source in sources]
+    assert statistics.median(lengths) <= 7
+    assert max(lengths) <= 22, sources[int(np.argmax(lengths))]
+    assert 18 <= len(cells) <= 45
+    assert not [line for cell in code_of(cells) for line in cell["source"].splitlines() if len(line) > 120]
+    drawn = sum("image/png" in output.get("data", {}) for cell in code_of(cells) for output in cell["outputs"])
+    assert drawn >= len(cells) / 8
+    asserts = sum(isinstance(node, ast.Assert) for source in sources for node in ast.walk(ast.parse(source)))
+    assert asserts >= 5
+
+
+def test_begins_with_its_question_and_the_helpers(path, cells):
+    assert re.match(rf"# {path.name[:2]} · .+\n\n\*\*The question\.\*\*", cells[0]["source"])
+    assert "from course import" in code_of(cells)[0]["source"]
+    assert "What you can do now" in cells[-1]["source"]
+
+
+def test_two_to_four_exercises_with_solutions(cells):
+    exercises = [number for number, cell in enumerate(cells) if run.is_exercise(cell)]
+    assert 2 <= len(exercises) <= 4
+    for number in exercises:
+        assert "..." in cells[number]["source"]
+        ast.parse(run.solved(cells[number]["source"], cells[number + 1]["source"]))
+
+
+def test_the_map_names_every_notebook():
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert not [path.name for path in NOTEBOOKS if f"({path.name})" not in text]
+    links = re.findall(r"\((\d\d_\w+\.ipynb)\)", text)
+    assert not [name for name in links if not (FOLDER / name).exists()]
+
+
+def verdict_of(capsys, function, *arguments):
+    before = len(course.verdicts)
+    function(*arguments)
+    [verdict] = course.verdicts[before:]
+    return verdict, capsys.readouterr().out
+
+
+def test_check_names_the_worst_entry(capsys):
+    expected, off = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[0.0, 0.1], [0.0, 0.2]])
+    assert verdict_of(capsys, course.check, ..., expected)[0] == "not yet"
+    assert verdict_of(capsys, course.check, expected * (1 + 1e-9), expected)[0] == "correct"
+    assert verdict_of(capsys, course.check, expected + off, expected) == (
+        "wrong", "wrong: worst entry [1, 1]: yours 4.2, expected 4\n")
+    assert verdict_of(capsys, course.check, expected * np.nan, expected)[0] == "wrong"
+    assert "(2,)" in verdict_of(capsys, course.check, expected[0], expected)[1]
+
+
+def test_check_gradient_names_the_worst_entry(capsys):
+    x = np.array([0.5, 1.0])
+    assert verdict_of(capsys, course.check_gradient, np.sin, lambda g, y, x: (...,), x)[0] == "not yet"
+    assert verdict_of(capsys, course.check_gradient, np.sin, lambda g, y, x: ..., x)[0] == "not yet"
+    assert verdict_of(capsys, course.check_gradient, np.sin, lambda g, y, x: (g * np.cos(x),), x)[0] == "correct"
+    verdict, text = verdict_of(capsys, course.check_gradient, np.sin, lambda g, y, x: (g * np.sin(x),), x)
+    assert (verdict, "argument 0 at [" in text) == ("wrong", True)
+    assert verdict_of(capsys, course.check_gradient, np.sin, lambda g, y, x: (g[:1],), x)[0] == "wrong"
+    assert verdict_of(capsys, course.check_gradient, np.sin, lambda g, y, x: g, x)[0] == "wrong"
+
+
+def test_show_prints_code_as_it_is(capsys):
+    course.show(course.check)
+    text = capsys.readouterr().out
+    assert text.startswith("# ")
+    assert "def check(yours" in text and "Say whether" not in text and "np.argmax(excess)" in text  # noqa: PT018
+    course.show(course.check, doc=True)
+    assert "Say whether" in capsys.readouterr().out
+
+
+EXERCISE = "def double(x):\n    return ...\n\ncheck(double(2.0), 4.0)"
+SOLUTION = "<details><summary>Solution</summary>\n\n```python\ndef double(x):\n    return {} * x\n```\n</details>"
+
+
+def notebook_of(path, *sources, factor=2):
+    sources = ("from course import check", *sources)
+    cells = [{"cell_type": "code", "metadata": {}, "source": source} for source in sources]
+    cells += [{"cell_type": "code", "metadata": {"tags": ["exercise"]}, "source": EXERCISE},
+              {"cell_type": "markdown", "metadata": {}, "source": SOLUTION.format(factor)}]
+    path.write_text(json.dumps({"cells": cells}), encoding="utf-8")
+    return path
+
+
+def test_the_runner_solves_exercises_and_fails_on_a_changed_claim(tmp_path):
+    assert run.run_apart(notebook_of(tmp_path / "good.ipynb", "a = 1", "assert a == 1"), quick=True) == ""
+    changed = run.run_apart(notebook_of(tmp_path / "changed.ipynb", "a = 1", "b = 2\nassert a == b"), quick=True)
+    assert "changed.ipynb, cell 2, line 2: assert a == b" in changed
+    wrong = run.run_apart(notebook_of(tmp_path / "wrong.ipynb", factor=3), quick=True)
+    assert "cell 1, solved: every check must say 'correct', they said ['wrong']" in wrong
+
+
+@pytest.mark.parametrize("source", ["import warnings\nwarnings.warn('old')", "import sys\nprint(1, file=sys.stderr)"])
+def test_the_runner_fails_on_a_warning_and_on_stderr(tmp_path, source):
+    assert run.run_apart(notebook_of(tmp_path / "loud.ipynb", source), quick=True)
+
+
+def test_help_of_the_runner():
+    out = subprocess.run([sys.executable, str(FOLDER / "run.py"), "--help"], capture_output=True, text=True, check=True)
+    assert "--quick" in out.stdout

@@ -1,0 +1,44 @@
+"""Execute notebooks with Jupyter and store their outputs in them.
+
+    python tutorials/build.py 03               the notebook whose name begins with 03
+    python tutorials/build.py                  all of them
+
+Needs the `tutorials` extra. Nothing that differs from run to run is stored: no times, no versions, no paths. The sha256
+of the sources goes into the metadata; the tests compare it, so that no notebook shows the outputs of other code.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import nbformat
+from nbclient import NotebookClient
+from run import FOLDER, cells_of, digest, notebooks
+
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+
+
+def main() -> int:
+    paths = notebooks(sys.argv[1:])
+    for path in paths:
+        notebook = nbformat.read(path, as_version=4)
+        for number, cell in enumerate(notebook.cells):
+            cell.id = f"cell-{number:02d}"
+            cell.metadata.pop("execution", None)
+        notebook.metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
+        beside = {"metadata": {"path": str(FOLDER)}}
+        NotebookClient(notebook, timeout=600, record_timing=False, resources=beside).execute()
+        for number, cell in enumerate(notebook.cells):
+            for output in cell.get("outputs", []):
+                if output.get("name") == "stderr":
+                    print(f"{path.name}, cell {number} wrote to stderr:\n{output['text']}", file=sys.stderr)
+                    return 1
+        notebook.metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"},
+                             "source_sha256": digest(cells_of(path))}
+        nbformat.write(notebook, path)
+        print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")
+    return 0 if paths else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

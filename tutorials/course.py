@@ -1,0 +1,124 @@
+"""What every notebook of the course begins with: the look of the figures, the library's code, the checks of exercises.
+
+    from course import QUICK, check, check_gradient, panels, show
+
+Importing it sets the style of every figure. The notebooks find it because it lies beside them.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import os
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from cycler import cycler
+from matplotlib.axes import Axes
+
+import minilq
+from minilq import gradcheck
+from minilq.report.figures import STYLE
+
+QUICK = os.environ.get("MINILQ_QUICK") == "1"
+"""Whether to train for fewer epochs: MINILQ_QUICK=1 in the environment, as the course's own tests set it."""
+
+WIDTH = 6.6                                      # of a figure, in inches
+DPI = 105
+DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))     # for readers in grey
+
+plt.style.use(STYLE)
+plt.rcParams.update({
+    "figure.dpi": DPI, "figure.figsize": (WIDTH, 2.8), "figure.max_open_warning": 0,
+    "axes.prop_cycle": plt.rcParams["axes.prop_cycle"] + cycler(linestyle=DASHES),
+})
+
+verdicts: list[str] = []
+"""What the checks have said so far: "not yet", "correct" or "wrong"; for the runner, which solves every exercise."""
+
+
+def panels(columns: int = 1, rows: int = 1, height: float = 2.6, **options: Any) -> Any:
+    """Axes of a new figure as wide as the page: one, a row of them, or an array (rows, columns).
+
+    height    of each row, in inches; `options` go to `plt.subplots`
+    """
+    _, axes = plt.subplots(rows, columns, figsize=(WIDTH, rows * height), **options)
+    return axes
+
+
+def label(ax: Axes, title: str = "", x: str = "", y: str = "", legend: bool = False, **more: Any) -> None:
+    """Title, names of the axes, and a legend if asked for; `more` goes to `ax.set`, such as ylim=(0, 1)."""
+    ax.set(title=title, xlabel=x, ylabel=y, **more)
+    if legend:
+        ax.legend()
+
+
+def show(*functions: Callable[..., Any], doc: bool = False) -> None:
+    """Print the source of functions or classes of the library as it is installed; with their docstrings if doc=True."""
+    for position, function in enumerate(functions):
+        function = inspect.unwrap(function)
+        source = textwrap.dedent(inspect.getsource(function))
+        path = Path(inspect.getsourcefile(function) or "")
+        print("\n" * (position > 0) + f"# {_place(path)}")
+        print((source if doc else _without_docstring(source)).rstrip())
+
+
+def check(yours: Any, expected: Any, rtol: float = 1e-6, atol: float = 1e-12) -> None:
+    """Say whether your answer equals the expected one, and name the worst entry if it does not.
+
+    yours     a number or an array; None and ... mean that nothing is there yet
+    expected  the same, of the same shape; |yours - expected| must not exceed atol + rtol * |expected|
+    """
+    if yours is None or yours is ...:
+        return _say("not yet", "replace the ... by your own line, and run the cell again")
+    a, b = np.asarray(yours, dtype=np.float64), np.asarray(expected, dtype=np.float64)
+    if a.shape != b.shape:
+        return _say("wrong", f"your shape is {a.shape}, and it should be {b.shape}")
+    excess = np.abs(a - b) - rtol * np.abs(b)
+    excess = np.where(np.isfinite(a), excess, np.inf)
+    if np.all(excess <= atol):
+        return _say("correct", f"{a.size} entries compared" if a.ndim else f"{float(b):.6g}")
+    worst = tuple(int(i) for i in np.unravel_index(np.argmax(excess), a.shape))
+    where = f"worst entry {list(worst)}: " if a.ndim else ""
+    return _say("wrong", f"{where}yours {float(a[worst]):.9g}, expected {float(b[worst]):.9g}")
+
+
+def check_gradient(forward: Callable[..., Any], vjp: Callable[..., Any], *inputs: Any, seed: int = 0) -> None:
+    """Say whether vjp(g, y, *inputs), a tuple of gradients, agrees with finite differences of forward(*inputs).
+
+    The inputs are float64 arrays. The verdict comes from `minilq.gradcheck` and names the worst entry.
+    """
+    y = np.asarray(forward(*inputs))
+    answer = vjp(np.ones_like(y), y, *inputs)
+    if answer is None or answer is ... or (isinstance(answer, tuple) and any(a is None or a is ... for a in answer)):
+        return _say("not yet", "replace the ... by your own line, and run the cell again")
+    try:
+        report = gradcheck(forward, *inputs, vjp=vjp, seed=seed, raises=False)
+    except minilq.MinilqError as error:          # a wrong shape, or no tuple
+        return _say("wrong", str(error))
+    return _say("correct" if report else "wrong", str(report))
+
+
+def _say(verdict: str, detail: str) -> None:
+    verdicts.append(verdict)
+    print(f"{verdict}: {detail}")
+
+
+def _place(path: Path) -> str:
+    """The path as a reader of the repository knows it, from the package's name on."""
+    package = Path(minilq.__file__).parent
+    return path.relative_to(package.parent).as_posix() if path.is_relative_to(package) else "this notebook"
+
+
+def _without_docstring(source: str) -> str:
+    first = ast.parse(source).body[0]
+    assert isinstance(first, (ast.FunctionDef, ast.ClassDef))
+    if ast.get_docstring(first) is None:
+        return source
+    start, end = first.body[0].lineno - 1, first.body[0].end_lineno
+    lines = source.splitlines()
+    return "\n".join(lines[:start] + lines[end:])
