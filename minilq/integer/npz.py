@@ -16,15 +16,15 @@ from minilq.integer.codes import Coded
 from minilq.train.checkpoint import load_checkpoint, save_checkpoint
 
 
-def to_npz(coded: Mapping[str, Coded], path: Path, floats: Mapping[str, Array] = {}) -> None:
+def to_npz(coded: Mapping[str, Coded], path: str | Path, floats: Mapping[str, Array] = {}) -> None:
     """Write codes, scales and `floats`, atomically and without pickle. Raises UnwritableError."""
     arrays, granularities = arrays_of(coded, floats)
-    save_checkpoint(path, arrays, {"granularity": granularities})
+    save_checkpoint(Path(path), arrays, {"granularity": granularities})
 
 
-def from_npz(path: Path) -> tuple[dict[str, Coded], dict[str, Array]]:
+def from_npz(path: str | Path) -> tuple[dict[str, Coded], dict[str, Array]]:
     """The codes and the floats that `to_npz` wrote. Raises DataError for any other file, damaged or not."""
-    arrays, meta = load_checkpoint(path)
+    arrays, meta = load_checkpoint(Path(path))
     try:
         return parts_of(arrays, meta["granularity"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:

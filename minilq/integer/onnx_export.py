@@ -30,6 +30,7 @@ from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError
 from minilq.files import write_bytes
 from minilq.integer.codes import Coded, coded_in
+from minilq.integer.modelfile import StoredModel
 from minilq.nn import (
     AveragePool2D,
     BatchNorm,
@@ -53,9 +54,9 @@ OPSET = 21
 ROUNDINGS = {"floor": "Floor", "ceil": "Ceil", "nearest": "Round"}
 
 
-def to_onnx(model: Sequential, path: Path, input_shape: tuple[int, ...],
+def to_onnx(model: Sequential | StoredModel, path: str | Path, input_shape: tuple[int, ...],
             ranges: Mapping[str, tuple[float, int]] = {}) -> None:
-    """Write a float32 model as an ONNX file, atomically; the package onnx checks it first.
+    """Write a float32 model, or what a model file holds, as an ONNX file, atomically; the package onnx checks it first.
 
     input_shape     of one input, without the batch: (28, 28) or (32, 32, 3). The batch may have any size
     ranges          layer -> (scale, zero point): what this layer gives passes uint8,
@@ -67,10 +68,11 @@ def to_onnx(model: Sequential, path: Path, input_shape: tuple[int, ...],
                     the model does not take; UnwritableError
     """
     onnx = _onnx()
-    graph = _Graph(onnx, coded_in(model), ranges)
+    network, coded = (model.network, model.coded) if isinstance(model, StoredModel) else (model, coded_in(model))
+    graph = _Graph(onnx, coded, ranges)
     with no_grad():
         x = graph.through_uint8("input", _Value("input", Tensor(np.zeros((1, *input_shape), np.float32))))
-        y = graph.channels_last(_sequential(graph, "", model, x))
+        y = graph.channels_last(_sequential(graph, "", network, x))
     if graph.unmet:
         raise ConfigError("to_onnx", "every range must belong to a layer of the model",
                           got=", ".join(sorted(graph.unmet)))
@@ -85,7 +87,7 @@ def to_onnx(model: Sequential, path: Path, input_shape: tuple[int, ...],
         producer_name="minilq", producer_version=__version__, opset_imports=opsets,
         ir_version=helper.find_min_ir_version_for(opsets))
     onnx.checker.check_model(proto, full_check=True)
-    write_bytes(path, proto.SerializeToString(deterministic=True))
+    write_bytes(Path(path), proto.SerializeToString(deterministic=True))
 
 
 class _Value(NamedTuple):

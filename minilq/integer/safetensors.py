@@ -40,13 +40,13 @@ MAX_AXES = 32
 GRANULARITY = ".granularity"
 
 
-def to_safetensors(coded: Mapping[str, Coded], path: Path, floats: Mapping[str, Array] = {}) -> None:
+def to_safetensors(coded: Mapping[str, Coded], path: str | Path, floats: Mapping[str, Array] = {}) -> None:
     """Write codes, scales and `floats` (see `arrays_of`); the metadata hold "<name>.granularity" for each parameter."""
     arrays, granularities = arrays_of(coded, floats)
     write(path, arrays, {name + GRANULARITY: text for name, text in granularities.items()})
 
 
-def from_safetensors(path: Path) -> tuple[dict[str, Coded], dict[str, Array]]:
+def from_safetensors(path: str | Path) -> tuple[dict[str, Coded], dict[str, Array]]:
     """The codes and the floats that `to_safetensors` wrote. Raises DataError for any other file."""
     arrays, metadata = read(path)
     try:
@@ -57,7 +57,7 @@ def from_safetensors(path: Path) -> tuple[dict[str, Coded], dict[str, Array]]:
                         cause="The file is damaged, or another program's") from error
 
 
-def write(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str, str] = {}) -> None:
+def write(path: str | Path, arrays: Mapping[str, Array], metadata: Mapping[str, str] = {}) -> None:
     """Write named arrays and texts, atomically; the same bytes for the same content in any order.
 
     Raises DTypeError for an array of numbers that the format does not have; UnwritableError.
@@ -76,13 +76,14 @@ def write(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str, str] =
         header[name] = {"dtype": names[little[name].dtype], "shape": little[name].shape, "data_offsets": [start, end]}
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    write_bytes(path, b"".join([len(text).to_bytes(8, "little"), text, *(little[name].tobytes() for name in order)]))
+    data = (little[name].tobytes() for name in order)
+    write_bytes(Path(path), b"".join([len(text).to_bytes(8, "little"), text, *data]))
 
 
-def read(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
+def read(path: str | Path) -> tuple[dict[str, Array], dict[str, str]]:
     """The arrays and the metadata of a file. Raises DataError when it is missing, damaged, or has a huge header."""
     try:
-        content = path.read_bytes()
+        content = Path(path).read_bytes()
     except OSError as error:
         raise DataError(str(path), "a safetensors file was expected", got=error.strerror or str(error)) from error
     try:
@@ -105,7 +106,7 @@ def _parsed(content: bytes) -> tuple[dict[str, Array], dict[str, str]]:
     for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
         start, stop = entry["data_offsets"]
         dtype, shape = DTYPES[entry["dtype"]], entry["shape"]
-        if (entry.keys() != {"dtype", "shape", "data_offsets"} or len(shape) > MAX_AXES
+        if (entry.keys() != {"dtype", "shape", "data_offsets"} or type(shape) is not list or len(shape) > MAX_AXES
                 or not all(type(n) is int for n in (start, stop, *shape))):
             raise ValueError(f"{name} with {entry}")
         if start != end or min(shape, default=0) < 0 or stop - start != math.prod(shape) * dtype.itemsize:
