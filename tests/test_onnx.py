@@ -1,0 +1,322 @@
+"""ONNX: the graphs give what the networks give, in the reference evaluator and in onnxruntime, and hold integers."""
+
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minilq import ConfigError, Quantizer, ShapeError, Tensor, no_grad
+from minilq.experiments import models
+from minilq.integer import modelfile
+from minilq.integer.codes import coded_in
+from minilq.integer.onnx_export import to_onnx
+from minilq.nn import (
+    AveragePool2D,
+    BatchNorm,
+    Conv2D,
+    DataQuantizer,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAveragePool2D,
+    Layer,
+    MaxPool2D,
+    ReLU,
+    Residual,
+    Sequential,
+    scalar,
+)
+from tests.strategies import GRANULARITIES, convolutions, poolings, seeds
+
+NETWORKS = {"mnist_mlp": (28, 28), "lenet": (28, 28, 1), "cifar10_cnn": (32, 32, 3), "imagenette_resnet": (32, 32, 3)}
+
+
+def by_reference(path, x, *more):
+    evaluator = pytest.importorskip("onnx.reference", reason="the oracle is the package onnx").ReferenceEvaluator
+    return evaluator(str(path)).run(["output", *more], {"input": x})
+
+
+def by_onnxruntime(path, x):
+    runtime = pytest.importorskip("onnxruntime", reason="the oracle is the package onnxruntime")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return session.run(["output"], {"input": x})
+
+
+@pytest.fixture(params=[by_reference, by_onnxruntime], ids=["reference", "onnxruntime"])
+def run(request):
+    pytest.importorskip("onnx", reason="needs the package onnx")
+    return request.param
+
+
+@pytest.fixture
+def onnx():
+    return pytest.importorskip("onnx", reason="needs the package onnx")
+
+
+def random_state(model, seed=1):
+    """Numbers of ordinary size everywhere, so that nothing stays at 0, at 1, or dead behind a ReLU."""
+    rng = np.random.default_rng(seed)
+    for name, tensor in model.parameters().items():
+        if name.endswith(("gamma", "beta", "bias")):
+            tensor.data[...] = rng.normal(name.endswith("gamma"), 0.3, tensor.shape)
+        else:
+            tensor.data[...] *= 3
+    for scale in model.scales().values():
+        scale.data[...] = rng.uniform(0.03, 0.1, scale.shape)
+    for name, tensor in model.buffers().items():
+        tensor.data[...] = rng.uniform(0.5, 2, tensor.shape) if name.endswith("variance") else rng.normal(
+            0, 1, tensor.shape)
+    return model
+
+
+def predicted(model, x):
+    with no_grad():
+        return model(Tensor(x)).numpy()
+
+
+def assert_same(model, x, run, path, rtol=1e-5, **options):
+    """The graph gives what the model gives, up to float32 sums in another order."""
+    to_onnx(model, path, x.shape[1:], **options)
+    want, (got,) = predicted(model, x), run(path, x)
+    assert got.dtype == np.float32
+    assert got.shape == want.shape
+    np.testing.assert_allclose(got, want, rtol=0, atol=rtol * max(1, np.abs(want).max(initial=0)))
+    return want
+
+
+def images(*shape, seed=0):
+    return np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
+
+
+# ---- whole networks
+
+
+@pytest.mark.parametrize(("name", "granularity"), [
+    ("mnist_mlp", "row"), ("mnist_mlp", "column"), ("mnist_mlp", None), ("lenet", "scalar"), ("lenet", "row"),
+    ("lenet", "channel"), ("lenet", "filter"), ("cifar10_cnn", "channel"), ("cifar10_cnn", None),
+    ("imagenette_resnet", "filter")], ids=str)
+def test_every_network_gives_the_same(name, granularity, run, tmp_path):
+    quantizer = None if granularity is None else Quantizer("nearest", granularity=granularity)
+    size = {"size": 32} if name == "imagenette_resnet" else {}
+    model = random_state(getattr(models, name)(np.random.default_rng(0), quantizer, **size))
+    logits = assert_same(model, images(2, *NETWORKS[name]), run, tmp_path / "model.onnx")
+    assert np.abs(logits[0] - logits[1]).max() > 0.05 * np.abs(logits).max()       # it looks at the images
+
+
+def test_a_file_of_int8_is_a_quarter_of_the_floats(onnx, tmp_path):
+    model = random_state(models.lenet(np.random.default_rng(0), Quantizer("nearest", granularity="filter")))
+    to_onnx(model, tmp_path / "a.onnx", (28, 28, 1))
+    to_onnx(model, str(tmp_path / "b.onnx"), (28, 28, 1))
+    content = (tmp_path / "a.onnx").read_bytes()
+    assert content == (tmp_path / "b.onnx").read_bytes()
+    assert len(content) < 0.27 * 4 * sum(p.size for p in model.parameters().values())
+    proto = onnx.load_from_string(content)
+    stored = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
+    for name, one in coded_in(model).items():
+        codes = one.codes.transpose(3, 2, 0, 1) if name.endswith("kernel") else one.codes
+        assert stored[f"{name}.codes"].dtype == np.int8
+        np.testing.assert_array_equal(stored[f"{name}.codes"], codes)
+        np.testing.assert_array_equal(stored[f"{name}.scale"].ravel(), one.scale.ravel())
+
+
+def test_a_model_file_becomes_the_same_graph(onnx, tmp_path):
+    model = random_state(models.cifar10_cnn(np.random.default_rng(0), Quantizer(granularity="channel")))
+    modelfile.save(tmp_path / "model.mlq", model)
+    to_onnx(model, tmp_path / "a.onnx", (32, 32, 3))
+    to_onnx(modelfile.load(tmp_path / "model.mlq"), tmp_path / "b.onnx", (32, 32, 3))
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+
+
+# ---- parameters
+
+
+def kinds(path, onnx):
+    return [node.op_type for node in onnx.load(path).graph.node]
+
+
+@pytest.mark.parametrize(("step", "dtype"), [(0.03, np.int8), (0.0003, np.int16), (1e-6, np.int32)])
+@pytest.mark.parametrize("granularity", [*GRANULARITIES[2], (), (1, 0)], ids=str)
+def test_a_dense_weight_arrives_bit_for_bit(granularity, step, dtype, run, onnx, tmp_path):
+    q = Quantizer("nearest", granularity=granularity)
+    model = Sequential(Dense(5, 4, np.random.default_rng(0), q, scalar(q), std=0.3))
+    for scale in model.scales().values():
+        scale.data[...] = np.random.default_rng(1).uniform(step, 2 * step, scale.shape)
+    model.layers["dense1"].bias.data[...] = 0
+    assert coded_in(model)["dense1.weight"].codes.dtype == dtype
+    want = assert_same(model, np.eye(5, dtype=np.float32), run, tmp_path / "a.onnx", rtol=0)
+    np.testing.assert_array_equal(want, model.layers["dense1"].seen("weight").numpy())
+    two_axes = granularity in ((0, 1), (1, 0))
+    assert kinds(tmp_path / "a.onnx", onnx) == (["Cast", "Mul"] if two_axes else ["DequantizeLinear"]) + [
+        "DequantizeLinear", "Gemm", "Identity"]
+
+
+@pytest.mark.parametrize("granularity", [*GRANULARITIES[4], (0,), (1, 2), (0, 1, 2, 3)], ids=str)
+def test_a_kernel_arrives_bit_for_bit(granularity, run, tmp_path):
+    q = Quantizer("nearest", granularity=granularity)
+    model = Sequential(Conv2D(2, 3, (4, 5), np.random.default_rng(0), q, padding="valid"))
+    random_state(model).layers["conv2d1"].bias.data[...] = 0
+    x = np.eye(40, dtype=np.float32).reshape(40, 4, 5, 2)                            # one weight per image
+    want = assert_same(model, x, run, tmp_path / "a.onnx", rtol=0)
+    np.testing.assert_array_equal(want.reshape(4, 5, 2, 3), model.layers["conv2d1"].seen("kernel").numpy())
+
+
+def test_codes_beyond_32_bits_are_refused(onnx, tmp_path):
+    model = Sequential(Dense(1, 1, np.random.default_rng(0), Quantizer(granularity="scalar")))
+    model.layers["dense1"].weight.data[...] = 1e6
+    with pytest.raises(ConfigError, match=r"32 bits; got dense1\.weight with 838"):
+        to_onnx(model, tmp_path / "a.onnx", (1,))
+    assert list(tmp_path.iterdir()) == []
+
+
+# ---- layers
+
+
+@settings(max_examples=50)
+@given(problem=convolutions(dtype=np.float32), data=st.data())
+def test_every_convolution(problem, data, run, tmp_path):
+    x, w, b, stride, padding = problem
+    q = Quantizer("nearest", granularity=data.draw(st.sampled_from(GRANULARITIES[4])))
+    model = Sequential(Conv2D(*w.shape[2:], w.shape[:2], np.random.default_rng(0), q, stride=stride, padding=padding))
+    model.layers["conv2d1"].kernel.data[...], model.layers["conv2d1"].bias.data[...] = w, b
+    model.scales()["conv2d1.kernel"].data[...] = 0.125
+    assert_same(model, x, run, tmp_path / "a.onnx")
+
+
+@settings(max_examples=50)
+@given(problem=poolings(), kind=st.sampled_from([MaxPool2D, AveragePool2D]))
+def test_every_pooling(problem, kind, run, tmp_path):
+    x, size, stride, padding = problem
+    assert_same(Sequential(kind(size, stride, padding)), x.astype(np.float32), run, tmp_path / "a.onnx")
+
+
+@pytest.mark.parametrize("shape", [(3,), (4, 3), (5, 4, 3), (2, 5, 4, 3)], ids=str)
+def test_batch_norm_of_any_number_of_axes_stands_alone_or_between_layers(shape, run, tmp_path):
+    x = images(2, *shape)
+    assert_same(random_state(Sequential(BatchNorm(3, eps=0.2))), x, run, tmp_path / "a.onnx")
+    model = Sequential(BatchNorm(3), ReLU(), BatchNorm(3), Flatten(), BatchNorm(int(np.prod(shape))))
+    assert_same(random_state(model), x, run, tmp_path / "a.onnx")
+
+
+@given(seed=seeds)
+@settings(max_examples=30)
+def test_any_order_of_layers(seed, run, tmp_path):
+    rng = np.random.default_rng(seed)
+    q = Quantizer("nearest", granularity="filter")
+    pool = [lambda: Conv2D(3, 3, 3, rng, q, scalar(q), std=0.3), ReLU, lambda: BatchNorm(3), lambda: Dropout(0.5, rng),
+            lambda: MaxPool2D(3, 2, "same"), lambda: AveragePool2D(3, 1, "same"),
+            lambda: Residual(Conv2D(3, 3, 3, rng, q), None),
+            lambda: Residual(ReLU(), Sequential(BatchNorm(3), Conv2D(3, 3, 1, rng, None, scalar(q)))),
+            lambda: Sequential(ReLU(), Residual(Sequential()))]
+    layers = [pool[i]() for i in rng.integers(0, len(pool), rng.integers(0, 7))]
+    last = [[], [Flatten()], [GlobalAveragePool2D()], [GlobalAveragePool2D(), Residual(Dense(3, 3, rng, q))]]
+    model = random_state(Sequential(*layers, *last[rng.integers(0, 4)]), seed)
+    assert_same(model, images(2, 7, 6, 3, seed=seed), run, tmp_path / "a.onnx")
+
+
+def test_a_layer_that_stands_twice_has_its_parameters_once(onnx, run, tmp_path):
+    q = Quantizer("nearest", granularity="row")
+    twice, norm = Dense(4, 4, np.random.default_rng(0), q, scalar(q), std=0.5), BatchNorm(4)
+    model = random_state(Sequential(twice, norm, twice, ReLU(), norm, Residual(norm)))
+    assert_same(model, images(3, 4), run, tmp_path / "a.onnx")
+    assert len([t.name for t in onnx.load(tmp_path / "a.onnx").graph.initializer if "weight" in t.name]) == 2
+
+
+@pytest.mark.parametrize("rounding", ["floor", "ceil", "nearest"])
+@pytest.mark.parametrize("per", ["dataset", "feature", "channel"])
+def test_the_data_quantizer(per, rounding, run, tmp_path):
+    x = images(4, 5, 6, 3)
+    layer = DataQuantizer.fixed(x[:2], bits=3, per=per)
+    layer.quantizer = Quantizer(rounding, granularity=layer.quantizer.granularity, qmin=0, qmax=7)
+    want = assert_same(Sequential(MaxPool2D(1), layer, Flatten()), x, run, tmp_path / "a.onnx")
+    assert per != "dataset" or len(np.unique(want)) == 8
+    free = DataQuantizer(layer.offset, layer.latent, Quantizer(rounding, granularity=layer.quantizer.granularity))
+    assert_same(Sequential(free), x, run, tmp_path / "a.onnx")
+
+
+# ---- activations in uint8
+
+
+def test_ranges_put_activations_into_uint8(run, onnx, tmp_path):
+    """Whole numbers and powers of two: no sum rounds, so every code can be compared."""
+    rng = np.random.default_rng(0)
+    q = Quantizer("nearest", granularity="scalar")
+    first, second = Conv2D(2, 3, 3, rng, q), Dense(3, 4, rng, q)
+    model = Sequential(first, ReLU(), Residual(Sequential(MaxPool2D(3, 1, "same"))), GlobalAveragePool2D(), second)
+    for layer, name in ((first, "kernel"), (second, "weight")):
+        layer.parameters()[name].data[...] = rng.integers(-8, 8, layer.parameters()[name].shape)
+        layer.scales()[name].data[...] = 1
+        layer.bias.data[...] = 0
+    x = rng.integers(0, 300, (6, 4, 4, 2)).astype(np.float32) / 2
+
+    def uint8(name, y):
+        scale, zero = ranges[name]
+        return np.float32(scale) * (np.clip(np.rint(y / np.float32(scale)) + zero, 0, 255) - zero)
+
+    ranges = {"input": (1.0, 0), "relu1": (8.0, 3), "residual1.body.maxpool2d1": (32.0, 0), "residual1": (16.0, 9),
+              "dense1": (1024.0, 128)}
+    y = uint8("relu1", predicted(Sequential(first, ReLU()), uint8("input", x)))
+    y = uint8("residual1", y + uint8("residual1.body.maxpool2d1", predicted(MaxPool2D(3, 1, "same"), y)))
+    want = uint8("dense1", predicted(Sequential(GlobalAveragePool2D(), second), y))
+    to_onnx(model, tmp_path / "a.onnx", x.shape[1:], ranges=ranges)
+    (got,) = run(tmp_path / "a.onnx", x)
+    np.testing.assert_array_equal(got, want)
+    assert len(np.unique(want)) > 3
+    assert np.abs(want - predicted(model, x)).max() > 1
+    assert kinds(tmp_path / "a.onnx", onnx).count("QuantizeLinear") == len(ranges)
+
+
+@pytest.mark.parametrize("ranges", [{"relu1": (0.0, 0)}, {"relu1": (-1.0, 0)}, {"relu1": (np.nan, 0)},
+                                    {"relu1": (np.inf, 0)}, {"relu1": (1.0, 256)}, {"relu1": (1.0, -1)}], ids=str)
+def test_ranges_that_are_none(ranges, onnx, tmp_path):
+    with pytest.raises(ConfigError, match=r"a scale > 0 and a zero point in 0\.\.255; got relu1"):
+        to_onnx(Sequential(ReLU()), tmp_path / "a.onnx", (3,), ranges=ranges)
+
+
+def test_ranges_of_layers_that_are_not_there(onnx, tmp_path):
+    with pytest.raises(ConfigError, match="a layer of the model; got relu2"):
+        to_onnx(Sequential(ReLU()), tmp_path / "a.onnx", (3,), ranges={"relu1": (1.0, 0), "relu2": (1.0, 0)})
+
+
+# ---- what is refused
+
+
+class Square(Layer):
+    def __call__(self, x, training=False):
+        return x * x
+
+
+class Louder(ReLU):
+    pass
+
+
+@pytest.mark.parametrize(("model", "shape", "error", "match"), [
+    (Sequential(ReLU(), Residual(Square())), (3,), ConfigError, r"got residual1\.body \(Square\)"),
+    (Sequential(Louder()), (3,), ConfigError, r"got louder1 \(Louder\)"),
+    (Sequential(BatchNorm(3, dtype=np.float64)), (3,), ConfigError, r"float32; got batchnorm1\.gamma of float64"),
+    (Sequential(Dense(3, 2, np.random.default_rng(0))), (4,), ShapeError, r"\(1, 4\)"),
+    (Sequential(Conv2D(3, 2, 1, np.random.default_rng(0))), (4, 3), ShapeError, r"\(1, 4, 3\)"),
+    (Sequential(MaxPool2D(2, padding=2)), (4, 4, 3), ConfigError, "smaller than the window"),
+    (Sequential(MaxPool2D(2, padding=[1, 1])), (4, 4, 3), ConfigError, "Write a tuple"),
+    (Sequential(DataQuantizer.fixed(np.ones((2, 3)))), (4, 4), ShapeError, "DataQuantizer")], ids=str)
+def test_models_without_a_graph(model, shape, error, match, onnx, tmp_path):
+    with pytest.raises(error, match=match):
+        to_onnx(model, tmp_path / "a.onnx", shape)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_data_rounded_at_random(onnx, tmp_path):
+    layer = DataQuantizer.fixed(images(2, 3))
+    layer.quantizer = Quantizer(np.trunc, granularity=layer.quantizer.granularity)
+    with pytest.raises(ConfigError, match="floor, ceil, nearest; got dataquantizer1 with <ufunc 'trunc'>"):
+        to_onnx(Sequential(layer), tmp_path / "a.onnx", (3,))
+
+
+def test_without_the_package_it_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ConfigError, match=r"pip install 'minilq\[onnx\]'"):
+        to_onnx(Sequential(ReLU()), tmp_path / "a.onnx", (3,))
