@@ -2,6 +2,7 @@
 
 import heapq
 import math
+import os
 import tracemalloc
 
 import numpy as np
@@ -172,6 +173,8 @@ def test_a_table_that_promises_much_costs_little(coder, table, content):
     assert peak < 16 * count + 4_000_000
 
 
+@pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT", "0") != "0" or not minilq.kernels_in_use(),
+                    reason="a million codes, in plain Python")
 @pytest.mark.parametrize("coder", CODERS.values(), ids=lambda coder: coder.name)
 def test_memory_is_that_of_the_result_once_more_and_a_few_megabytes(coder):
     gaussian = np.rint(4 * np.random.default_rng(0).standard_normal(2**20)).astype(np.int8)

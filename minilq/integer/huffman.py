@@ -5,7 +5,8 @@
               is left, sum 2^-length = 1.
     content   the words one after the other, zeros filling the last byte; nothing at all where one code alone occurs
 
-Words are numbered by length and then by code (canonical), so that lengths are all that the table needs.
+Words stand in the order of their lengths and then of their codes (canonical), so that lengths are all that the table
+needs: the first is all zeros, each further one is the word before plus 1, and zeros behind it up to its own length.
 
 Source      Huffman 1952, A Method for the Construction of Minimum-Redundancy Codes; Deep Compression (Han et al. 2016)
 """
@@ -56,7 +57,8 @@ def word_lengths(counts: Array) -> Array:
 
     The two lightest become one, as heavy as both, until one is left; where two weigh the same, one that has not been
     joined comes first, and of these the earlier. A word is as long as its count was joined often. Where one would be
-    longer than LONGEST, the smallest counts are raised until none is.
+    longer than LONGEST, counts below 2, 4, 8, ... are raised to it until none is. All this is part of the format: files
+    with other lengths are taken as damaged.
 
     >>> word_lengths(np.array([8, 1, 2, 4])), word_lengths(np.array([5]))
     (array([1, 3, 3, 2]), array([0]))

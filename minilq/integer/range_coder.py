@@ -3,11 +3,16 @@
     table     gamma codes: the smallest code, `folded`, and its count; then for each further code that occurs its
               distance from the one before, and its count. No mark ends it: it ends when the counts add up to n.
     content   one number in [0, 1), as the bytes behind its point. Each code in turn narrows the interval from which the
-              number may come, to a part as long as the code is frequent; the last interval holds the shortest number.
-              Zeros at the end are left out, so nothing is left where one code alone occurs.
+              number may come, to a part as long as the code is frequent; the last interval holds the shortest number,
+              the smallest of equals. Zeros at the end are left out; one code alone needs no number at all.
 
-Intervals are kept as integers [low, low + span) of 56 bits; a byte moves out when span falls below 2^48. All counts up
-to n < 2^31 fit into it, and what is lost by rounding is below n / 2^48 of each interval.
+An interval [low, low + span) is kept as integers, in units that shrink: at first low = 0 and span = 2^56. A code that
+occurs c times, while smaller codes occur b times in all, makes of it
+
+    step = floor(span / n),  low + step b,  step c       and while span < 2^48: 256 low, 256 span, in units 1/256 of those
+
+of which low keeps 56 bits, and its upper bytes move out to the content. For n < 2^31 all that fits into 64 bits, and
+what rounding loses is below n / 2^48 of each interval.
 
 Source      Martin 1979, Range encoding; the carry as in Witten, Neal and Cleary 1987, but into bytes already written
 """
