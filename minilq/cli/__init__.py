@@ -1,17 +1,18 @@
-"""The command line: minilq train | report | sweep | explain | check."""
+"""The command line: minilq train | report | sweep | explain | sizes | export | load | evaluate | check."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
 
-from minilq.cli import lab, training
+from minilq.cli import files, lab, training
 from minilq.cli.options import USAGE_ERROR, parser
 from minilq.cli.output import FAILED, INTERRUPTED
 from minilq.errors import ConfigError, MinilqError
 
 COMMANDS: dict[str, Callable[[dict[str, object]], int]] = {
-    "train": training.train, "report": training.report, "sweep": lab.sweep, "explain": lab.explain, "check": lab.check}
+    "train": training.train, "report": training.report, "sweep": lab.sweep, "explain": lab.explain,
+    "sizes": files.sizes, "export": files.export, "load": files.load, "evaluate": files.evaluate, "check": lab.check}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -95,5 +95,33 @@ def parser() -> argparse.ArgumentParser:
     explain.add_argument("--out", metavar="DIR", default="runs/explain", help="where NAME.svg goes (runs/explain)")
     explain.add_argument("--seed", type=int, metavar="N", default=42, help="42")
 
+    sizes = commands.add_parser("sizes", help="what every parameter weighs as float32, packed, entropy-coded",
+                                description="Weigh the integers of a run's network as bit-packed, codebook, Huffman, "
+                                "range coder, zero runs, zip and xz, beside the Shannon bound, tables, headers and "
+                                "scales counted; print the table and draw it.")
+    sizes.add_argument("run", metavar="RUN", help="a run folder, a point of a sweep, or a .mlq file")
+    sizes.add_argument("--out", metavar="FILE", help="the figure (default: sizes.svg among the run's figures)")
+
+    export = commands.add_parser("export", help="write a run's network as one small file of integers",
+                                 description="Write the quantized network of a run folder, or of a sweep's point, as "
+                                 "one file.")
+    export.add_argument("run", metavar="RUN")
+    export.add_argument("--format", metavar="F", default="mlq", help="mlq (default), onnx, safetensors or npz")
+    export.add_argument("--coder", metavar="C", help="how .mlq stores the integers: range (default), huffman or packed")
+    export.add_argument("--out", metavar="FILE", help="default: RUN/model.mlq (.onnx, .safetensors, .npz)")
+
+    load = commands.add_parser("load", help="check a .mlq file and show what is in it")
+    load.add_argument("file", metavar="FILE")
+
+    evaluate = commands.add_parser("evaluate", help="accuracy of a .mlq file's network",
+                                   description="Accuracy of the network in a .mlq file, on the validation images of "
+                                   "the run that it came from unless told otherwise.",
+                                   argument_default=argparse.SUPPRESS)
+    evaluate.add_argument("file", metavar="FILE")
+    evaluate.add_argument("--data", metavar="NAME", help="other data than the run's")
+    evaluate.add_argument("--data-dir", metavar="DIR", help="where the files are")
+    evaluate.add_argument("--input", metavar="I", help="raw or unit, where the file does not say")
+    evaluate.add_argument("--limit", type=int, metavar="N", help="the first N/4 validation images")
+
     commands.add_parser("check", help="check every derivative of minilq against numbers")
     return top

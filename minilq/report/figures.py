@@ -32,11 +32,16 @@ def draw(folder: Path) -> list[Path]:
     paths = []
     with mpl.rc_context(fname=STYLE):
         for name, figure in _figures(folder):
-            content = io.BytesIO()
-            figure.savefig(content, format="svg", metadata={"Date": None})
-            paths.append(folder / "figures" / f"{name}.svg")
-            write_bytes(paths[-1], content.getvalue())
+            paths.append(save_svg(figure, folder / "figures" / f"{name}.svg"))
     return paths
+
+
+def save_svg(figure: Figure, path: Path) -> Path:
+    """Write a figure in the style that is in force: the same bytes each time. Returns the path."""
+    content = io.BytesIO()
+    figure.savefig(content, format="svg", metadata={"Date": None})
+    write_bytes(path, content.getvalue())
+    return path
 
 
 def _figures(folder: Path) -> Iterator[tuple[str, Figure]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +20,8 @@ from minilq.experiments.findings import (
 )
 from minilq.experiments.findings.finding import number
 from minilq.experiments.findings.growth import Followed
-from minilq.files import make_folder, write_bytes
-from minilq.report.figures import STYLE
+from minilq.files import make_folder
+from minilq.report.figures import STYLE, save_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,12 +40,8 @@ def save(name: str, measured: Any, folder: Path) -> Path:
     import matplotlib as mpl
 
     make_folder(folder)
-    content = io.BytesIO()
     with mpl.rc_context(fname=STYLE):
-        figure_of(name, measured).savefig(content, format="svg", metadata={"Date": None})
-    path = folder / f"{name}.svg"
-    write_bytes(path, content.getvalue())
-    return path
+        return save_svg(figure_of(name, measured), folder / f"{name}.svg")
 
 
 def figure_of(name: str, measured: Any) -> Figure:

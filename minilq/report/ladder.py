@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from minilq.files import make_folder
 from minilq.integer.ladder import TOTAL, Weight
-from minilq.report.figures import STYLE
+from minilq.report.figures import STYLE, save_svg
 from minilq.report.table import aligned
 
 if TYPE_CHECKING:
@@ -16,6 +18,8 @@ Ladder = Mapping[str, Mapping[str, Weight]]
 
 PARTS = (("codes", "#0072B2", ""), ("tables", "#E69F00", "xxxx"), ("scales", "#CC79A7", "////"))
 """Of a bar: what for, colour (Okabe and Ito; dark, light and middle in grey), hatch."""
+
+SIZE = (7, 3.8)
 
 
 def table(ladder: Ladder) -> str:
@@ -45,7 +49,7 @@ def draw(ladder: Ladder, ax: Axes | None = None) -> Axes:
         from matplotlib.figure import Figure
 
         with mpl.rc_context(fname=STYLE):
-            return draw(ladder, Figure(figsize=(7, 3.8)).subplots())
+            return draw(ladder, Figure(figsize=SIZE).subplots())
     total = {form: weight for form, weight in ladder[TOTAL].items() if form != "Shannon"}
     raw, bound = total["float32"].total, ladder[TOTAL]["Shannon"].total / 1000
     end = 1.25 * max(weight.total for form, weight in total.items() if form != "float32") / 1000
@@ -68,3 +72,15 @@ def draw(ladder: Ladder, ax: Axes | None = None) -> Axes:
     line, *bars = ax.get_legend_handles_labels()[0]
     ax.figure.legend(handles=[*bars, line], loc="outside upper center", ncols=4)
     return ax
+
+
+def save(ladder: Ladder, path: Path) -> Path:
+    """`draw` as an SVG file, whose folder is made; returns the path. Raises UnwritableError."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    make_folder(path.parent)
+    with mpl.rc_context(fname=STYLE):
+        figure = Figure(figsize=SIZE)
+        draw(ladder, figure.subplots())
+        return save_svg(figure, path)

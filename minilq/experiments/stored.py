@@ -1,0 +1,99 @@
+"""A run's network as a file, and a file's network back at its data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minilq.errors import ConfigError, DataError
+from minilq.experiments.build import inputs_for
+from minilq.experiments.config import RunConfig, read_config
+from minilq.experiments.run import CONFIG, RESULT, data_of, trained
+from minilq.files import read_text
+from minilq.integer.arrays import floats_in
+from minilq.integer.codes import coded_in
+from minilq.integer.modelfile import StoredModel, save
+from minilq.integer.npz import to_npz
+from minilq.integer.onnx_export import to_onnx
+from minilq.integer.safetensors import to_safetensors
+from minilq.train.metrics import evaluate
+
+SETTINGS = ("data", "model", "input", "limit", "holdout", "image_size", "skip_damaged", "quick")
+"""What of a run's settings says which images its network saw, and how; model names the shape of the images too."""
+
+
+ARRAYS = {"safetensors": to_safetensors, "npz": to_npz}
+FORMATS = ("mlq", "onnx", *ARRAYS)
+
+
+def facts_of(folder: Path) -> dict[str, Any]:
+    """What the file of a run's network says beside the network: its SETTINGS that are not usual for the data, and the
+    accuracy of the run's result, a share of 1, when it has come so far."""
+    config = read_config(folder / CONFIG)
+    usual = asdict(RunConfig(data=config.data))
+    facts = {name: value for name, value in asdict(config).items()
+             if name in SETTINGS and (name == "data" or value != usual[name])}
+    if (folder / RESULT).exists():
+        try:
+            facts["accuracy"] = float(json.loads(read_text(folder / RESULT))["accuracy"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(str(folder / RESULT), "the result of a run was expected", got=str(error)) from error
+    return facts
+
+
+def export(folder: Path, path: Path, kind: str = "mlq", coder: str = "range") -> None:
+    """Write the quantized network of a run folder, or of a sweep's point, as one file.
+
+    With stochastic rounding the codes are drawn once more, so the accuracy may differ from that of the run.
+
+    kind    one of FORMATS: "mlq", see `modelfile.save`, which takes the coder; "onnx", "safetensors" or "npz"
+    """
+    model = trained(folder, "quantized")
+    if kind == "mlq":
+        save(path, model, coder, facts_of(folder))
+    elif kind == "onnx":
+        config = read_config(folder / CONFIG)
+        image = np.zeros((1, *config.image_shape), np.uint8)
+        to_onnx(model, path, inputs_for(config)(image).shape[1:])
+    else:
+        coded = coded_in(model)
+        ARRAYS[kind](coded, path, floats_in(model, coded))
+
+
+def config_of(stored: StoredModel, asked: Mapping[str, Any]) -> RunConfig:
+    """The settings whose data the stored network belongs to. What is asked for goes first; other data than those of
+    the file are taken whole.
+
+    Raises ConfigError for a file that does not say, and is not told, what data it is for; DataError for facts that make
+    no sense.
+    """
+    settings = {name: value for name, value in stored.facts.items() if name in SETTINGS}
+    if "data" in settings:
+        settings = _checked(settings)
+    if "data" in settings and asked.get("data", settings["data"]) != settings["data"]:
+        settings = {name: settings[name] for name in ("model", "input")}
+    if "data" not in {**settings, **asked}:
+        raise ConfigError("evaluate", "the file does not say what data it is for: name them",
+                          cause="For example --data mnist")
+    return RunConfig(**{**settings, **asked})
+
+
+def _checked(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings and what they leave out, as a run has them. Raises DataError when there is no such run."""
+    try:
+        config = RunConfig(**settings)
+    except (ConfigError, TypeError) as error:
+        raise DataError("facts of the model file", "the settings of a run were expected", got=str(error),
+                        cause="Say with --data what it is for, or export the run again") from error
+    return {name: getattr(config, name) for name in SETTINGS}
+
+
+def evaluate_stored(stored: StoredModel, config: RunConfig) -> tuple[float, float]:
+    """Loss and accuracy of the stored network on the validation images, exactly as a run measures them."""
+    data = data_of(config)
+    return evaluate(stored.network, data.validation_images, data.validation_labels, inputs_for(config))
