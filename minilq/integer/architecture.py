@@ -82,9 +82,9 @@ def build(description: Any, most: int) -> Sequential:
     Raises      DataError for what `describe` does not write, for deeper containers than MAX_DEPTH, and for more numbers
                 than `most`
     """
-    plan = _planned("layers", {"kind": "Sequential", "layers": description}, 0)
+    plan = _sequential(_layers("layers", description, 1))
     if plan.numbers > most:
-        raise DataError("layers", f"at most {most} parameters were expected", got=str(plan.numbers))
+        raise _wrong("layers", f"a model of at most {most} numbers", plan.numbers)
     model = plan.make()
     assert isinstance(model, Sequential)
     return model
@@ -104,7 +104,7 @@ def _described(where: str, layer: Layer, seen: set[int], depth: int) -> dict[str
         raise ConfigError("describe", f"every layer must be one of {', '.join(KINDS)}", got=name,
                           cause="A layer of your own has no place in a model file")
     if depth > MAX_DEPTH:
-        raise ConfigError("describe", f"containers may stand in each other {MAX_DEPTH} deep", got=name)
+        raise ConfigError("describe", f"a layer must not lie in more than {MAX_DEPTH} containers", got=name)
     if id(layer) in seen and (layer.parameters() or layer.buffers()):
         raise ConfigError("describe", "a layer with parameters must stand in one place", got=f"{name} again")
     seen.add(id(layer))
@@ -156,9 +156,9 @@ def _window(kind: str, size: Any, stride: Any, padding: Padding) -> dict[str, An
 def _planned(where: str, entry: Any, depth: int) -> Plan:
     kind = entry.get("kind") if isinstance(entry, dict) else None
     if not isinstance(kind, str) or kind not in KINDS:
-        raise _wrong(where, f"a layer, one of {', '.join(KINDS)},", entry)
+        raise _wrong(where, f"a layer, one of {', '.join(KINDS)}", entry)
     if depth > MAX_DEPTH:
-        raise DataError(where, f"containers may stand in each other {MAX_DEPTH} deep", got="more")
+        raise DataError(where, f"must not lie in more than {MAX_DEPTH} containers", got="more")
     _, checks, plan = KINDS[kind]
     if entry.keys() != {"kind", *checks}:
         raise _wrong(where, f"{kind} with the settings {', '.join(checks) or '(none)'}", entry)
@@ -167,7 +167,7 @@ def _planned(where: str, entry: Any, depth: int) -> Plan:
 
 def _wrong(where: str, expected: str, got: Any) -> DataError:
     text = repr(got)
-    return DataError(where, f"{expected} was expected", got=text if len(text) <= 80 else f"{text[:80]}...")
+    return DataError(where, f"must be {expected}", got=text if len(text) <= 80 else f"{text[:80]}...")
 
 
 # Checks: each takes where it stands, an untrusted value and its depth, and returns the value as the layer takes it.
@@ -221,6 +221,7 @@ def _padding(where: str, value: Any, depth: int) -> Padding:
 
 _count, _pair, _shape = _whole(1), _list_of(_whole(1), 2, 2), _list_of(_whole(1), 0, 32)
 _bound = _or_none(_whole(-2**31))
+_layers = _list_of(_planned, 0, MAX_WHOLE)
 _geometry: dict[str, Check] = {"size": _pair, "stride": _pair, "padding": _padding}
 
 
@@ -266,7 +267,7 @@ KINDS: dict[str, tuple[type[Layer], dict[str, Check], Callable[..., Plan]]] = {
     "AveragePool2D": (AveragePool2D, _geometry, lambda **window: Plan(0, lambda: AveragePool2D(**window))),
     "GlobalAveragePool2D": (GlobalAveragePool2D, {}, lambda: Plan(0, GlobalAveragePool2D)),
     "Flatten": (Flatten, {}, lambda: Plan(0, Flatten)),
-    "Sequential": (Sequential, {"layers": _list_of(_planned, 0, MAX_WHOLE)}, _sequential),
+    "Sequential": (Sequential, {"layers": _layers}, _sequential),
     "Residual": (Residual, {"body": _planned, "shortcut": _or_none(_planned)}, _residual),
     "DataQuantizer": (DataQuantizer, {"scale": _shape, "offset": _shape, "rounding": _one_of(ROUNDINGS),
                                       "qmin": _bound, "qmax": _bound, "mask": _one_of(MASKS)}, _data_quantizer),
