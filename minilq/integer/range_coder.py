@@ -9,7 +9,7 @@
 An interval [low, low + span) is kept as integers, in units that shrink: at first low = 0 and span = 2^56. A code that
 occurs c times, while smaller codes occur b times in all, makes of it
 
-    step = floor(span / n),  low + step b,  step c       and while span < 2^48: 256 low, 256 span, in units 1/256 of those
+    step = floor(span / n),  low + step b,  step c       and while span < 2^48: 256 low, 256 span in units of 1/256
 
 of which low keeps 56 bits, and its upper bytes move out to the content. For n < 2^31 all that fits into 64 bits, and
 what rounding loses is below n / 2^48 of each interval.
