@@ -111,8 +111,6 @@ def _parsed(content: bytes) -> tuple[dict[str, Array], dict[str, str]]:
             raise ValueError(f"{name} with {entry}")
         if start != end or min(shape, default=0) < 0 or stop - start != math.prod(shape) * dtype.itemsize:
             raise ValueError(f"{name} at {start}..{stop} for {entry['dtype']} {shape}, after data that end at {end}")
-        if stop > len(data):
-            raise ValueError(f"{len(data)} bytes of data, and {name} at {start}..{stop}")
         arrays[name] = np.frombuffer(data[start:stop], dtype).reshape(shape).astype(dtype.newbyteorder("="))
         end = stop
     if end != len(data):
