@@ -10,8 +10,8 @@ which is bit for bit codes * scale. The narrowest of int8, int16 and int32 holds
 become (F, C, KH, KW), so their axes of scales move: row 2, column 3, channel 1, filter 0. Dropout leaves nothing
 behind.
 
-Runtimes optimize. onnxruntime's default replaces some of the float products by products of integers, for which it rounds
-the activations too: logits move by up to 0.7 % of the largest. SessionOptions.graph_optimization_level =
+Runtimes optimize. onnxruntime's default replaces some of the float products by products of integers, for which it
+rounds the activations too: logits move by up to 0.7 % of the largest. SessionOptions.graph_optimization_level =
 ORT_ENABLE_BASIC keeps the float products of this graph, 1e-6 apart from minilq's.
 
 Source      https://onnx.ai/onnx/operators
