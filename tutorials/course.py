@@ -119,6 +119,8 @@ def _without_docstring(source: str) -> str:
     assert isinstance(first, (ast.FunctionDef, ast.ClassDef))
     if ast.get_docstring(first) is None:
         return source
-    start, end = first.body[0].lineno - 1, first.body[0].end_lineno
+    start, end = first.body[0].lineno - 1, first.body[0].end_lineno or 0
     lines = source.splitlines()
+    while end < len(lines) and not lines[end].strip():
+        end += 1
     return "\n".join(lines[:start] + lines[end:])
