@@ -18,6 +18,7 @@ from hypothesis import given
 import minilq
 import minilq.integer.binary
 import minilq.integer.coders
+import minilq.integer.fixed_point
 import minilq.integer.product
 from minilq.kernels import TWINS
 from tests.strategies import seeds
@@ -80,6 +81,8 @@ def test_every_twin_has_a_test_here():
         "entropy.followed", "entropy.narrowed", "entropy.words_read",
         # in test_conv.py
         "conv.bias_gradient", "conv.convolved", "conv.input_gradient", "conv.kernel_gradient",
+        # in test_fixed_point.py
+        "rescale.add_product", "rescale.rescaled",
         # in test_product.py and test_binary.py
         "integer.product", "integer.sign_product",
         # in test_kernels_images.py

@@ -1,0 +1,120 @@
+"""The float twin of an integer network: the same weights and the same grids, everything between them in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from minilq.autodiff.tape import Array, no_grad
+from minilq.autodiff.tensor import Tensor
+from minilq.integer.engine import IntegerNetwork
+from minilq.integer.modelfile import StoredModel
+from minilq.integer.ranges import BATCH, walk
+from minilq.nn import BatchNorm, Conv2D, Dense, Layer, Sequential
+from minilq.ops import batch_norm, conv2d, dense
+
+
+class FloatTwin:
+    """What an integer network computes but for its roundings between grids: fake quantization in float64.
+
+    The input of the network, and that of each Dense and Conv2D, is set to the nearest number of its grid. Weights are
+    codes * scale; biases and batch normalisation are the model's, unrounded.
+
+    model, network      a model, or what a model file holds, and what `convert` made of it
+    """
+
+    def __init__(self, model: Sequential | StoredModel, network: IntegerNetwork) -> None:
+        self.layers = model.network if isinstance(model, StoredModel) else model
+        self.network = network
+
+    def __call__(self, images: Array, given: Mapping[str, Array] | None = None) -> dict[str, Array]:
+        """The codes that each Dense and Conv2D multiplies, by its name, and "logits", reals.
+
+        given       codes that a layer multiplies in place of its own: then each layer's codes come from inputs that are
+                    equal to those of the integer network
+        """
+        codes: dict[str, Array] = {}
+
+        def visit(name: str, layer: Layer, x: Array) -> Array:
+            if isinstance(layer, (Dense, Conv2D)):
+                grid = self.network.grids[name]
+                codes[name] = grid.codes(x)
+                x = grid.reals(codes[name] if given is None else given[name])
+            return self._through(name, layer, x)
+
+        grid = self.network.grid
+        with no_grad():
+            logits = walk(self.layers, "", grid.reals(grid.codes(images)), visit)
+        return {**codes, "logits": logits}
+
+    def _through(self, name: str, layer: Layer, x: Array) -> Array:
+        if isinstance(layer, BatchNorm):
+            gamma, beta, mean, variance = (t.array.astype(np.float64) for t in (
+                layer.gamma, layer.beta, layer.mean, layer.variance))
+            return batch_norm(x, gamma, beta, mean, variance, training=False, eps=layer.eps)
+        if isinstance(layer, Dense):
+            return dense(x, self._seen(f"{name}.weight"), self._seen(f"{name}.bias"))
+        if isinstance(layer, Conv2D):
+            return conv2d(x, self._seen(f"{name}.kernel"), self._seen(f"{name}.bias"), layer.stride, layer.padding)
+        return layer(Tensor(x)).array
+
+    def _seen(self, name: str) -> Array:
+        if name not in self.network.coded:
+            return self.layers.parameters()[name].array.astype(np.float64)
+        codes, scale, _ = self.network.coded[name]
+        return codes * scale.astype(np.float64)
+
+
+class Difference(NamedTuple):
+    """How far the codes of one layer's input are apart.
+
+    largest     difference
+    share       of the codes that differ
+    """
+
+    largest: int
+    share: float
+
+
+class Comparison(NamedTuple):
+    """An integer network beside its float twin.
+
+    alone       of each Dense and Conv2D, by its name, when all layers before it got equal codes in both networks
+    together    the same when only the images were equal, so that differences add up
+    logits      the largest difference when every layer got equal codes, as a share of the largest logit
+    agreement   the share of images for which both predict the same class
+    """
+
+    alone: dict[str, Difference]
+    together: dict[str, Difference]
+    logits: float
+    agreement: float
+
+
+def compare(network: IntegerNetwork, twin: FloatTwin, images: Array) -> Comparison:
+    """Run both on images, given as the float network sees them."""
+    alone: dict[str, Array] = {}
+    together: dict[str, Array] = {}
+    logits, largest, equal = 0.0, 0.0, 0
+    for start in range(0, len(images), BATCH):
+        x = images[start:start + BATCH]
+        codes = network.codes_between(network.grid.codes(x))
+        y = codes.pop("logits")
+        by_codes, by_images = twin(x, codes), twin(x)
+        for name, q in codes.items():
+            for apart, other in ((alone, by_codes), (together, by_images)):
+                count = np.bincount(np.abs(q.astype(int) - other[name]).ravel(), minlength=256)
+                apart[name] = apart.get(name, 0) + count
+        logits = max(logits, float(np.abs(y * network.logits_scale - by_codes["logits"]).max()))
+        largest = max(largest, float(np.abs(by_codes["logits"]).max()))
+        equal += int((y.argmax(axis=-1) == by_images["logits"].argmax(axis=-1)).sum())
+    return Comparison(_differences(alone), _differences(together), logits / largest if largest else logits,
+                      equal / len(images))
+
+
+def _differences(counts: dict[str, Array]) -> dict[str, Difference]:
+    """From how often each difference occurred."""
+    return {name: Difference(int(np.flatnonzero(count).max()), 1 - float(count[0] / count.sum()))
+            for name, count in counts.items()}

@@ -1,0 +1,153 @@
+"""Steps: what an integer network does, one after the other, to arrays of integers. Nothing here is a float.
+
+A step takes its array and `seen`, which is told the codes that each product multiplies.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from minilq.autodiff.tape import Array
+from minilq.integer.fixed_point import Rescaling
+from minilq.integer.product import int8_product
+from minilq.kernels.window import Window
+from minilq.ops.pool import pixels
+from minilq.ops.window import Padding, geometry, padded, windows
+
+BLOCK = 1 << 20
+"""Bytes of the largest column matrix of codes that is held; one image at least."""
+
+Seen = Callable[[str, Array], None]
+Step = Callable[[Array, Seen], Array]
+
+
+def run(steps: list[Step], x: Array, seen: Seen) -> Array:
+    """x through all steps."""
+    for step in steps:
+        x = step(x, seen)
+    return x
+
+
+class Kernel(NamedTuple):
+    """Where a Conv2D's windows stand, on images of any size."""
+
+    size: tuple[int, int]
+    stride: tuple[int, int]
+    padding: Padding
+
+    def window(self, x: Array) -> Window:
+        return geometry("IntegerNetwork", x.shape[1], x.shape[2], self.size, self.stride, self.padding)
+
+
+class Part(NamedTuple):
+    """Weight codes that share their scales, int8 (R, F), and the number of the group of inputs that they multiply."""
+
+    group: int
+    codes: Array
+
+
+@dataclass(frozen=True)
+class Product:
+    """Codes times weight codes, each part summed in int32, and then rescaled at once.
+
+    kept        axes of the input, of (C,) or, in a window, (KH, KW, C), along which parts differ; a group for each
+                of their indices
+    kernel      None for a Dense layer
+    zero        the code of 0, which stands around images
+    """
+
+    name: str
+    parts: list[Part]
+    kept: tuple[int, ...]
+    kernel: Kernel | None
+    zero: int
+    rescale: Rescaling
+
+    def __call__(self, x: Array, seen: Seen) -> Array:
+        seen(self.name, x)
+        if self.kernel is None:
+            return self._rescaled(x)
+        window = self.kernel.window(x)
+        y = np.empty((len(x), window.out_height, window.out_width, self.parts[0].codes.shape[1]), self.rescale.dtype)
+        numbers = window.out_height * window.out_width * window.KH * window.KW * x.shape[3]
+        step = max(BLOCK // max(numbers, 1), 1)
+        for start in range(0, len(x), step):
+            part = slice(start, start + step)
+            y[part] = self._rescaled(windows(padded(x[part], window, self.zero), window)).reshape(y[part].shape)
+        return y
+
+    def _rescaled(self, x: Array) -> Array:
+        """x (..., *inputs) -> (product of ..., F)."""
+        lead = x.ndim - (1 if self.kernel is None else 3)
+        kept = [lead + axis for axis in self.kept]
+        others = [axis for axis in range(lead, x.ndim) if axis not in kept]
+        groups = x.transpose(*kept, *range(lead), *others)
+        M, R = math.prod(x.shape[:lead]), len(self.parts[0].codes)
+        groups = groups.reshape(-1, M, R)                            # one matrix (M, R) for each group
+        return self.rescale(int8_product(groups[group], codes) for group, codes in self.parts)
+
+
+@dataclass(frozen=True)
+class Rescale:
+    """Other codes for the same numbers."""
+
+    rescale: Rescaling
+
+    def __call__(self, x: Array, seen: Seen) -> Array:
+        return self.rescale([x])
+
+
+class Reshape:
+    """(N, ...) -> (N, features)."""
+
+    def __call__(self, x: Array, seen: Seen) -> Array:
+        return x.reshape(len(x), -1)
+
+
+@dataclass(frozen=True)
+class Maximum:
+    """The largest code of each window; the border never wins."""
+
+    kernel: Kernel
+
+    def __call__(self, x: Array, seen: Seen) -> Array:
+        window = self.kernel.window(x)
+        z = windows(padded(x, window, np.iinfo(x.dtype).min), window)            # (N, OH, OW, KH, KW, C)
+        y = z[:, :, :, 0, 0]
+        for u, v in np.ndindex(window.KH, window.KW):
+            y = np.maximum(y, z[:, :, :, u, v])
+        return y
+
+
+@dataclass(frozen=True)
+class Mean:
+    """The mean of each window's pixels, or with kernel=None of each channel; rounded, halves up."""
+
+    kernel: Kernel | None
+
+    def __call__(self, x: Array, seen: Seen) -> Array:
+        if self.kernel is None:
+            return _divided(x.sum(axis=(1, 2), dtype=np.int64), np.asarray(x.shape[1] * x.shape[2]))
+        window = self.kernel.window(x)
+        z = windows(padded(x, window), window)                                   # (N, OH, OW, KH, KW, C)
+        return _divided(z.sum(axis=(3, 4), dtype=np.int64), pixels(x.shape, window).astype(np.int64))
+
+
+def _divided(total: Array, n: Array) -> Array:
+    return ((2 * total + n) // (2 * n)).astype(np.int32)
+
+
+@dataclass(frozen=True)
+class Sum:
+    """What two branches make of one array, added: both give codes of one unit, small enough for int32."""
+
+    body: list[Step]
+    beside: list[Step]
+
+    def __call__(self, x: Array, seen: Seen) -> Array:
+        return run(self.body, x, seen) + run(self.beside, x, seen)
