@@ -1,6 +1,7 @@
 """A network as a file from the command line: sizes, export, load, evaluate, and what a wrong argument or file gives."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -171,3 +172,15 @@ def test_a_full_or_forbidden_place_leaves_the_old_file(capsys, finished, monkeyp
     assert "No space left" in err[0]
     assert (finished / "model.mlq").read_bytes() == before
     assert not list(finished.glob(".*.part"))
+
+
+def test_on_integers_alone_nearly_everything_is_the_same(capsys, finished):
+    call(capsys, "export", finished)
+    status, out, err = call(capsys, "evaluate", finished / "model.mlq", "--integer")
+    assert (status, err) == (0, [])
+    whole = float(re.search(r"on integers alone: accuracy ([\d.]+) %", out)[1])
+    assert abs(whole - 100 * accuracy_of(finished)) < 5                      # of 50 images
+    assert float(re.search(r"same prediction for ([\d.]+) %", out)[1]) >= 98
+    rows = [line.split() for line in out.splitlines() if line.startswith("dense")]
+    assert [row[0] for row in rows] == ["dense1", "dense2"]
+    assert all(int(row[1]) <= 1 for row in rows)

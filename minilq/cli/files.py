@@ -55,14 +55,20 @@ def load(options: dict[str, object]) -> int:
 
 
 def evaluate(options: dict[str, object]) -> int:
-    from minilq.experiments.stored import config_of, evaluate_stored
+    from minilq.experiments.stored import config_of, evaluate_stored, on_integers
     from minilq.integer.modelfile import load as load_file
+    from minilq.report.differences import differences
 
     stored = load_file(Path(str(options.pop("file"))))
+    integer = options.pop("integer", False)
     config = config_of(stored, options)
     loss, accuracy = evaluate_stored(stored, config)
     before = stored.facts.get("accuracy")
     note = "" if options or before is None else (
         ", as in the run that it came from" if accuracy == before else f"; the run had {100 * before:.2f} %")
     print_line(f"{config.data}: accuracy {100 * accuracy:.2f} %, loss {loss:.4f}{note}")
+    if integer:
+        on_its_own, beside = on_integers(stored, config)
+        print_line(f"on integers alone: accuracy {100 * on_its_own:.2f} %")
+        print_line(differences(beside))
     return 0

@@ -122,6 +122,8 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--data-dir", metavar="DIR", help="where the files are")
     evaluate.add_argument("--input", metavar="I", help="raw or unit, where the file does not say")
     evaluate.add_argument("--limit", type=int, metavar="N", help="the first N/4 validation images")
+    evaluate.add_argument("--integer", action="store_true",
+                          help="run it on integers alone too, and compare with fake-quantized floats")
 
     commands.add_parser("check", help="check every derivative of minilq against numbers")
     return top

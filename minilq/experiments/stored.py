@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from minilq.data.augment import center_crop
 from minilq.errors import ConfigError, DataError
 from minilq.experiments.build import inputs_for
 from minilq.experiments.config import RunConfig, read_config
@@ -17,15 +18,21 @@ from minilq.experiments.run import CONFIG, RESULT, data_of, trained
 from minilq.files import read_text
 from minilq.integer.arrays import floats_in
 from minilq.integer.codes import coded_in
+from minilq.integer.engine import convert
+from minilq.integer.float_twin import Comparison, FloatTwin, compare
 from minilq.integer.modelfile import StoredModel, save
 from minilq.integer.npz import to_npz
 from minilq.integer.onnx_export import to_onnx
+from minilq.integer.ranges import BATCH
 from minilq.integer.safetensors import to_safetensors
 from minilq.train.metrics import evaluate
 
 SETTINGS = ("data", "model", "input", "limit", "holdout", "image_size", "skip_damaged", "quick")
 """What of a run's settings says which images its network saw, and how; model names the shape of the images too."""
 
+
+CALIBRATION = 500
+"""Training images that show between which numbers activations lie."""
 
 ARRAYS = {"safetensors": to_safetensors, "npz": to_npz}
 FORMATS = ("mlq", "onnx", *ARRAYS)
@@ -97,3 +104,21 @@ def evaluate_stored(stored: StoredModel, config: RunConfig) -> tuple[float, floa
     """Loss and accuracy of the stored network on the validation images, exactly as a run measures them."""
     data = data_of(config)
     return evaluate(stored.network, data.validation_images, data.validation_labels, inputs_for(config))
+
+
+def on_integers(stored: StoredModel, config: RunConfig) -> tuple[float, Comparison]:
+    """The stored network without floats: its accuracy on the validation images, and how far its float twin is from it.
+
+    The grids of its activations are laid over what the first CALIBRATION training images show. Raises ConfigError for a
+    network that `convert` does not take.
+    """
+    data, to_input = data_of(config), inputs_for(config)
+    first = data.train_images[:CALIBRATION]
+    if config.data == "imagenette":
+        first = center_crop(first, config.image_shape[0])
+    network = convert(stored, to_input(first))
+    images, right = data.validation_images, 0
+    for start in range(0, len(images), BATCH):
+        predicted = network.predict(to_input(images[start:start + BATCH]))
+        right += int(np.count_nonzero(predicted == data.validation_labels[start:start + BATCH]))
+    return right / len(images), compare(network, FloatTwin(stored, network), to_input(images))
