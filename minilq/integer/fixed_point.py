@@ -108,6 +108,7 @@ def rescaling(op: str, scale: Array, shift: Array, low: Array, high: Array, boun
     bound       (G, ...): no |v_g| is ever larger
     Raises      ConfigError, for `op`, where not even n = 1 does: codes far smaller than one step of the sums
     """
+    scale = np.where(bound > 0, scale, 0)                        # of sums that are always 0 it may be anything
     whole = np.maximum(np.abs(shift), np.maximum(np.abs(low), np.abs(high))) + 1 + (np.abs(scale) * bound).sum(axis=0)
     room = np.minimum(31 - _bits(np.abs(scale).max(axis=0)), 62 - _bits(whole))
     n = np.minimum(room, MOST_SHIFT)

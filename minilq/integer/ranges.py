@@ -106,13 +106,15 @@ def calibrated(network: Sequential, images: Array) -> Ranges:
     def visit(name: str, layer: Layer, x: Array) -> Array:
         shapes[name] = x.shape[1:]
         if isinstance(layer, (Dense, Conv2D)):
-            if not np.isfinite(x).all():
-                raise NonFiniteError("calibrated", "the input of every layer must be finite",
-                                     got=f"NaN or infinity into {name}")
             rows = x.reshape(-1, x.shape[-1])
             most = max(SAMPLE * len(x) // (len(images) * x.shape[-1]), 1)
             samples.setdefault(name, []).append(rows if len(rows) <= most else rng.choice(rows, most, replace=False))
-        return layer(Tensor(x)).array
+        y = layer(Tensor(x)).array
+        if not np.isfinite(y).all():
+            raise NonFiniteError("calibrated", "what every layer gives must be finite",
+                                 got=f"NaN or infinity of {name}",
+                                 cause="The network has diverged, or an image is not finite")
+        return y
 
     with no_grad():
         for start in range(0, len(images), BATCH):

@@ -1,0 +1,326 @@
+"""Integer inference against the same network in float64, layer by layer, and what cannot be converted."""
+
+import os
+from pathlib import Path
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given
+
+import minilq
+from minilq.autodiff.tape import no_grad
+from minilq.data import load
+from minilq.errors import ConfigError, DTypeError, NonFiniteError, ShapeError
+from minilq.experiments.config import RunConfig
+from minilq.experiments.models import cifar10_cnn, imagenette_resnet, lenet, mnist_mlp
+from minilq.experiments.run import trainer_for
+from minilq.integer import modelfile
+from minilq.integer.engine import convert
+from minilq.integer.float_twin import FloatTwin, compare
+from minilq.integer.product import LONGEST
+from minilq.integer.ranges import grid_over, input_grid
+from minilq.integer.steps import Product, Rescale, Sum
+from minilq.nn import (
+    AveragePool2D,
+    BatchNorm,
+    Conv2D,
+    DataQuantizer,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAveragePool2D,
+    Layer,
+    MaxPool2D,
+    ReLU,
+    Residual,
+    Sequential,
+    scalar,
+)
+from minilq.quantize import Quantizer
+from minilq.train.metrics import INPUTS
+from tests.strategies import seeds
+
+OF_KERNELS = ["scalar", "row", "column", "channel", "filter", (0, 3), (2, 3), (0, 1), (0, 1, 2), (1, 2, 3)]
+OF_DENSE = ["scalar", "row", "column", (0, 1)]
+PADDINGS = ["same", "valid", 1, ((0, 1), (2, 0))]
+
+
+def set_scales(model, rng, low=0.005, high=0.03):
+    for latent in model.scales().values():
+        latent.array[...] = rng.uniform(low, high, latent.shape)
+        latent.changed_in_place()
+
+
+def disturbed(model, rng, gammas=(-1.5, -0.3, 0.0, 1e-12, 1e-3, 0.5, 1.0, 2.0)):
+    """Statistics and factors of batch normalisation as training leaves them, and worse."""
+    for name, tensor in {**model.parameters(), **model.buffers()}.items():
+        kind = name.split(".")[-1]
+        if kind == "gamma":
+            tensor.array[...] = rng.choice(gammas, tensor.shape)
+        elif kind in ("beta", "mean"):
+            tensor.array[...] = rng.standard_normal(tensor.shape)
+        elif kind == "variance":
+            tensor.array[...] = rng.uniform(0, 4, tensor.shape)
+        tensor.changed_in_place()
+    return model
+
+
+@st.composite
+def networks(draw):
+    """(model, images): a few layers of every kind, in any order; codes of one byte or of two."""
+    rng = np.random.default_rng(draw(seeds))
+    C, side = draw(st.integers(1, 3)), draw(st.integers(12, 13))
+    rounding = draw(st.sampled_from(["floor", "nearest"]))
+
+    def quantizer(granularities):
+        if draw(st.integers(0, 5)) == 0:
+            return None
+        return Quantizer(rounding, granularity=draw(st.sampled_from(granularities)))
+
+    def conv(n_in, n_out, padding=None, stride=None):
+        q = quantizer(OF_KERNELS)
+        size = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+        return Conv2D(n_in, n_out, size, rng, q, scalar(q), stride or draw(st.integers(1, 2)),
+                      padding or draw(st.sampled_from(PADDINGS)), std=0.3)
+
+    layers, channels = [], C
+    for _ in range(draw(st.integers(0, 2))):
+        n_out = draw(st.integers(1, 4))
+        layers += [conv(channels, n_out), *draw(st.permutations([ReLU(), BatchNorm(n_out)]))[:draw(st.integers(0, 2))]]
+        channels = n_out
+        if draw(st.booleans()):
+            layers.append(draw(st.sampled_from([MaxPool2D(2, 1, "same"), MaxPool2D((2, 1), padding="same"),
+                                                AveragePool2D(2, 1, "same"), Dropout(0.5, rng)])))
+        if draw(st.integers(0, 2)) == 0:
+            body = [conv(channels, channels, "same", 1), *draw(st.permutations([ReLU(), BatchNorm(channels)]))]
+            shortcut = draw(st.sampled_from([None, conv(channels, channels, "same", 1), BatchNorm(channels)]))
+            layers += [Residual(Sequential(body), shortcut), ReLU()]
+    images = pictures(draw, rng, (8, side, side, C))
+    layers.append(draw(st.sampled_from([Flatten(), GlobalAveragePool2D()])))
+    with no_grad():
+        features = disturbed(Sequential(layers), rng)(images).shape[1]
+    hidden = draw(st.integers(1, 5))
+    q = quantizer(OF_DENSE)
+    layers += [Dense(features, hidden, rng, q, scalar(q), std=0.3), ReLU()]
+    if draw(st.booleans()):
+        layers.append(BatchNorm(hidden))
+    q = quantizer(OF_DENSE)
+    layers.append(Dense(hidden, 4, rng, q, scalar(q), std=0.3))
+    model = disturbed(Sequential(layers), rng)
+    low = draw(st.sampled_from([2e-4, 0.01, 0.2]))
+    set_scales(model, rng, low, 4 * low)
+    return model, images
+
+
+def pictures(draw, rng, shape):
+    kind = draw(st.sampled_from(["raw", "unit", "normal"]))
+    pixels = rng.integers(0, 256, shape).astype(np.uint8)
+    return rng.standard_normal(shape).astype(np.float32) if kind == "normal" else INPUTS[kind](pixels)
+
+
+@given(made=networks(), split=st.booleans(), outside=st.sampled_from([0, 1e-4, 0.05]))
+def test_codes_differ_by_at_most_one_when_inputs_are_equal(made, split, outside):
+    model, images = made
+    network = convert(model, images, split, outside)
+    result = compare(network, FloatTwin(model, network), images)
+    assert set(result.alone) == {name.rpartition(".")[0] for name in model.parameters()
+                                 if name.endswith((".weight", ".kernel"))}
+    for name, difference in result.alone.items():
+        assert difference.largest <= 1, name
+    assert result.logits < 1e-5
+
+
+@given(made=networks(), split=st.booleans())
+def test_no_step_holds_or_makes_a_float(made, split):
+    model, images = made
+    network = convert(model, images, split)
+
+    def check(steps):
+        for step in steps:
+            if isinstance(step, Sum):
+                check(step.body + step.beside)
+            for rescale in [step.rescale] if isinstance(step, (Product, Rescale)) else []:
+                assert {a.dtype for a in rescale[:5]} == {np.dtype(np.int64)}
+                assert np.abs(rescale.factor).max() <= 2**31
+            for part in step.parts if isinstance(step, Product) else []:
+                assert part.codes.dtype == np.int8
+
+    check(network.steps)
+    codes = network.codes_between(network.grid.codes(images))
+    assert codes.pop("logits").dtype == np.int32
+    assert {q.dtype for q in codes.values()} == {np.dtype(np.uint8)}
+
+
+@given(made=networks())
+def test_pure_numpy_gives_the_same_integers(kernels_off, made):
+    model, images = made
+    network = convert(model, images)
+    without = network(network.grid.codes(images))
+    minilq.use_kernels(True)
+    with_kernels = network(network.grid.codes(images))
+    minilq.use_kernels(False)
+    np.testing.assert_array_equal(with_kernels, without)
+
+
+NETWORKS = {"mnist": (mnist_mlp, (28, 28)), "lenet": (lenet, (28, 28, 1)), "cifar10": (cifar10_cnn, (32, 32, 3)),
+            "imagenette": (lambda rng, q: imagenette_resnet(rng, q, size=32), (32, 32, 3))}
+
+
+@pytest.mark.parametrize("split", [False, True])
+@pytest.mark.parametrize("granularity", ["scalar", "row", "channel"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_networks_of_the_thesis_stay_near_to_themselves(name, granularity, split):
+    make, shape = NETWORKS[name]
+    if name == "mnist" and granularity == "channel":
+        pytest.skip("a dense weight has no channels")
+    rng = np.random.default_rng(3)
+    model = make(np.random.default_rng(1), Quantizer("nearest", granularity=granularity))
+    set_scales(model, rng)
+    images = rng.integers(0, 256, (8, *shape)).astype(np.float32)
+    network = convert(model, images, split, outside=0)
+    logits = network(images.astype(np.uint8)) * network.logits_scale
+    with no_grad():
+        want = model(images).numpy()
+    assert np.abs(logits - want).max() < 0.06 * np.abs(want).max()
+
+
+def agree_after_training(config, data, epochs, split):
+    """Train as the thesis does, and the share of validation images that the integers classify as the floats do."""
+    trainer = trainer_for("quantized", config, data)
+    assert trainer.run(epochs)
+    images = INPUTS["raw"](data.validation_images)
+    network = convert(trainer.model, INPUTS["raw"](data.train_images[:1000]), split)
+    result = compare(network, FloatTwin(trainer.model, network), images)
+    assert result.agreement >= 0.999
+    assert max(d.largest for d in result.alone.values()) <= 1
+    with no_grad():
+        return np.mean(network.predict(images) == trainer.model(images).numpy().argmax(axis=1))
+
+
+@pytest.mark.parametrize("granularity", ["row", "scalar"])
+def test_digits_are_classified_as_by_the_float_network(granularity):
+    data = load("digits")
+    config = RunConfig(granularity=granularity, threshold=1e-9)
+    assert agree_after_training(config, data, 3, split=False) >= 0.995
+    assert agree_after_training(config, data, 1, split=True) >= 0.995
+
+
+def test_a_stored_model_becomes_the_same_integers(tmp_path):
+    rng = np.random.default_rng(0)
+    q = Quantizer(granularity="row")
+    model = Sequential(Flatten(), Dense(16, 8, rng, q, scalar(q)), ReLU(), Dense(8, 3, rng))
+    set_scales(model, rng)
+    images = rng.integers(0, 256, (20, 4, 4)).astype(np.float32)
+    modelfile.save(tmp_path / "model.mlq", model)
+    network, stored = convert(model, images), convert(modelfile.load(tmp_path / "model.mlq"), images)
+    np.testing.assert_array_equal(network(images.astype(np.uint8)), stored(images.astype(np.uint8)))
+    assert stored.rounded == ["dense2.weight"]
+
+
+def test_split_leaves_the_grid_as_it_is_and_absorbing_divides_it():
+    rng = np.random.default_rng(0)
+    model = Sequential(Dense(3, 2, rng, Quantizer("nearest", granularity="row")))
+    set_scales(model, rng)
+    s = model.quantized()["dense1.weight"].scale.numpy().reshape(-1)
+    images = np.array([[0.0, 0.0, 0.0], [255.0, 255.0, 255.0]], np.float32)
+    split, absorbed = convert(model, images, split=True), convert(model, images, outside=0)
+    assert (split.grids["dense1"].scale, split.grids["dense1"].zero) == (1.0, 0)
+    np.testing.assert_allclose(absorbed.grids["dense1"].scale, s.max() / s)
+    np.testing.assert_allclose(split(images.astype(np.uint8)) * split.logits_scale, model(images).numpy(), rtol=1e-5)
+
+
+def test_codes_of_two_bytes_and_no_further():
+    rng = np.random.default_rng(0)
+    model = Sequential(Dense(5, 3, rng, Quantizer("nearest", granularity="scalar")))
+    weight, scale = model.parameters()["dense1.weight"], model.scales()["dense1.weight"]
+    codes = rng.choice([-32768, 32639, 127, -128, 128, -129, 0], (5, 3))
+    weight.array[...] = codes * 2.0**-10
+    scale.array[...] = 2.0**-10
+    images = rng.integers(0, 256, (9, 5)).astype(np.float32)
+    network = convert(model, images)
+    np.testing.assert_allclose(network(images.astype(np.uint8)) * network.logits_scale, model(images).numpy(),
+                               rtol=1e-5, atol=1e-2)
+    for code in (32640, -32769):
+        weight.array[0, 0] = code * 2.0**-10
+        with pytest.raises(ConfigError, match=r"-32768 .. 32639, two bytes; got dense1 with"):
+            convert(model, images)
+
+
+def test_the_longest_sum_fits_and_a_longer_one_is_refused():
+    model = Sequential(Dense(LONGEST, 2, np.random.default_rng(0), Quantizer("nearest", granularity="scalar")))
+    model.parameters()["dense1.weight"].array[...] = [-1.28, 1.27]
+    model.scales()["dense1.weight"].array[...] = 0.01
+    images = np.full((1, LONGEST), 255, np.float32)
+    network = convert(model, images)
+    logits = network(images.astype(np.uint8)) * network.logits_scale
+    np.testing.assert_allclose(logits, [[-1.28 * 255 * LONGEST, 1.27 * 255 * LONGEST]], atol=0.1)  # float32 is 1e-4 off
+    with pytest.raises(ConfigError, match=f"65793 terms, .* got dense1 with {LONGEST + 1} inputs"):
+        convert(Sequential(Dense(LONGEST + 1, 2, np.random.default_rng(0))), np.zeros((1, LONGEST + 1), np.float32))
+
+
+class Own(Layer):
+    def __call__(self, x, training=False):
+        return x
+
+
+def test_what_has_no_integer_form_is_refused_by_name():
+    rng = np.random.default_rng(0)
+    x = np.ones((2, 4), np.float32)
+    twice = Dense(4, 4, rng)
+    for layers, message in (([Own()], r"got own1 \(Own\)"), ([Residual(Own())], r"residual1.body \(Own\)"),
+                            ([DataQuantizer.fixed(x)], "DataQuantizer"), ([twice, twice], "one place; got dense2")):
+        with pytest.raises(ConfigError, match=message):
+            convert(Sequential(layers), x)
+    with pytest.raises(ConfigError, match="Sequential"):
+        convert(Dense(4, 4, rng), x)
+    with pytest.raises(ShapeError, match="at least one image"):
+        convert(Sequential(twice), x[:0])
+    with pytest.raises(NonFiniteError, match="of dense1"):
+        convert(Sequential(twice), x * np.nan)
+    network = convert(Sequential(twice), x)
+    for wrong in (x, x.tolist(), x.astype(int)):
+        with pytest.raises(DTypeError, match=r"grid\.codes"):
+            network(wrong)
+    with pytest.raises(NonFiniteError, match="images"):
+        network.predict(np.full_like(x, np.inf))
+    assert network(np.zeros((0, 4), np.uint8)).shape == (0, 4)
+
+
+def test_a_dead_network_gives_its_bias():
+    rng = np.random.default_rng(0)
+    model = Sequential(Dense(3, 4, rng), ReLU(), Dense(4, 2, rng))
+    for name in ("dense1.weight", "dense1.bias"):
+        model.parameters()[name].array[...] = -1
+    x = np.ones((2, 3), np.float32)
+    network = convert(model, x)
+    logits = network(network.grid.codes(x)) * network.logits_scale
+    np.testing.assert_allclose(logits, np.tile(model.parameters()["dense2.bias"].numpy(), (2, 1)),
+                               atol=2 * network.logits_scale)
+
+
+@given(low=st.floats(-1e4, 1e4), high=st.floats(-1e4, 1e4))
+def test_a_grid_holds_zero_and_its_range(low, high):
+    low, high = min(low, high), max(low, high)
+    grid = grid_over(low, high)
+    assert 0 <= grid.zero <= 255
+    assert grid.reals(grid.codes(np.zeros(1)))[0] == 0
+    x = np.linspace(low, high, 50)
+    assert np.abs(grid.reals(grid.codes(x)) - x).max() <= grid.scale * (1 + 1e-9)      # half a step, and half for zero
+
+
+def test_pixels_are_codes_as_they_are():
+    pixels = np.arange(256, dtype=np.uint8).reshape(1, 256)
+    for to_input in INPUTS.values():
+        np.testing.assert_array_equal(input_grid(to_input(pixels)).codes(to_input(pixels)), pixels)
+    grid = input_grid(np.array([[-1.0, 0.3, 2.0]]))
+    assert grid.zero == 85
+
+
+@pytest.mark.skipif(not os.environ.get("MINILQ_DATA"),
+                    reason="needs full MNIST: set MINILQ_DATA to a folder that holds it")
+@pytest.mark.parametrize("granularity", ["row", "scalar"])
+def test_mnist_is_classified_as_by_the_float_network(granularity):
+    data = load("mnist", Path(os.environ["MINILQ_DATA"]))
+    assert len(data.validation_images) == 10_000
+    assert agree_after_training(RunConfig(data="mnist", granularity=granularity), data, 1, split=False) >= 0.995
