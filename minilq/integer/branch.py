@@ -31,9 +31,6 @@ from minilq.nn import (
 )
 from minilq.ops.window import pair
 
-LARGEST = 2.0**30
-"""Where int32 numbers between products are kept below: the sum of two branches, and its rounding, fit as well."""
-
 
 class Conversion:
     """What all branches of a network share while it is converted."""
@@ -120,7 +117,7 @@ class Branch:
         if unit is None:
             if self.exact and self.product is None and self.line.plain:
                 return
-            unit = unit_for(self.line.largest)
+            unit = self.line.unit
         most = np.ceil(self.line.largest / unit)
         self.rescale(name, unit, 0, np.int32)
         self.line, self.grid, self.exact = integers(unit[None], np.zeros(1), -most[None], most[None]), None, True
@@ -168,17 +165,12 @@ class Branch:
         body.through(f"{prefix}body", layer.layers["body"])
         if "shortcut" in layer.layers:
             beside.through(f"{prefix}shortcut", layer.layers["shortcut"])
-        unit = unit_for(body.line.largest + beside.line.largest)
+        unit = body.line.unit + beside.line.unit
         for branch in (body, beside):
             branch.refine(prefix[:-1], unit)
         self.steps.append(Sum(body.steps, beside.steps))
         most = body.line.most + beside.line.most
         self.line, self.grid, self.exact = integers(unit[None], np.zeros(1), -most, most), None, True
-
-
-def unit_for(largest: Array) -> Array:
-    """Units in which numbers up to `largest` stay within LARGEST."""
-    return np.where(largest > 0, np.maximum(largest, np.finfo(np.float32).tiny), LARGEST) / LARGEST
 
 
 def _kernel(name: str, layer: MaxPool2D | AveragePool2D) -> Kernel:

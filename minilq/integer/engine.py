@@ -44,7 +44,7 @@ import numpy as np
 
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError, DTypeError, NonFiniteError
-from minilq.integer.branch import Branch, Conversion, unit_for
+from minilq.integer.branch import Branch, Conversion
 from minilq.integer.codes import Coded, coded_in
 from minilq.integer.lines import integers
 from minilq.integer.modelfile import StoredModel
@@ -131,6 +131,6 @@ def convert(model: Sequential | StoredModel, images: Array, split: bool = False,
                      np.full((1, 1), 255.0))
     branch = Branch(made, start, grid)
     branch.through("", network)
-    unit = unit_for(branch.line.largest.max(keepdims=True))
+    unit = branch.line.unit.max(keepdims=True)
     branch.rescale("logits", unit, 0, np.int32)
     return IntegerNetwork(grid, made.grids, made.coded, made.rounded, float(unit.item()), branch.steps)

@@ -15,6 +15,9 @@ import numpy as np
 from minilq.autodiff.tape import Array
 from minilq.integer.fixed_point import Rescaling, rescaling
 
+LARGEST = 2.0**30
+"""What int32 numbers between products stay within: the sum of two branches, and its rounding, fit as well."""
+
 
 class Line(NamedTuple):
     """y = clip(sum_g scale_g v_g + shift, low, high) of integers v_g in least_g .. most_g.
@@ -36,15 +39,31 @@ class Line(NamedTuple):
                     and np.isinf(self.high).all())
 
     @property
+    def ends(self) -> tuple[Array, Array]:
+        """The smallest and the largest y that there can be."""
+        products = self.scale * self.least, self.scale * self.most
+        sums = (f(*products).sum(axis=0) + self.shift for f in (np.minimum, np.maximum))
+        low, high = (np.clip(end, self.low, self.high) for end in sums)
+        return low, high
+
+    @property
     def largest(self) -> Array:
         """A bound of |y|."""
-        ends = self.scale * self.least, self.scale * self.most
-        low, high = (np.clip(f(*ends).sum(axis=0) + self.shift, self.low, self.high) for f in (np.minimum, np.maximum))
+        low, high = self.ends
         return np.maximum(np.abs(low), np.abs(high))
+
+    @property
+    def unit(self) -> Array:
+        """A unit for y as int32: no |y| comes to more than LARGEST, and a step of v to no more than half of that."""
+        unit = np.maximum(self.largest, 2 * np.abs(self.scale).max(axis=0)) / LARGEST
+        return np.maximum(unit, np.finfo(np.float32).tiny)
 
     def rectified(self) -> Line:
         """max(y, 0)."""
-        return self._replace(low=np.maximum(self.low, 0), high=np.maximum(self.high, 0))
+        y = self._replace(low=np.maximum(self.low, 0), high=np.maximum(self.high, 0))
+        low, high = y.ends
+        alive = low < high                       # else nothing is left of the sums, however large they are
+        return y._replace(scale=y.scale * alive, shift=np.where(alive, y.shift, low))
 
     def affine(self, factor: Array, offset: Array) -> Line:
         """factor y + offset, for factors of any sign; where one is 0, the constant."""
