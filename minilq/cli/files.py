@@ -64,7 +64,7 @@ def evaluate(options: dict[str, object]) -> int:
     config = config_of(stored, options)
     loss, accuracy = evaluate_stored(stored, config)
     before = stored.facts.get("accuracy")
-    note = "" if options or before is None else (
+    note = "" if before is None or set(options) - {"data_dir"} else (
         ", as in the run that it came from" if accuracy == before else f"; the run had {100 * before:.2f} %")
     print_line(f"{config.data}: accuracy {100 * accuracy:.2f} %, loss {loss:.4f}{note}")
     if integer:
