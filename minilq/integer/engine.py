@@ -76,7 +76,8 @@ class IntegerNetwork:
         """The class of each image, given as the float network sees it. Raises NonFiniteError."""
         if not np.isfinite(images).all():
             raise NonFiniteError("IntegerNetwork", "images must be finite", got="NaN or infinity")
-        return np.asarray(self(self.grid.codes(images)).argmax(axis=-1))
+        starts = range(0, max(len(images), 1), BATCH)
+        return np.concatenate([self(self.grid.codes(images[start:start + BATCH])).argmax(axis=-1) for start in starts])
 
     def codes_between(self, codes: Array) -> dict[str, Array]:
         """The codes that each Dense and Conv2D multiplies, by its name, and "logits"."""

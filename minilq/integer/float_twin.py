@@ -83,7 +83,7 @@ class Comparison(NamedTuple):
 
     alone       of each Dense and Conv2D, by its name, when all layers before it got equal codes in both networks
     together    the same when only the images were equal, so that differences add up
-    logits      the largest difference when every layer got equal codes, as a share of the largest logit
+    logits      the largest difference when every layer got equal codes, in steps of the integer logits
     agreement   the share of images for which both predict the same class
     """
 
@@ -97,7 +97,7 @@ def compare(network: IntegerNetwork, twin: FloatTwin, images: Array) -> Comparis
     """Run both on images, given as the float network sees them."""
     alone: dict[str, Array] = {}
     together: dict[str, Array] = {}
-    logits, largest, equal = 0.0, 0.0, 0
+    logits, equal = 0.0, 0
     for start in range(0, len(images), BATCH):
         x = images[start:start + BATCH]
         codes = network.codes_between(network.grid.codes(x))
@@ -107,11 +107,9 @@ def compare(network: IntegerNetwork, twin: FloatTwin, images: Array) -> Comparis
             for apart, other in ((alone, by_codes), (together, by_images)):
                 count = np.bincount(np.abs(q.astype(int) - other[name]).ravel(), minlength=256)
                 apart[name] = apart.get(name, 0) + count
-        logits = max(logits, float(np.abs(y * network.logits_scale - by_codes["logits"]).max()))
-        largest = max(largest, float(np.abs(by_codes["logits"]).max()))
+        logits = max(logits, float(np.abs(y - by_codes["logits"] / network.logits_scale).max()))
         equal += int((y.argmax(axis=-1) == by_images["logits"].argmax(axis=-1)).sum())
-    return Comparison(_differences(alone), _differences(together), logits / largest if largest else logits,
-                      equal / len(images))
+    return Comparison(_differences(alone), _differences(together), logits, equal / len(images))
 
 
 def _differences(counts: dict[str, Array]) -> dict[str, Difference]:
