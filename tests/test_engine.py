@@ -119,22 +119,22 @@ def pictures(draw, rng, shape):
     return rng.standard_normal(shape).astype(np.float32) if kind == "normal" else INPUTS[kind](pixels)
 
 
-@given(made=networks(), split=st.booleans(), outside=st.sampled_from([0, 1e-4, 0.05]))
-def test_codes_differ_by_at_most_one_when_inputs_are_equal(made, split, outside):
+@given(made=networks(), split=st.booleans(), outside=st.sampled_from([0, 1e-4, 0.05]), bits=st.sampled_from([8, 16]))
+def test_codes_differ_by_at_most_one_when_inputs_are_equal(made, split, outside, bits):
     model, images = made
-    network = convert(model, images, split, outside)
+    network = convert(model, images, split, bits, outside)
     result = compare(network, FloatTwin(model, network), images)
     assert set(result.alone) == {name.rpartition(".")[0] for name in model.parameters()
                                  if name.endswith((".weight", ".kernel"))}
     for name, difference in result.alone.items():
-        assert difference.largest <= 1, name
+        assert difference.largest <= (1 if bits == 8 else 256), name
     assert result.logits < 256                   # of 2^30 steps; codes of two bytes cost up to eight bits
 
 
-@given(made=networks(), split=st.booleans())
-def test_no_step_holds_or_makes_a_float(made, split):
+@given(made=networks(), split=st.booleans(), bits=st.sampled_from([8, 16]))
+def test_no_step_holds_or_makes_a_float(made, split, bits):
     model, images = made
-    network = convert(model, images, split)
+    network = convert(model, images, split, bits=bits)
 
     def check(steps):
         for step in steps:
@@ -149,7 +149,8 @@ def test_no_step_holds_or_makes_a_float(made, split):
     check(network.steps)
     codes = network.codes_between(network.grid.codes(images))
     assert codes.pop("logits").dtype == np.int32
-    assert {q.dtype for q in codes.values()} == {np.dtype(np.uint8)}
+    allowed = {np.dtype(np.uint8)} if bits == 8 else {np.dtype(np.uint8), np.dtype(np.uint16)}
+    assert {q.dtype for q in codes.values()} <= allowed
 
 
 @given(made=networks())
@@ -185,12 +186,12 @@ def test_the_networks_of_the_thesis_stay_near_to_themselves(name, granularity, s
     assert np.abs(logits - want).max() < 0.06 * np.abs(want).max()
 
 
-def agree_after_training(config, data, epochs, split):
+def agree_after_training(config, data, epochs, split=False, bits=8):
     """Train as the thesis does, and the share of validation images that the integers classify as the floats do."""
     trainer = trainer_for("quantized", config, data)
     assert trainer.run(epochs)
     images = INPUTS["raw"](data.validation_images)
-    network = convert(trainer.model, INPUTS["raw"](data.train_images[:1000]), split)
+    network = convert(trainer.model, INPUTS["raw"](data.train_images[:1000]), split, bits)
     result = compare(network, FloatTwin(trainer.model, network), images)
     assert result.agreement >= 0.999
     assert max(d.largest for d in result.alone.values()) <= 1
@@ -202,7 +203,8 @@ def agree_after_training(config, data, epochs, split):
 def test_digits_are_classified_as_by_the_float_network(granularity):
     data = load("digits")
     config = RunConfig(granularity=granularity, threshold=1e-9)
-    assert agree_after_training(config, data, 2, split=False) >= 0.995
+    assert agree_after_training(config, data, 2) >= 0.995
+    assert agree_after_training(config, data, 1, bits=16) >= 0.999
     assert agree_after_training(config, data, 1, split=True) >= 0.995
 
 
@@ -274,6 +276,10 @@ def test_what_has_no_integer_form_is_refused_by_name():
             convert(Sequential(layers), x)
     with pytest.raises(ConfigError, match="Sequential"):
         convert(Dense(4, 4, rng), x)
+    with pytest.raises(ConfigError, match="8 or 16"):
+        convert(Sequential(twice), x, bits=4)
+    with pytest.raises(ConfigError, match="outside must lie"):
+        convert(Sequential(twice), x, outside=0.5)
     with pytest.raises(ShapeError, match="at least one image"):
         convert(Sequential(twice), x[:0])
     with pytest.raises(NonFiniteError, match="of dense1"):
@@ -323,4 +329,4 @@ def test_pixels_are_codes_as_they_are():
 def test_mnist_is_classified_as_by_the_float_network(granularity):
     data = load("mnist", Path(os.environ["MINILQ_DATA"]))
     assert len(data.validation_images) == 10_000
-    assert agree_after_training(RunConfig(data="mnist", granularity=granularity), data, 1, split=False) >= 0.995
+    assert agree_after_training(RunConfig(data="mnist", granularity=granularity), data, 1) >= 0.995

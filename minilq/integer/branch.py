@@ -36,9 +36,9 @@ class Conversion:
     """What all branches of a network share while it is converted."""
 
     def __init__(self, network: Sequential, coded: dict[str, Coded], ranges: Ranges, split: bool,
-                 outside: float) -> None:
+                 outside: float, top: int) -> None:
         self.parameters, self.coded, self.ranges = network.parameters(), coded, ranges
-        self.split, self.outside = split, outside
+        self.split, self.outside, self.top = split, outside, top
         self.grids: dict[str, Grid] = {}
         self.rounded: list[str] = []
 
@@ -47,7 +47,7 @@ class Branch:
     """Steps as they come, and what the integers that they give stand for.
 
     line        what stands between the integers and the real numbers so far
-    grid        when the integers are uint8 codes that a product can take as they are
+    grid        when the integers are codes that a product can take as they are
     exact       whether they are int32 in a unit so fine that their rounding does not matter
     product     what makes the step of a product from its rescaling, until that is known
     """
@@ -131,26 +131,29 @@ class Branch:
             made.rounded.append(weight)
         s, t = split_scales(made.coded[weight], absorb=not made.split)
         parts, scales, kept = parts_of(name, made.coded[weight].codes, t)
-        unit, zero = self._codes_for(name, s)
+        grid = self._codes_for(name, s)
+        if grid.top > 255:                       # q = low byte + 256 high byte
+            parts = [part._replace(byte=byte) for byte in (0, 1) for part in parts]
+            scales = np.concatenate([scales, 256 * scales])
         codes = [part.codes.astype(np.float64) for part in parts]
-        sums = np.array([k.sum(axis=0) for k in codes])                              # (G, F)
+        sums = np.array([k.sum(axis=0) for k in codes])                              # (parts, F)
+        unit, zero = float(grid.scale), grid.zero
+        zeros = np.array([zero >> 8 * part.byte & 255 for part in parts])[:, None]   # the bytes of Z
         self.product = lambda rescaling: Product(name, parts, kept, kernel, zero, rescaling)
         #   sum_i (q_i - Z) k_ij = sum_i q_i k_ij - Z sum_i k_ij, whose second half joins the bias
-        self.act(integers(unit * scales, self._bias(f"{name}.bias") - unit * zero * (scales * sums).sum(axis=0),
+        self.act(integers(unit * scales, self._bias(f"{name}.bias") - unit * (zeros * scales * sums).sum(axis=0),
                           np.array([255 * np.minimum(k, 0).sum(axis=0) for k in codes]),
                           np.array([255 * np.maximum(k, 0).sum(axis=0) for k in codes])))
         self.exact = False
 
-    def _codes_for(self, name: str, s: Array) -> tuple[float, int]:
-        """Steps that make uint8 codes of x s, unless the integers are such codes; their scale and zero point."""
-        made = self.made
-        if self.grid is None or s.size > 1:
-            grid = grid_over(*usual_range(made.ranges.samples[name] * s, made.outside))
-            self.rescale(name, grid.scale / s, grid.zero, np.uint8)
-        else:
-            grid = self.grid
-        made.grids[name] = Grid(grid.scale / s if s.size > 1 else grid.scale, grid.zero)
-        return float(grid.scale), grid.zero
+    def _codes_for(self, name: str, s: Array) -> Grid:
+        """The grid of x s, and steps that make codes of it unless the integers are such codes."""
+        made, grid = self.made, self.grid
+        if grid is None or s.size > 1:
+            grid = grid_over(*usual_range(made.ranges.samples[name] * s, made.outside), made.top)
+            self.rescale(name, grid.scale / s, grid.zero, grid.dtype)
+        made.grids[name] = grid._replace(scale=grid.scale / s) if s.size > 1 else grid
+        return grid
 
     def _bias(self, name: str) -> Array:
         coded = self.made.coded.get(name)

@@ -28,7 +28,8 @@ output; `IntegerNetwork.rounded` names them.
 **How exact.** Given equal input codes, each code differs by at most 1 from that of the same network in float64
 (float_twin.py). Both round the same real numbers to the same grid; but factors of 31 bits, offsets of at most 48 bits
 behind the point, and the int32 in between move a number a little before it is rounded, by far less than half a code.
-One that lies that near to a half may be rounded the other way, and none further.
+One that lies that near to a half may be rounded the other way, and none further. Codes of 16 bits can be finer than
+this, and differ by more of their own steps, but not by more than one step of 8 bits.
 
 **Overflow** is impossible: int32 holds every sum of at most 65793 products of a uint8 and an int8, longer ones are
 refused, and conversion chooses the factors so that nothing in 64 bits can reach 2^63.
@@ -69,7 +70,7 @@ class IntegerNetwork:
         self.logits_scale, self.steps = logits_scale, steps
 
     def __call__(self, codes: Array) -> Array:
-        """Logits of input codes: uint8 (N, ...) -> int32 (N, ...)."""
+        """Logits of input codes: (N, ...) of the grid's dtype, uint8 or uint16 -> int32 (N, ...)."""
         return self._run(codes, lambda name, q: None)
 
     def predict(self, images: Array) -> Array:
@@ -86,25 +87,28 @@ class IntegerNetwork:
         return {**{name: np.concatenate(parts) for name, parts in seen.items()}, "logits": logits}
 
     def _run(self, codes: Array, seen: Callable[[str, Array], None]) -> Array:
-        if not isinstance(codes, np.ndarray) or codes.dtype != np.uint8:
-            raise DTypeError("IntegerNetwork", "the input must be uint8 codes",
+        if not isinstance(codes, np.ndarray) or codes.dtype != self.grid.dtype:
+            raise DTypeError("IntegerNetwork", f"the input must be codes of {np.dtype(self.grid.dtype)}",
                              got=str(getattr(codes, "dtype", type(codes).__name__)),
                              cause="network.grid.codes(images) gives them, network.predict(images) takes images")
         starts = range(0, max(len(codes), 1), BATCH)
         return np.concatenate([run(self.steps, codes[start:start + BATCH], seen) for start in starts])
 
 
-def convert(model: Sequential | StoredModel, images: Array, split: bool = False, outside: float = 1e-4,
-            ) -> IntegerNetwork:
+def convert(model: Sequential | StoredModel, images: Array, split: bool = False, bits: int = 8,
+            outside: float | None = None) -> IntegerNetwork:
     """The integer network of a trained one.
 
     model       of minilq's own layers, or what a model file holds
     images      (N, ...) as the float network sees them, from which the grids are taken: that of the input, and that of
                 the input of each Dense and Conv2D. A few hundred images of the training set will do
     split       True: scales along inputs are split, not absorbed; see the top of this file
-    outside     the share of a layer's input that lies beyond either end of its grid, and is taken as that end. With 0
-                a few rare numbers, which batch normalisation after relu makes of channels that are nearly always 0,
-                can leave a handful of codes for all others
+    bits        8, or 16: codes of two bytes between layers, twice the products, for networks to which 256 codes are too
+                few. Pixels stay one byte
+    outside     the share of a layer's input, of a sample of half a million numbers, that lies beyond either end of its
+                grid and is taken as that end; by default 1e-4 with 8 bits and none with 16. With none, a few rare
+                numbers, as batch normalisation after relu makes of channels that are nearly always 0, can leave a
+                handful of codes for all others
     Raises      ConfigError for layers of the user's own and a DataQuantizer, for codes beyond 16 bits, for a product of
                 more than 65793 terms, for a layer with weights that stands in two places, each with the layer's name;
                 what the layers raise for images of another shape; NonFiniteError
@@ -126,10 +130,17 @@ def convert(model: Sequential | StoredModel, images: Array, split: bool = False,
     network, coded = (model.network, model.coded) if isinstance(model, StoredModel) else (model, coded_in(model))
     if type(network) is not Sequential:
         raise ConfigError("convert", "the model must be a Sequential", got=type(network).__name__)
-    made = Conversion(network, dict(coded), calibrated(network, images), split, outside)
-    grid = input_grid(images)
+    if bits not in (8, 16):
+        raise ConfigError("convert", "bits must be 8 or 16", got=repr(bits))
+    if outside is None:
+        outside = 1e-4 if bits == 8 else 0.0
+    if not 0 <= outside < 0.5:
+        raise ConfigError("convert", "outside must lie in 0 <= outside < 1/2", got=repr(outside))
+    top = 2**bits - 1
+    made = Conversion(network, dict(coded), calibrated(network, images), split, outside, top)
+    grid = input_grid(images, top)
     start = integers(grid.scale.reshape(1, 1), -grid.scale.reshape(1) * grid.zero, np.zeros((1, 1)),
-                     np.full((1, 1), 255.0))
+                     np.full((1, 1), float(grid.top)))
     branch = Branch(made, start, grid)
     branch.through("", network)
     unit = branch.line.unit.max(keepdims=True)

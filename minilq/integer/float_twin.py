@@ -105,7 +105,7 @@ def compare(network: IntegerNetwork, twin: FloatTwin, images: Array) -> Comparis
         by_codes, by_images = twin(x, codes), twin(x)
         for name, q in codes.items():
             for apart, other in ((alone, by_codes), (together, by_images)):
-                count = np.bincount(np.abs(q.astype(int) - other[name]).ravel(), minlength=256)
+                count = np.bincount(np.abs(q.astype(int) - other[name]).ravel(), minlength=1 << 16)
                 apart[name] = apart.get(name, 0) + count
         logits = max(logits, float(np.abs(y - by_codes["logits"] / network.logits_scale).max()))
         equal += int((y.argmax(axis=-1) == by_images["logits"].argmax(axis=-1)).sum())

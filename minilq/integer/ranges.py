@@ -1,9 +1,9 @@
-"""Ranges: between which numbers the inputs of a network's products lie, and the grids of 256 codes laid over them."""
+"""Ranges: between which numbers the inputs of a network's products lie, and the grids of codes laid over them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,21 +21,28 @@ SAMPLE = 1 << 19
 
 
 class Grid(NamedTuple):
-    """The real numbers scale (q - zero) that codes q = 0 .. 255 stand for. 0 is one of them, as 0 <= zero <= 255.
+    """The real numbers scale (q - zero) that codes q = 0 .. top stand for. 0 is one of them, as 0 <= zero <= top.
 
     scale   > 0, float64, () or broadcast to the numbers of one input
+    top     255, codes of one byte, or 65535, codes of two
     """
 
     scale: Array
     zero: int
+    top: int = 255
+
+    @property
+    def dtype(self) -> type[Any]:
+        """Of the codes."""
+        return np.uint8 if self.top == 255 else np.uint16
 
     def codes(self, x: Array) -> Array:
-        """The codes nearest to x, halves up, beyond the ends those of the ends; uint8.
+        """The codes nearest to x, halves up, beyond the ends those of the ends.
 
         >>> Grid(np.array(0.5), 10).codes(np.array([-99, 0, 0.25, 0.74, 1.0])).tolist()
         [0, 10, 11, 11, 12]
         """
-        return np.clip(np.floor(x / self.scale + 0.5) + self.zero, 0, 255).astype(np.uint8)
+        return np.clip(np.floor(x / self.scale + 0.5) + self.zero, 0, self.top).astype(self.dtype)
 
     def reals(self, q: Array) -> Array:
         """What the codes stand for, float64."""
@@ -53,33 +60,33 @@ class Ranges(NamedTuple):
     shapes: dict[str, tuple[int, ...]]
 
 
-def grid_over(low: float, high: float) -> Grid:
+def grid_over(low: float, high: float, top: int = 255) -> Grid:
     """The grid over low..high, widened so that it holds 0 and moved by less than half a step so that 0 is on it.
 
-        scale = (high - low) / 255,  zero = round(-low / scale)
+        scale = (high - low) / top,  zero = round(-low / scale)
 
     >>> grid_over(-1.0, 4.1)
-    Grid(scale=array(0.02), zero=50)
+    Grid(scale=array(0.02), zero=50, top=255)
     """
     low, high = min(low, 0.0), max(high, 0.0)
     if low == high:
-        return Grid(np.array(1.0), 0)
-    scale = max((high - low) / 255, float(np.finfo(np.float32).tiny))
-    return Grid(np.array(scale), round(-low / scale))
+        return Grid(np.array(1.0), 0, top)
+    scale = max((high - low) / top, float(np.finfo(np.float32).tiny))
+    return Grid(np.array(scale), round(-low / scale), top)
 
 
-def input_grid(images: Array) -> Grid:
+def input_grid(images: Array, top: int = 255) -> Grid:
     """The grid of a network's input: pixels are codes already, as 0 .. 255 or as 0 .. 1; else the grid over all images.
 
     >>> input_grid(np.array([[0.0, 7.0, 255.0]])), input_grid(np.array([[0.0, 0.2, 1.0]])).zero
-    (Grid(scale=array(1.), zero=0), 0)
+    (Grid(scale=array(1.), zero=0, top=255), 0)
     """
     low, high = float(images.min()), float(images.max())
     scale = 1 / 255 if high <= 1 else 1.0
     codes = images / np.float64(scale)
     if low >= 0 and high <= 255 * scale and np.allclose(codes, np.rint(codes), rtol=0, atol=1e-4):
         return Grid(np.array(scale), 0)
-    return grid_over(low, high)
+    return grid_over(low, high, top)
 
 
 def usual_range(x: Array, outside: float) -> tuple[float, float]:

@@ -45,10 +45,12 @@ class Kernel(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Weight codes that share their scales, int8 (R, F), and the number of the group of inputs that they multiply."""
+    """Weight codes that share their scales, int8 (R, F), and what they multiply: a group of inputs, and of these the
+    low byte (0) or the high byte (1)."""
 
     group: int
     codes: Array
+    byte: int = 0
 
 
 @dataclass(frozen=True)
@@ -86,10 +88,14 @@ class Product:
         lead = x.ndim - (1 if self.kernel is None else 3)
         kept = [lead + axis for axis in self.kept]
         others = [axis for axis in range(lead, x.ndim) if axis not in kept]
-        groups = x.transpose(*kept, *range(lead), *others)
-        M, R = math.prod(x.shape[:lead]), len(self.parts[0].codes)
-        groups = groups.reshape(-1, M, R)                            # one matrix (M, R) for each group
-        return self.rescale(int8_product(groups[group], codes) for group, codes in self.parts)
+        groups = x.transpose(*kept, *range(lead), *others)           # one matrix (M, R) for each group
+        G, M = (math.prod(x.shape[axis] for axis in axes) for axes in (kept, range(lead)))
+        groups = groups.reshape(G, M, len(self.parts[0].codes))
+        return self.rescale(int8_product(_byte(groups[group], byte), codes) for group, codes, byte in self.parts)
+
+
+def _byte(x: Array, number: int) -> Array:
+    return x if x.dtype == np.uint8 else (x >> (8 * number)).astype(np.uint8)
 
 
 @dataclass(frozen=True)
