@@ -4,8 +4,8 @@ A Dense or Conv2D layer multiplies uint8 codes of its input, x_i = S (q_i - Z), 
 w_ij = s k_ij, and sums in int32. Its scale S s, the zero point, the bias, batch normalisation, relu and the grid of the
 next layer's input act on each channel alone. They are one line with two ends (lines.py), so that one multiplication by
 a 31-bit integer, one addition, one clip and one rounding shift (fixed_point.py) turn a sum into the code that the next
-layer multiplies. The bias is not rounded to a step of the sums, as others do, but to 2^-n of a code: where codes are
-finer than sums, half a step would be several codes.
+layer multiplies. The bias joins the sum in units of 2^-n of a code, not of whole steps of the sum, as in other engines:
+where one step is worth several codes, its half would be more than one.
 
 Pools and the two branches of a Residual need numbers rather than codes: between a sum and the next grid they are int32
 in a unit of each channel in which no number can reach 2^30. Logits are int32 in one unit for all.
