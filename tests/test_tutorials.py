@@ -84,6 +84,27 @@ def test_two_to_four_exercises_with_solutions(cells):
         ast.parse(run.solved(cells[number]["source"], cells[number + 1]["source"]))
 
 
+def test_the_code_shown_is_that_of_the_library(path, cells, capsys):
+    """Of every cell with show(...) the call is made again, after no more than the imports of the notebook."""
+    trees = {number: ast.parse(cell["source"]) for number, cell in enumerate(cells) if cell["cell_type"] == "code"}
+    imports = [line for tree in trees.values() for line in tree.body if isinstance(line, (ast.Import, ast.ImportFrom))]
+    nodes = [node for tree in trees.values() for node in ast.walk(tree)]
+    own = {node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    own |= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    names = {}
+    exec(compile(ast.Module(imports, []), path.name, "exec"), names)
+    for number, tree in trees.items():
+        printed = "".join("".join(output.get("text", [])) for output in cells[number]["outputs"])
+        for line in tree.body:
+            call = ast.unparse(line)
+            if not call.startswith("show(") or own & {n.id for n in ast.walk(line) if isinstance(n, ast.Name)}:
+                continue
+            exec(call, names)
+            shown = re.escape(capsys.readouterr().out) + r"(?!\n* {4})"    # no further line of a body
+            assert re.search("^" + shown, printed, re.MULTILINE), (
+                f"{path.name}, cell {number}: {call} shows old code, run python tutorials/build.py {path.stem[:2]}")
+
+
 def test_the_map_names_every_notebook():
     text = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert not [path.name for path in NOTEBOOKS if f"({path.name})" not in text]
