@@ -86,16 +86,17 @@ def test_seeds_are_error_bars():
 
 def test_the_axis_holds_the_error_bars_and_the_number_of_a_baseline_below_it():
     pooled = pool([{**point_of(scheme, seed=seed, **options), "accuracy": accuracy} for scheme, options, accuracies in (
-        ("float", {}, (0.2, 0.21)), ("nested", {}, (0.5, 0.6)), ("nested", {"strength": 1e-9}, (0.1, 0.1)))
+        ("float", {}, (0.2, 0.21)), ("nested", {}, (0.8, 0.9)), ("nested", {"strength": 1e-9}, (0.1, 0.1)))
         for seed, accuracy in enumerate(accuracies)])
     figure = sweep_plots.pareto(pooled[1:], pooled[:1], "bits")
     ax, = figure.get_axes()
-    assert ax.get_ylim()[1] > 100 * (0.55 + pooled[1]["deviation"]["accuracy"])
-    assert [text.get_text() for text in ax.texts] == ["1 below 47.0 %", "float baseline: 20.5 %"]
+    assert ax.get_ylim()[1] > 100 * (0.85 + pooled[1]["deviation"]["accuracy"])
+    assert [text.get_text() for text in ax.texts] == ["1 below 70.0 %", "float baseline: 20.5 %"]
     assert "float baseline" not in [text.get_text() for text in figure.legends[0].get_texts()]
 
 
-@pytest.mark.parametrize(("accuracies", "cut"), [([0.9, 0.95], None), ([0.1, 0.95], 0.87), ([0.1, 0.11], None)])
+@pytest.mark.parametrize(("accuracies", "cut"), [([0.9, 0.95], None), ([0.1, 0.95], 0.87),
+                                                     ([0.1, 0.7, 0.5], 0.4), ([0.1, 0.11], None)])
 def test_collapsed_points_are_cut_off_and_only_they(accuracies, cut):
     assert sweep_style.lowest_shown(accuracies) == (None if cut is None else pytest.approx(cut))
 

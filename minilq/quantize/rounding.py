@@ -41,7 +41,7 @@ def stochastic(rng: np.random.Generator) -> Rounding:
     return stochastic_rounding
 
 
-# floor is the thesis' rounding: error in [0, s), mean -s/2. nearest sends halves to the even neighbour.
+# floor is the thesis' rounding: error in (-s, 0], mean -s/2. nearest sends halves to the even neighbour.
 ROUNDINGS: dict[str, Rounding] = {
     "floor": np.floor, "nearest": np.rint, "ceil": np.ceil, "trunc": np.trunc, "sign": sign,
 }

@@ -89,9 +89,14 @@ def number(strength: float) -> str:
 
 
 def lowest_shown(accuracies: Sequence[float]) -> float | None:
-    """Where the axis of accuracy is cut, so that collapsed runs do not squash the rest: 8 points below the best; None
-    when everything lies above."""
-    cut = max(accuracies) - BELOW
+    """Where the axis of accuracy is cut, so that collapsed runs do not squash the rest: as far below the best as the
+    best is below 1, but at least 8 points; None when everything lies above.
+
+    >>> lowest_shown([0.975, 0.1]), lowest_shown([0.75, 0.1])
+    (0.895, 0.5)
+    """
+    best = max(accuracies)
+    cut = best - max(BELOW, 1 - best)
     return cut if min(accuracies) < cut else None
 
 
