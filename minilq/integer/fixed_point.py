@@ -6,8 +6,8 @@ A real factor becomes a whole number and a shift, M = m 2^-n. There are two ways
     gemmlowp    rounded twice, by 2^31 and then by 2^(n - 31), as the library of that name and TensorFlow Lite do, for
                 processors to which 64-bit products are dear
 
-Rounding twice gives another result for about one product in twelve. minilq's engine rounds once; the other stands here
-to compare with other engines.
+Rounding twice gives another result for none to a quarter of all products, depending on M. minilq's engine rounds once;
+the other stands here to compare with other engines.
 
 Between two layers of a network everything that acts on each channel alone (scales, bias, batch normalisation, relu, the
 borders of the next range) is one line with two ends, so one `Rescaling` does it all, with one rounding.
