@@ -14,8 +14,11 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Write a whole file: under a temporary name in the same folder, flushed to disk, then renamed.
 
     Killed at any moment, `path` holds either its old content or the new. Raises UnwritableError when it cannot be
-    written.
+    written, and for what is no plain file, such as a device, which renaming would replace.
     """
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+        raise UnwritableError(str(path), "must be a plain file, or none yet", got="a device, a pipe or a socket",
+                              cause="It would be replaced; write a file and copy that")
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         with temporary.open("wb") as file:

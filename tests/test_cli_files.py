@@ -1,6 +1,8 @@
 """A network as a file from the command line: sizes, export, load, evaluate, and what a wrong argument or file gives."""
 
+import io
 import json
+import os
 import re
 import shutil
 
@@ -11,9 +13,10 @@ from minilq import cli
 from minilq.experiments import run
 from minilq.experiments.run import trained
 from minilq.integer.codes import coded_in
-from minilq.integer.modelfile import contents, load
+from minilq.integer.modelfile import contents, load, save
 from minilq.integer.npz import from_npz
 from minilq.integer.safetensors import from_safetensors
+from minilq.nn import Conv2D, Dense, Flatten, Sequential
 
 TASTE = ("train", "--quick", "--epochs", "2", "--input", "unit", "--threshold", "1e-7")
 
@@ -116,17 +119,47 @@ def test_other_data_and_fewer_images(capsys, finished):
 
 
 def test_a_changed_network_does_not_pass_for_its_run(capsys, finished):
-    model, facts = trained(finished, "quantized"), {"data": "digits", "quick": True, "accuracy": 2.0}
+    model, facts = trained(finished, "quantized"), {"data": "digits", "quick": True, "accuracy": 0.125}
     (finished / "other.mlq").write_bytes(contents(model, "range", facts))
-    assert "; the run had 200.00 %" in call(capsys, "evaluate", finished / "other.mlq")[1]
+    assert "; the run had 12.50 %" in call(capsys, "evaluate", finished / "other.mlq")[1]
 
 
-@pytest.mark.parametrize("facts", [{"data": "nothing"}, {"data": "digits", "limit": "many"}, {"data": ["digits"]}])
+@pytest.mark.parametrize("facts", [{"data": "nothing"}, {"data": "digits", "limit": "many"}, {"data": ["digits"]},
+                                   *({"data": "digits", "accuracy": odd} for odd in ("high", [1], 10**400, True, 2.0))])
 def test_facts_that_make_no_sense_are_damage(capsys, finished, facts):
     (finished / "odd.mlq").write_bytes(contents(trained(finished, "quantized"), "range", facts))
     status, out, err = call(capsys, "evaluate", finished / "odd.mlq")
     assert (status, out, len(err)) == (1, "", 1)
     assert "facts of the model file" in err[0]
+
+
+def test_a_network_that_needs_too_much_memory_is_one_line(capsys, tmp_path):
+    rng = np.random.default_rng(0)
+    save(tmp_path / "wide.mlq", Sequential(Conv2D(1, 1, 3, rng, padding=2**16 - 1), Flatten(), Dense(1, 10, rng)),
+         facts={"data": "digits", "model": "lenet", "limit": 4})
+    status, out, err = call(capsys, "evaluate", tmp_path / "wide.mlq")
+    assert (status, out, len(err)) == (1, "", 1)
+    assert "not enough memory" in err[0]
+
+
+def test_output_that_cannot_be_written_is_one_line(capsys, finished, monkeypatch):
+    class Full(io.StringIO):
+        def write(self, text):
+            raise OSError(28, "No space left on device")
+
+    call(capsys, "export", finished)
+    monkeypatch.setattr("sys.stdout", Full())
+    assert cli.main(["load", str(finished / "model.mlq")]) == 1
+    assert capsys.readouterr().err == "minilq: standard output: must be writable; got No space left on device\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_device_or_a_pipe_is_not_replaced(capsys, finished, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    status, out, err = call(capsys, "export", finished, "--out", tmp_path / "pipe")
+    assert (status, out, len(err)) == (1, "", 1)
+    assert "plain file" in err[0]
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_a_file_that_names_no_data_asks_for_them(capsys, finished):

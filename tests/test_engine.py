@@ -291,6 +291,46 @@ def test_what_has_no_integer_form_is_refused_by_name():
     assert network(np.zeros((0, 4), np.uint8)).shape == (0, 4)
 
 
+def test_images_of_another_shape_are_refused_and_no_images_have_no_classes():
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (3, 8, 8, 2)).astype(np.float32)
+    network = convert(Sequential(Conv2D(2, 3, 3, rng), ReLU(), BatchNorm(3), Flatten(), Dense(192, 4, rng)), x)
+    for wrong in (x[0], x[..., 0], x[..., :1], x[:, :4], x.reshape(3, -1), np.ones(())):
+        with pytest.raises(ShapeError, match="IntegerNetwork"):
+            network.predict(wrong)
+    for wrong in (None, x.tolist(), np.array(["a"])):
+        with pytest.raises(DTypeError, match="images"):
+            network.predict(wrong)
+    assert network.predict(x[:0]).shape == (0,)
+    pooled = Sequential(Conv2D(2, 3, 3, rng), GlobalAveragePool2D(), Dense(3, 4, rng))
+    assert convert(pooled, x).predict(x[:, :4]).shape == (3,)                # images of any size
+    with pytest.raises(ShapeError, match="compare"):
+        compare(network, FloatTwin(pooled, network), x[:0])
+    for wrong in (x.tolist(), np.ones(())):
+        with pytest.raises(ShapeError, match="array"):
+            convert(pooled, wrong)
+    with pytest.raises(ConfigError, match="Sequential"):
+        convert(None, x)
+
+
+def test_weights_that_cancel_leave_codes_finer_than_the_int32_between_layers():
+    """A sum that could be 127 * 255 * 10000 and is 0..8: a code of the next grid is finer than 2^-30 of that."""
+    rng, K = np.random.default_rng(0), 20_000
+    model = Sequential(Dense(K, 4, rng, Quantizer("nearest")), Residual(Sequential()), Dense(4, 3, rng))
+    weight = model.parameters()["dense1.weight"].array
+    weight[...] = np.where(np.arange(K) % 2, 127, -127)[:, None]
+    weight[:2] = [[1, 2, 3, 4], [0, 0, 0, 0]]
+    model.parameters()["dense1.bias"].array[...] = 0
+    model.scales()["dense1.weight"].array[...] = 1
+    images = np.full((20, K), 100, np.float32)
+    images[:, 0] = rng.integers(0, 3, 20)
+    images[0, 2:4] = 255
+    network = convert(model, images)
+    difference = compare(network, FloatTwin(model, network), images).alone["dense2"].largest
+    step = 127 * 255 * (K / 2) / 2**30
+    assert 1 < difference <= 1 + 2 * step / network.grids["dense2"].scale
+
+
 def test_a_dead_network_gives_its_bias():
     rng = np.random.default_rng(0)
     model = Sequential(Dense(3, 4, rng), ReLU(), Dense(4, 2, rng))

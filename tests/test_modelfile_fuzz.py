@@ -195,6 +195,7 @@ LIES = {
     "huge dense": (layer(6, n_in=2**31 - 1, n_out=2**31 - 1), "at most .* numbers"),
     "wide dense": (layer(6, n_in=2**25), "at most .* numbers"),
     "huge kernel": (layer(0, size=[2**31 - 1, 2**31 - 1]), "at most .* numbers"),
+    "huge border": (layer(0, padding=[[0, 2**16], [0, 0]]), r"padding\.0\.1: must be a whole number in 0\.\.65535"),
     "huge norm": (layer(1, channels=2**31 - 1), "at most .* numbers"),
     "huge data": (lambda h: h["layers"].insert(0, {
         "kind": "DataQuantizer", "scale": [2**30] * 32, "offset": [], "rounding": "floor", "qmin": None, "qmax": None,
@@ -374,7 +375,7 @@ def test_a_small_file_cannot_ask_for_much_memory(tmp_path):
 
     honest = constant(MB // 1024)
     assert refused_or_sound(tmp_path / "m.mlq", joined(honest), most=20 * MB)
-    refused(tmp_path / "m.mlq", joined(honest._replace(floats=honest.floats[4:])), "numbers of 4 bytes", most=20 * MB)
+    refused(tmp_path / "m.mlq", joined(honest._replace(floats=honest.floats[4:])), "numbers of 4 bytes", most=9 * MB)
     refused(tmp_path / "m.mlq", joined(constant(2 * MB // 1024 + 100)), "at most .* numbers")
     refused(tmp_path / "m.mlq", joined(constant(MB)), "at most .* numbers")
 

@@ -30,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("minilq: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except MemoryError as error:
+        print(f"minilq: not enough memory: {error}", file=sys.stderr)
+        return FAILED
     except BrokenPipeError:                      # `minilq ... | head` has read enough
         sys.stderr.close()
         return FAILED

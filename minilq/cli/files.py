@@ -55,15 +55,14 @@ def load(options: dict[str, object]) -> int:
 
 
 def evaluate(options: dict[str, object]) -> int:
-    from minilq.experiments.stored import config_of, evaluate_stored, on_integers
+    from minilq.experiments.stored import accuracy_of, config_of, evaluate_stored, on_integers
     from minilq.integer.modelfile import load as load_file
     from minilq.report.differences import differences
 
     stored = load_file(Path(str(options.pop("file"))))
     integer = options.pop("integer", False)
-    config = config_of(stored, options)
+    config, before = config_of(stored, options), accuracy_of(stored)
     loss, accuracy = evaluate_stored(stored, config)
-    before = stored.facts.get("accuracy")
     note = "" if before is None or set(options) - {"data_dir"} else (
         ", as in the run that it came from" if accuracy == before else f"; the run had {100 * before:.2f} %")
     print_line(f"{config.data}: accuracy {100 * accuracy:.2f} %, loss {loss:.4f}{note}")

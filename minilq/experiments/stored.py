@@ -100,6 +100,14 @@ def _checked(settings: dict[str, Any]) -> dict[str, Any]:
     return {name: getattr(config, name) for name in SETTINGS}
 
 
+def accuracy_of(stored: StoredModel) -> float | None:
+    """The accuracy of the run, when the file says it. Raises DataError for what is no share of 1."""
+    accuracy = stored.facts.get("accuracy")
+    if accuracy is not None and not (type(accuracy) in (int, float) and 0 <= accuracy <= 1):
+        raise DataError("facts of the model file", "an accuracy of 0..1 was expected", got=repr(accuracy)[:80])
+    return accuracy
+
+
 def evaluate_stored(stored: StoredModel, config: RunConfig) -> tuple[float, float]:
     """Loss and accuracy of the stored network on the validation images, exactly as a run measures them."""
     data = data_of(config)

@@ -51,6 +51,9 @@ MAX_DEPTH = 16
 
 MAX_WHOLE = 2**31 - 1
 
+MAX_PADDING = 2**16 - 1
+"""Rows or columns of a border on one side, at most."""
+
 Description = list[dict[str, Any]]
 
 
@@ -215,7 +218,7 @@ def _or_none(check_one: Check) -> Check:
 def _padding(where: str, value: Any, depth: int) -> Padding:
     if value in ("same", "valid"):
         return str(value)
-    sides: Padding = _list_of(_list_of(_whole(0), 2, 2), 2, 2)(where, value, depth)
+    sides: Padding = _list_of(_list_of(_whole(0, MAX_PADDING), 2, 2), 2, 2)(where, value, depth)
     return sides
 
 
@@ -236,12 +239,12 @@ def _residual(body: Plan, shortcut: Plan | None) -> Plan:
 
 
 def _dense(n_in: int, n_out: int) -> Plan:
-    return Plan(n_in * n_out + n_out, lambda: Dense(n_in, n_out, np.random.default_rng(0)))
+    return Plan(n_in * n_out + n_out, lambda: Dense(n_in, n_out, np.random.default_rng(0), std=0))
 
 
 def _conv2d(n_in: int, n_out: int, size: tuple[int, int], stride: tuple[int, int], padding: Padding) -> Plan:
     return Plan(math.prod(size) * n_in * n_out + n_out,
-                lambda: Conv2D(n_in, n_out, size, np.random.default_rng(0), stride=stride, padding=padding))
+                lambda: Conv2D(n_in, n_out, size, np.random.default_rng(0), stride=stride, padding=padding, std=0))
 
 
 def _data_quantizer(scale: tuple[int, ...], offset: tuple[int, ...], rounding: str, qmin: int | None, qmax: int | None,

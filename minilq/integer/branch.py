@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -86,7 +87,7 @@ class Branch:
                     self.refine(name)
                 shape = self.made.ranges.shapes[name]
                 self.line = self.line.spread(shape) if self.line.scale.size > 1 else self.line
-                self.steps.append(Reshape())
+                self.steps.append(Reshape(math.prod(shape)))
             case MaxPool2D():
                 if self.product is not None or not self.line.plain:
                     self.refine(name)

@@ -28,8 +28,11 @@ output; `IntegerNetwork.rounded` names them.
 **How exact.** Given equal input codes, each code differs by at most 1 from that of the same network in float64
 (float_twin.py). Both round the same real numbers to the same grid; but factors of 31 bits, offsets of at most 48 bits
 behind the point, and the int32 in between move a number a little before it is rounded, by far less than half a code.
-One that lies that near to a half may be rounded the other way, and none further. Codes of 16 bits can be finer than
-this, and differ by more of their own steps, but not by more than one step of 8 bits.
+One that lies that near to a half may be rounded the other way, and none further. The int32 have 2^30 steps for the
+largest number that the weights could make of any codes. Where the numbers that really occur, and with them the next
+grid, are narrower than some 2^-22 of that (thousands of weights that cancel each other, before a pool or a Residual),
+codes are finer than these steps and differ by as many as lie in one or two. Codes of 16 bits are that fine sooner, and
+differ by more of their own steps, but hardly by more than one step of 8 bits.
 
 **Overflow** is impossible: int32 holds every sum of at most 65793 products of a uint8 and an int8, longer ones are
 refused, and conversion chooses the factors so that nothing in 64 bits can reach 2^63.
@@ -44,7 +47,7 @@ from collections.abc import Callable
 import numpy as np
 
 from minilq.autodiff.tape import Array
-from minilq.errors import ConfigError, DTypeError, NonFiniteError
+from minilq.errors import ConfigError, DTypeError, NonFiniteError, ShapeError
 from minilq.integer.branch import Branch, Conversion
 from minilq.integer.codes import Coded, coded_in
 from minilq.integer.lines import integers
@@ -62,19 +65,27 @@ class IntegerNetwork:
     coded           the weights that are multiplied, and the biases that were quantized, by name
     rounded         names of the float weights that conversion rounded to 8 bits
     logits_scale    logits * logits_scale is in the unit of the float network's logits
+    shape           of an image; without Flatten, height and width may be others
     """
 
     def __init__(self, grid: Grid, grids: dict[str, Grid], coded: dict[str, Coded], rounded: list[str],
-                 logits_scale: float, steps: list[Step]) -> None:
+                 logits_scale: float, shape: tuple[int, ...], steps: list[Step]) -> None:
         self.grid, self.grids, self.coded, self.rounded = grid, grids, coded, rounded
-        self.logits_scale, self.steps = logits_scale, steps
+        self.logits_scale, self.shape, self.steps = logits_scale, shape, steps
 
     def __call__(self, codes: Array) -> Array:
-        """Logits of input codes: (N, ...) of the grid's dtype, uint8 or uint16 -> int32 (N, ...)."""
+        """Logits of input codes: (N, ...) of the grid's dtype -> int32 (N, ...). Raises DTypeError, ShapeError."""
         return self._run(codes, lambda name, q: None)
 
     def predict(self, images: Array) -> Array:
-        """The class of each image, given as the float network sees it. Raises NonFiniteError."""
+        """The class of each image, given as the float network sees it.
+
+        Raises DTypeError, ShapeError, NonFiniteError
+        """
+        if not isinstance(images, np.ndarray) or images.dtype.kind not in "iuf":
+            raise DTypeError("IntegerNetwork", "images must be an array of real numbers",
+                             got=str(getattr(images, "dtype", type(images).__name__)))
+        self._check_shape(images)
         if not np.isfinite(images).all():
             raise NonFiniteError("IntegerNetwork", "images must be finite", got="NaN or infinity")
         starts = range(0, max(len(images), 1), BATCH)
@@ -86,11 +97,17 @@ class IntegerNetwork:
         logits = self._run(codes, lambda name, q: seen.setdefault(name, []).append(q))
         return {**{name: np.concatenate(parts) for name, parts in seen.items()}, "logits": logits}
 
+    def _check_shape(self, x: Array) -> None:
+        if x.ndim != 1 + len(self.shape) or x.shape[1:][-1:] != self.shape[-1:]:
+            raise ShapeError("IntegerNetwork", f"the input must have the shape {('N', *self.shape)}".replace("'", ""),
+                             got=str(x.shape), cause="One image needs a batch axis" if x.shape == self.shape else "")
+
     def _run(self, codes: Array, seen: Callable[[str, Array], None]) -> Array:
         if not isinstance(codes, np.ndarray) or codes.dtype != self.grid.dtype:
             raise DTypeError("IntegerNetwork", f"the input must be codes of {np.dtype(self.grid.dtype)}",
                              got=str(getattr(codes, "dtype", type(codes).__name__)),
                              cause="network.grid.codes(images) gives them, network.predict(images) takes images")
+        self._check_shape(codes)
         starts = range(0, max(len(codes), 1), BATCH)
         return np.concatenate([run(self.steps, codes[start:start + BATCH], seen) for start in starts])
 
@@ -127,9 +144,10 @@ def convert(model: Sequential | StoredModel, images: Array, split: bool = False,
     >>> bool(largest < 0.01 * np.abs(model(pixels.astype(np.float32)).numpy()).max())
     True
     """
-    network, coded = (model.network, model.coded) if isinstance(model, StoredModel) else (model, coded_in(model))
+    network = model.network if isinstance(model, StoredModel) else model
     if type(network) is not Sequential:
         raise ConfigError("convert", "the model must be a Sequential", got=type(network).__name__)
+    coded = model.coded if isinstance(model, StoredModel) else coded_in(network)
     if bits not in (8, 16):
         raise ConfigError("convert", "bits must be 8 or 16", got=repr(bits))
     if outside is None:
@@ -145,4 +163,5 @@ def convert(model: Sequential | StoredModel, images: Array, split: bool = False,
     branch.through("", network)
     unit = branch.line.unit.max(keepdims=True)
     branch.rescale("logits", unit, 0, np.int32)
-    return IntegerNetwork(grid, made.grids, made.coded, made.rounded, float(unit.item()), branch.steps)
+    return IntegerNetwork(grid, made.grids, made.coded, made.rounded, float(unit.item()), images.shape[1:],
+                          branch.steps)

@@ -9,6 +9,7 @@ import numpy as np
 
 from minilq.autodiff.tape import Array, no_grad
 from minilq.autodiff.tensor import Tensor
+from minilq.errors import ShapeError
 from minilq.integer.engine import IntegerNetwork
 from minilq.integer.modelfile import StoredModel
 from minilq.integer.ranges import BATCH, walk
@@ -94,7 +95,9 @@ class Comparison(NamedTuple):
 
 
 def compare(network: IntegerNetwork, twin: FloatTwin, images: Array) -> Comparison:
-    """Run both on images, given as the float network sees them."""
+    """Run both on images, given as the float network sees them. Raises ShapeError for none."""
+    if len(images) == 0:
+        raise ShapeError("compare", "at least one image is needed", got=str(images.shape))
     alone: dict[str, Array] = {}
     together: dict[str, Array] = {}
     logits, equal = 0.0, 0

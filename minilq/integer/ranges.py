@@ -102,10 +102,11 @@ def usual_range(x: Array, outside: float) -> tuple[float, float]:
 def calibrated(network: Sequential, images: Array) -> Ranges:
     """What comes into the layers of the float network for these images: SAMPLE numbers of each, chosen at random.
 
-    Raises      ShapeError for no images, and what the layers raise for images of another shape; NonFiniteError
+    Raises      ShapeError for no images, and what the layers raise for images of another shape or dtype; NonFiniteError
     """
-    if len(images) == 0:
-        raise ShapeError("calibrated", "at least one image is needed", got=str(images.shape))
+    if not isinstance(images, np.ndarray) or images.ndim == 0 or len(images) == 0:
+        raise ShapeError("calibrated", "at least one image is needed, in an array (N, ...)",
+                         got=str(images.shape) if isinstance(images, np.ndarray) else type(images).__name__)
     rng = np.random.default_rng(0)
     samples: dict[str, list[Array]] = {}
     shapes: dict[str, tuple[int, ...]] = {}

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minilq.autodiff.tape import Array
+from minilq.errors import ShapeError
 from minilq.integer.fixed_point import Rescaling
 from minilq.integer.product import int8_product
 from minilq.kernels.window import Window
@@ -108,11 +109,18 @@ class Rescale:
         return self.rescale([x])
 
 
+@dataclass(frozen=True)
 class Reshape:
-    """(N, ...) -> (N, features)."""
+    """(N, ...) -> (N, features), as many as follow a line of their own."""
+
+    features: int
 
     def __call__(self, x: Array, seen: Seen) -> Array:
-        return x.reshape(len(x), -1)
+        if math.prod(x.shape[1:]) != self.features:
+            raise ShapeError("IntegerNetwork", f"{self.features} numbers of each image must come to Flatten",
+                             got=f"{math.prod(x.shape[1:])}, {x.shape[1:]}",
+                             cause="The images have another size than those that the network was converted with")
+        return x.reshape(len(x), self.features)
 
 
 @dataclass(frozen=True)

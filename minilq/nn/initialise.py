@@ -12,8 +12,11 @@ from minilq.quantize.positivity import positivity_named
 
 
 def normal(rng: np.random.Generator, shape: tuple[int, ...], std: float = 0.05, dtype: Any = np.float32) -> Tensor:
-    """A parameter drawn from a normal distribution with mean 0; std 0.05 is the thesis' for weights and biases."""
-    draws = std * rng.standard_normal(shape)
+    """A parameter drawn from a normal distribution with mean 0; std 0.05 is the thesis' for weights and biases.
+
+    With std=0 nothing is drawn: zeros, for parameters that are filled afterwards.
+    """
+    draws = std * rng.standard_normal(shape) if std else np.zeros(shape, dtype)
     return Tensor(draws, requires_grad=True, dtype=dtype)
 
 
