@@ -13,10 +13,9 @@ from minilq import cli
 from minilq.experiments import run
 from minilq.experiments.run import trained
 from minilq.integer.codes import coded_in
-from minilq.integer.modelfile import contents, load, save
+from minilq.integer.modelfile import contents, load
 from minilq.integer.npz import from_npz
 from minilq.integer.safetensors import from_safetensors
-from minilq.nn import Conv2D, Dense, Flatten, Sequential
 
 TASTE = ("train", "--quick", "--epochs", "2", "--input", "unit", "--threshold", "1e-7")
 
@@ -133,13 +132,14 @@ def test_facts_that_make_no_sense_are_damage(capsys, finished, facts):
     assert "facts of the model file" in err[0]
 
 
-def test_a_network_that_needs_too_much_memory_is_one_line(capsys, tmp_path):
-    rng = np.random.default_rng(0)
-    save(tmp_path / "wide.mlq", Sequential(Conv2D(1, 1, 3, rng, padding=2**16 - 1), Flatten(), Dense(1, 10, rng)),
-         facts={"data": "digits", "model": "lenet", "limit": 4})
-    status, out, err = call(capsys, "evaluate", tmp_path / "wide.mlq")
-    assert (status, out, len(err)) == (1, "", 1)
-    assert "not enough memory" in err[0]
+def test_a_network_that_needs_too_much_memory_is_one_line(capsys, finished, monkeypatch):
+    def too_much(*arguments):
+        raise MemoryError("Unable to allocate 7 TiB")
+
+    call(capsys, "export", finished)
+    monkeypatch.setattr("minilq.experiments.stored.evaluate", too_much)
+    status, out, err = call(capsys, "evaluate", finished / "model.mlq")
+    assert (status, out, err) == (1, "", ["minilq: not enough memory: Unable to allocate 7 TiB"])
 
 
 def test_output_that_cannot_be_written_is_one_line(capsys, finished, monkeypatch):

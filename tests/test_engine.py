@@ -276,8 +276,9 @@ def test_what_has_no_integer_form_is_refused_by_name():
         convert(Dense(4, 4, rng), x)
     with pytest.raises(ConfigError, match="8 or 16"):
         convert(Sequential(twice), x, bits=4)
-    with pytest.raises(ConfigError, match="outside must lie"):
-        convert(Sequential(twice), x, outside=0.5)
+    for outside in (0.5, -0.1, np.nan, "few"):
+        with pytest.raises(ConfigError, match="outside must lie"):
+            convert(Sequential(twice), x, outside=outside)
     with pytest.raises(ShapeError, match="at least one image"):
         convert(Sequential(twice), x[:0])
     with pytest.raises(NonFiniteError, match="of dense1"):

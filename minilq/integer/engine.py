@@ -152,7 +152,7 @@ def convert(model: Sequential | StoredModel, images: Array, split: bool = False,
         raise ConfigError("convert", "bits must be 8 or 16", got=repr(bits))
     if outside is None:
         outside = 1e-4 if bits == 8 else 0.0
-    if not 0 <= outside < 0.5:
+    if not (isinstance(outside, (int, float)) and 0 <= outside < 0.5):
         raise ConfigError("convert", "outside must lie in 0 <= outside < 1/2", got=repr(outside))
     top = 2**bits - 1
     made = Conversion(network, dict(coded), calibrated(network, images), split, outside, top)
