@@ -188,6 +188,18 @@ def test_memory_is_that_of_the_result_once_more_and_a_few_megabytes(coder):
         assert peak < 2 * 8 * codes.size + 4_000_000
 
 
+@pytest.mark.parametrize("coder", CODERS.values(), ids=lambda coder: coder.name)
+def test_codes_that_all_differ_take_a_bounded_memory_each(coder):
+    codes = np.random.default_rng(0).permutation(20_000)
+    encoded = coder.encode(codes)
+    coder.decode(*encoded, codes.size)           # compiled
+    tracemalloc.start()
+    np.testing.assert_array_equal(coder.decode(*encoded, codes.size), codes)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < (2 * 8 + 300) * codes.size + 1_000_000
+
+
 # ---- lengths
 
 

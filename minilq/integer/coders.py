@@ -46,7 +46,8 @@ class Coder(NamedTuple):
 
         Raises DataError for all bytes that `encode` does not write for any codes: what was decoded is encoded once more
         and compared. So a damaged file gives no codes, or, where no checksum is looked at, other codes that fit its
-        bytes; never a crash. Beyond the result it takes at most as much memory once more, and a few MB.
+        bytes; never a crash. Beyond the result it takes at most as much memory once more, a few MB, and up to 300
+        bytes for each code that differs from all others.
         """
         if count < 0:
             raise DataError(self.name, "the number of codes must not be negative", got=str(count))
