@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).resolve().parent
-TIMEOUT = 120                                    # seconds for one notebook
+QUICK_TIMEOUT, TIMEOUT = 120, 600                # seconds for one notebook
 SOLUTION = re.compile(r"<details><summary>Solution</summary>.*?```python\n(.*?)```.*?</details>", re.DOTALL)
 
 Cell = dict[str, Any]
@@ -104,10 +104,11 @@ def run_apart(path: Path, quick: bool) -> str:
     """Run a notebook in a process of its own, and return what is wrong with it: nothing, or the end of its output."""
     environment = {**os.environ, "MINILQ_QUICK": "1" if quick else "0"}
     command = [sys.executable, "-W", "error", str(Path(__file__).resolve()), "--here", str(path)]
+    seconds = QUICK_TIMEOUT if quick else TIMEOUT
     try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired:
-        return f"{path.name}: not done after {TIMEOUT} s"
+        return f"{path.name}: not done after {seconds} s"
     if done.returncode:
         return done.stderr
     return f"{path.name}: wrote to stderr:\n{done.stderr}" if done.stderr else ""
