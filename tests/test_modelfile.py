@@ -15,7 +15,7 @@ import minilq
 from minilq import files
 from minilq.errors import ConfigError, DataError, DTypeError, NonFiniteError, UnwritableError
 from minilq.experiments import models
-from minilq.integer.architecture import KINDS, MAX_DEPTH, build, describe
+from minilq.integer.architecture import KINDS, MAX_DEPTH, describe, planned
 from minilq.integer.coders import CODERS
 from minilq.integer.codes import coded_in
 from minilq.integer.modelfile import contents, load, save
@@ -186,7 +186,10 @@ def test_every_kind_of_layer_is_described_in_json_and_built_from_it():
         Sequential(GlobalAveragePool2D()), Flatten(), Dense(2, 3, rng))
     described = json.loads(json.dumps(describe(model)))
     assert {layer["kind"] for layer in described} | {"GlobalAveragePool2D"} == set(KINDS)
-    built = build(described, most=10**6)
+    plan = planned(described, most=10**6)
+    built = plan.make()
+    assert plan.parameters == {n: t.shape for n, t in model.parameters().items()}
+    assert plan.buffers == {n: t.shape for n, t in model.buffers().items()}
     assert describe(built) == described
     assert [(n, t.shape) for n, t in built.state().items()] == [(n, t.shape) for n, t in model.state().items()]
     built.load_state(model.state())
@@ -225,7 +228,7 @@ def test_layers_that_a_file_cannot_hold_are_named():
         deep = Sequential(deep)
     with pytest.raises(ConfigError, match="16 containers"):
         describe(deep)
-    assert build(describe(deep.layers["sequential1"]), 0)
+    assert planned(describe(deep.layers["sequential1"]), 0).make()
 
 
 # What cannot be saved.

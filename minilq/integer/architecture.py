@@ -13,7 +13,7 @@ Each layer is a dict of its kind, the name of its class, and its settings:
     ReLU, Flatten, GlobalAveragePool2D    nothing
 
 padding is "same", "valid" or [[top, bottom], [left, right]]. Numbers of parameters and quantizers of parameters are not
-part of it: the layers that `build` makes have none.
+part of it: layers made from it have none.
 """
 
 from __future__ import annotations
@@ -41,13 +41,14 @@ from minilq.nn import (
     Residual,
     Sequential,
 )
+from minilq.nn.model import numbered
 from minilq.ops.window import Padding, pair, sides_of
 from minilq.quantize import Quantizer, frozen
 from minilq.quantize.quantizer import MASKS
 from minilq.quantize.rounding import ROUNDINGS
 
 MAX_DEPTH = 16
-"""Levels of containers that `build` follows."""
+"""Levels of containers that `planned` follows."""
 
 MAX_WHOLE = 2**31 - 1
 
@@ -66,8 +67,9 @@ def describe(model: Sequential) -> Description:
     >>> model = Sequential(Dense(4, 3, np.random.default_rng(0)), ReLU())
     >>> describe(model)
     [{'kind': 'Dense', 'n_in': 4, 'n_out': 3}, {'kind': 'ReLU'}]
-    >>> build(describe(model), most=15)
-    Sequential(dense1, relu1)
+    >>> plan = planned(describe(model), most=15)
+    >>> plan.make(), plan.parameters
+    (Sequential(dense1, relu1), {'dense1.weight': (4, 3), 'dense1.bias': (3,)})
     """
     if type(model) is not Sequential:
         raise ConfigError("describe", "the model must be a Sequential", got=type(model).__name__)
@@ -76,10 +78,28 @@ def describe(model: Sequential) -> Description:
     return layers
 
 
-def build(description: Any, most: int) -> Sequential:
-    """The model that `describe` described, float32, with parameters, scales and buffers of any value.
+Shapes = dict[str, tuple[int, ...]]
 
-    Nothing in the description is trusted, and no array is made before everything has been checked.
+
+class Plan(NamedTuple):
+    """A layer that has not been made: the shapes of its parameters and buffers by name, and what makes it.
+
+    make    float32, with parameters, scales and buffers of any value
+    """
+
+    parameters: Shapes
+    buffers: Shapes
+    make: Callable[[], Layer]
+    kind: str = ""
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers all parameters and buffers hold."""
+        return sum(map(math.prod, (*self.parameters.values(), *self.buffers.values())))
+
+
+def planned(description: Any, most: int) -> Plan:
+    """The plan of the model that `describe` described. Nothing in the description is trusted, and no array is made.
 
     most        how many numbers all parameters and buffers together may hold
     Raises      DataError for what `describe` does not write, for deeper containers than MAX_DEPTH, and for more numbers
@@ -88,16 +108,7 @@ def build(description: Any, most: int) -> Sequential:
     plan = _sequential(_layers("layers", description, 1))
     if plan.numbers > most:
         raise _wrong("layers", f"a model of at most {most} numbers", plan.numbers)
-    model = plan.make()
-    assert isinstance(model, Sequential)
-    return model
-
-
-class Plan(NamedTuple):
-    """A layer that has not been made: how many numbers it will hold, and what makes it."""
-
-    numbers: int
-    make: Callable[[], Layer]
+    return plan
 
 
 def _described(where: str, layer: Layer, seen: set[int], depth: int) -> dict[str, Any]:
@@ -165,7 +176,8 @@ def _planned(where: str, entry: Any, depth: int) -> Plan:
     _, checks, plan = KINDS[kind]
     if entry.keys() != {"kind", *checks}:
         raise _wrong(where, f"{kind} with the settings {', '.join(checks) or '(none)'}", entry)
-    return plan(**{name: check(f"{where}.{name}", entry[name], depth + 1) for name, check in checks.items()})
+    settings = {name: check(f"{where}.{name}", entry[name], depth + 1) for name, check in checks.items()}
+    return plan(**settings)._replace(kind=kind)
 
 
 def _wrong(where: str, expected: str, got: Any) -> DataError:
@@ -228,23 +240,39 @@ _layers = _list_of(_planned, 0, MAX_WHOLE)
 _geometry: dict[str, Check] = {"size": _pair, "stride": _pair, "padding": _padding}
 
 
-# Plans: the settings in, how many numbers the layer will hold and what makes it out.
+# Plans: the settings in, the shapes of what the layer will hold and what makes it out.
+def _nothing(make: Callable[[], Layer]) -> Plan:
+    return Plan({}, {}, make)
+
+
+def _container(parts: dict[str, Plan], make: Callable[[], Layer]) -> Plan:
+    return Plan({f"{name}.{p}": shape for name, part in parts.items() for p, shape in part.parameters.items()},
+                {f"{name}.{b}": shape for name, part in parts.items() for b, shape in part.buffers.items()}, make)
+
+
 def _sequential(layers: tuple[Plan, ...]) -> Plan:
-    return Plan(sum(plan.numbers for plan in layers), lambda: Sequential(*[plan.make() for plan in layers]))
+    return _container(dict(zip(numbered([plan.kind for plan in layers]), layers, strict=True)),
+                      lambda: Sequential(*[plan.make() for plan in layers]))
 
 
 def _residual(body: Plan, shortcut: Plan | None) -> Plan:
-    return Plan(body.numbers + (0 if shortcut is None else shortcut.numbers),
-                lambda: Residual(body.make(), None if shortcut is None else shortcut.make()))
+    return _container({"body": body} if shortcut is None else {"body": body, "shortcut": shortcut},
+                      lambda: Residual(body.make(), None if shortcut is None else shortcut.make()))
 
 
 def _dense(n_in: int, n_out: int) -> Plan:
-    return Plan(n_in * n_out + n_out, lambda: Dense(n_in, n_out, np.random.default_rng(0), std=0))
+    return Plan({"weight": (n_in, n_out), "bias": (n_out,)}, {},
+                lambda: Dense(n_in, n_out, np.random.default_rng(0), std=0))
 
 
 def _conv2d(n_in: int, n_out: int, size: tuple[int, int], stride: tuple[int, int], padding: Padding) -> Plan:
-    return Plan(math.prod(size) * n_in * n_out + n_out,
+    return Plan({"kernel": (*size, n_in, n_out), "bias": (n_out,)}, {},
                 lambda: Conv2D(n_in, n_out, size, np.random.default_rng(0), stride=stride, padding=padding, std=0))
+
+
+def _batch_norm(channels: int, momentum: float, eps: float) -> Plan:
+    return Plan({"gamma": (channels,), "beta": (channels,)}, {"mean": (channels,), "variance": (channels,)},
+                lambda: BatchNorm(channels, momentum, eps))
 
 
 def _data_quantizer(scale: tuple[int, ...], offset: tuple[int, ...], rounding: str, qmin: int | None, qmax: int | None,
@@ -253,7 +281,7 @@ def _data_quantizer(scale: tuple[int, ...], offset: tuple[int, ...], rounding: s
         raise DataError("DataQuantizer", "qmin must not be above qmax", got=f"{qmin}, {qmax}")
     kept = tuple(axis for axis, n in enumerate(scale) if n > 1)
     quantizer = Quantizer(rounding, granularity=kept, scale_rule=frozen(), qmin=qmin, qmax=qmax, mask=mask)
-    return Plan(math.prod(scale) + math.prod(offset), lambda: DataQuantizer(
+    return Plan({}, {"offset": offset, "data": scale}, lambda: DataQuantizer(
         Tensor(np.zeros(offset, np.float32)), Tensor(np.ones(scale, np.float32)), quantizer))
 
 
@@ -261,15 +289,15 @@ def _data_quantizer(scale: tuple[int, ...], offset: tuple[int, ...], rounding: s
 KINDS: dict[str, tuple[type[Layer], dict[str, Check], Callable[..., Plan]]] = {
     "Dense": (Dense, {"n_in": _count, "n_out": _count}, _dense),
     "Conv2D": (Conv2D, {"n_in": _count, "n_out": _count, **_geometry}, _conv2d),
-    "ReLU": (ReLU, {}, lambda: Plan(0, ReLU)),
+    "ReLU": (ReLU, {}, lambda: _nothing(ReLU)),
     "BatchNorm": (BatchNorm, {"channels": _count, "momentum": _real(0, 1), "eps": _real(0, math.inf, with_low=False)},
-                  lambda channels, momentum, eps: Plan(4 * channels, lambda: BatchNorm(channels, momentum, eps))),
+                  _batch_norm),
     "Dropout": (Dropout, {"rate": _real(0, 1)},
-                lambda rate: Plan(0, lambda: Dropout(rate, np.random.default_rng(0)))),
-    "MaxPool2D": (MaxPool2D, _geometry, lambda **window: Plan(0, lambda: MaxPool2D(**window))),
-    "AveragePool2D": (AveragePool2D, _geometry, lambda **window: Plan(0, lambda: AveragePool2D(**window))),
-    "GlobalAveragePool2D": (GlobalAveragePool2D, {}, lambda: Plan(0, GlobalAveragePool2D)),
-    "Flatten": (Flatten, {}, lambda: Plan(0, Flatten)),
+                lambda rate: _nothing(lambda: Dropout(rate, np.random.default_rng(0)))),
+    "MaxPool2D": (MaxPool2D, _geometry, lambda **window: _nothing(lambda: MaxPool2D(**window))),
+    "AveragePool2D": (AveragePool2D, _geometry, lambda **window: _nothing(lambda: AveragePool2D(**window))),
+    "GlobalAveragePool2D": (GlobalAveragePool2D, {}, lambda: _nothing(GlobalAveragePool2D)),
+    "Flatten": (Flatten, {}, lambda: _nothing(Flatten)),
     "Sequential": (Sequential, {"layers": _layers}, _sequential),
     "Residual": (Residual, {"body": _planned, "shortcut": _or_none(_planned)}, _residual),
     "DataQuantizer": (DataQuantizer, {"scale": _shape, "offset": _shape, "rounding": _one_of(ROUNDINGS),

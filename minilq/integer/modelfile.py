@@ -60,7 +60,7 @@ from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError, DataError, DTypeError, NonFiniteError
 from minilq.files import write_bytes
-from minilq.integer.architecture import build, describe
+from minilq.integer.architecture import Plan, Shapes, describe, planned
 from minilq.integer.coders import CODERS
 from minilq.integer.codes import Coded, coded_in
 from minilq.integer.modelfile_sections import Sections, joined, split
@@ -123,13 +123,14 @@ def contents(model: Sequential, coder: str = "range", facts: Mapping[str, Any] |
                              cause="Make and train the model with dtype=np.float32")
     numbers = sum(tensor.size for tensor in tensors.values())
     try:
-        skeleton = build(layers, numbers)
+        plan = planned(layers, numbers)
+        plan.make()
     except DataError as error:                   # settings that fail only when the layer is called
         raise ConfigError("save", "every layer must be usable", got=str(error)) from error
     coded = coded_in(model)
     encoded = {name: CODERS[coder].encode(c.codes) for name, c in coded.items()}
     floats = [*((f"{name}.scale", c.scale) for name, c in coded.items()),
-              *((name, tensors[name].array) for name in _floats_of(skeleton, coded))]
+              *((name, tensors[name].array) for name in _floats_of(plan, coded))]
     for name, array in floats:
         if not np.isfinite(array).all():
             raise NonFiniteError("save", "every number must be finite", got=f"NaN or infinity in {name}",
@@ -187,17 +188,18 @@ def _stored(sections: Sections, most: int) -> StoredModel:
         raise DataError("coder", f"one of {', '.join(CODERS)} was expected", got=_short(coder))
     if not isinstance(facts, dict):
         raise DataError("facts", "an object was expected", got=_short(facts))
-    network = build(header["layers"], most)
-    parts = _parts(header["codes"], network.parameters(), sections.codes)
+    plan = planned(header["layers"], most)
+    parts = _parts(header["codes"], plan.parameters, sections.codes)
+    floats = _arrays({**{f"{name}.scale": part.scale_shape for name, part in parts.items()},
+                      **_floats_of(plan, parts)}, sections.floats)
+    network = plan.make()
+    assert isinstance(network, Sequential)
     tensors = {**network.parameters(), **network.buffers()}
-    shapes = {**{f"{name}.scale": part.scale_shape for name, part in parts.items()},
-              **{name: tensors[name].shape for name in _floats_of(network, parts)}}
-    floats = _arrays(shapes, sections.floats)
-    for name in _floats_of(network, parts):
+    for name in _floats_of(plan, parts):
         _fill(tensors[name], floats[name])
     coded = {}
     for name, part in parts.items():
-        scale, shape = floats[f"{name}.scale"], tensors[name].shape
+        scale, shape = floats[f"{name}.scale"], plan.parameters[name]
         try:
             codes = CODERS[coder].decode(part.table, part.content, math.prod(shape))
         except DataError as error:
@@ -213,12 +215,12 @@ def _stored(sections: Sections, most: int) -> StoredModel:
     return StoredModel(network, coded, facts)
 
 
-def _floats_of(network: Sequential, quantized: Iterable[str]) -> list[str]:
-    """Names of the parameters and buffers that a file holds as floats, in its order."""
-    return [name for name in (*network.parameters(), *network.buffers()) if name not in quantized]
+def _floats_of(plan: Plan, quantized: Iterable[str]) -> Shapes:
+    """The parameters and buffers that a file holds as floats, in its order."""
+    return {name: shape for name, shape in {**plan.parameters, **plan.buffers}.items() if name not in quantized}
 
 
-def _parts(entries: Any, parameters: dict[str, Tensor], codes: bytes) -> dict[str, Stored]:
+def _parts(entries: Any, parameters: Shapes, codes: bytes) -> dict[str, Stored]:
     """What "codes" in the header says, and the bytes that it means; all of them."""
     if not isinstance(entries, dict):
         raise DataError("header", "codes, an object, was expected", got=_short(entries))
@@ -237,7 +239,7 @@ def _parts(entries: Any, parameters: dict[str, Tensor], codes: bytes) -> dict[st
         if not isinstance(granularity, (str, tuple)):
             raise DataError(f"header, {name}", "a granularity was expected", got=_short(granularity))
         try:
-            s_shape = scale_shape(granularity, parameters[name].shape)
+            s_shape = scale_shape(granularity, parameters[name])
         except ConfigError as error:
             raise DataError(f"header, {name}: {error}") from error
         parts[name] = Stored(granularity, s_shape, codes[at:at + table], codes[at + table:at + table + content])
@@ -248,7 +250,7 @@ def _parts(entries: Any, parameters: dict[str, Tensor], codes: bytes) -> dict[st
     return parts
 
 
-def _arrays(shapes: dict[str, tuple[int, ...]], floats: bytes) -> dict[str, Array]:
+def _arrays(shapes: Shapes, floats: bytes) -> dict[str, Array]:
     """The floats as arrays of these names and shapes, checked."""
     numbers = sum(map(math.prod, shapes.values()))
     if len(floats) != 4 * numbers:

@@ -83,12 +83,7 @@ class Sequential(Container):
         if len(layers) == 1 and isinstance(layers[0], (list, tuple)):
             layers = tuple(layers[0])
         check_layers("Sequential", layers)
-        count: Counter[str] = Counter()
-        self.layers = {}
-        for layer in layers:
-            kind = type(layer).__name__.lower()
-            count[kind] += 1
-            self.layers[f"{kind}{count[kind]}"] = layer
+        self.layers = dict(zip(numbered([type(layer).__name__ for layer in layers]), layers, strict=True))
 
     def __call__(self, x: Any, training: bool = False) -> Tensor:
         x = x if isinstance(x, Tensor) else Tensor(x)
@@ -98,6 +93,20 @@ class Sequential(Container):
 
     def __repr__(self) -> str:
         return f"Sequential({', '.join(self.layers)})"
+
+
+def numbered(kinds: Iterable[str]) -> list[str]:
+    """Names of layers of these kinds that stand one behind the other.
+
+    >>> numbered(["Dense", "ReLU", "Dense"])
+    ['dense1', 'relu1', 'dense2']
+    """
+    count: Counter[str] = Counter()
+    names = []
+    for kind in map(str.lower, kinds):
+        count[kind] += 1
+        names.append(f"{kind}{count[kind]}")
+    return names
 
 
 class Residual(Container):
