@@ -4,6 +4,7 @@ The cells themselves run in `python tutorials/run.py --quick`, not here.
 """
 
 import ast
+import base64
 import json
 import re
 import statistics
@@ -40,6 +41,12 @@ def code_of(cells):
 def test_the_outputs_are_those_of_the_sources(path, cells):
     stored = json.loads(path.read_text(encoding="utf-8"))["metadata"].get("source_sha256")
     assert stored == run.digest(cells), f"python tutorials/build.py {path.name[:2]} is needed"
+
+
+def test_the_readme_shows_the_first_picture():
+    pictures = (output["data"]["image/png"] for cell in run.cells_of(NOTEBOOKS[0]) for output in cell.get("outputs", [])
+                if "image/png" in output.get("data", {}))
+    assert base64.b64decode(next(pictures)) == (FOLDER / "pictures" / "number-line.png").read_bytes()
 
 
 def test_small_and_free_of_local_paths(path):
