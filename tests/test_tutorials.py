@@ -67,7 +67,7 @@ def test_every_output_was_printed_or_drawn(cells):
 def test_cells_are_short_and_many_things_are_seen_and_asserted(cells):
     sources = [cell["source"] for cell in code_of(cells)]
     lengths = [len([line for line in source.splitlines() if line.strip()]) for source in sources]
-    assert statistics.median(lengths) <= 7
+    assert statistics.median(lengths) <= 6
     assert max(lengths) <= 22, sources[int(np.argmax(lengths))]
     assert 18 <= len(cells) <= 42
     assert not [line for cell in code_of(cells) for line in cell["source"].splitlines() if len(line) > 120]
