@@ -187,7 +187,7 @@ def test_a_command_gives_the_numbers_of_its_point(done, monkeypatch, capsys):
 def test_commands_have_every_setting(config, monkeypatch):
     seen = []
     monkeypatch.setattr("minilq.experiments.run.start", lambda config, folder, log: seen.append(config) or {})
-    monkeypatch.setattr(cli, "_show", lambda folder: None)
+    monkeypatch.setattr("minilq.cli.training._show", lambda folder: None)
     monkeypatch.setattr("minilq.files.write_text", lambda path, text: None)
     cli.main(shlex.split(command(config))[1:])
     assert seen == [config]
