@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from minilq.errors import ConfigError, DataError, DTypeError
 from minilq.integer import sizes
-from minilq.integer.packing import pack, unpack
-from minilq.integer.sizes import PACKED_HEADER, narrowest, packed, zipped
+from minilq.integer.packing import HEADER, pack, unpack
+from minilq.integer.sizes import narrowest, packed, zipped
 
 
 @pytest.mark.parametrize("width", range(33))
@@ -132,12 +132,12 @@ def test_packed_counts_codes_at_their_own_width_scales_and_headers():
     w = 16 * 4 // 8 + 4 * 4
     b = 0 + 4
     wide = 3 + 2 * 4                                         # 2 codes of 9 bits: 18 bits, 3 bytes
-    assert packed(codes, scales) == w + b + wide + 3 * PACKED_HEADER
-    assert packed({"w": codes["w"]}, {"w": np.ones((16, 1), np.float32)}) == 8 + 64 + PACKED_HEADER
+    assert packed(codes, scales) == w + b + wide + 3 * HEADER
+    assert packed({"w": codes["w"]}, {"w": np.ones((16, 1), np.float32)}) == 8 + 64 + HEADER
 
 
 def test_packed_codes_can_be_read_back_with_what_the_header_holds():
     k = np.random.default_rng(1).integers(-37, 91, 1000)
     width = int(k.max() - k.min()).bit_length()
-    assert packed({"a": k}, {"a": np.ones(1)}) == len(pack(k, int(k.min()), width)) + 4 + PACKED_HEADER
+    assert packed({"a": k}, {"a": np.ones(1)}) == len(pack(k, int(k.min()), width)) + 4 + HEADER
     np.testing.assert_array_equal(unpack(pack(k, int(k.min()), width), 1000, int(k.min()), width), k)

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from minilq.autodiff.tape import no_grad
 from minilq.integer import sizes
-from minilq.integer.sizes import PACKED_HEADER, compressed, entropy_coded, packed, table_bits
+from minilq.integer.packing import HEADER
+from minilq.integer.sizes import compressed, entropy_coded, packed, table_bits
 from minilq.nn import Dense, Sequential
 from minilq.quantize import Quantizer, fake_quantize, stochastic
 from minilq.train.metrics import (
@@ -277,7 +278,7 @@ def test_an_arithmetic_coder_comes_within_a_byte_and_decodes(codes):
     counts = dict(sorted(Counter(codes).items()))
     bits = encoded(codes, counts)
     assert decoded(bits, counts, len(codes)) == codes
-    real = -(-len(bits) // 8) + -(-len(written_table(codes)) // 8) + PACKED_HEADER + 4 * 3
+    real = -(-len(bits) // 8) + -(-len(written_table(codes)) // 8) + HEADER + 4 * 3
     bound = entropy_coded({"w": np.array(codes)}, {"w": np.ones((3, 1), np.float32)})
     assert bound <= real <= bound + 1
 
@@ -290,13 +291,13 @@ def test_entropy_coded_counts_codes_tables_scales_and_headers():
     content = math.ceil((16 + 0 + 4 * plain_entropy([0, 1, 1, 1])) / 8)
     # counts 2 2 2 2 at distances 1 1 1; count 3; counts 3 1 at a distance of 301
     tables = math.ceil((4 * 3 + 3 * 1 + 3 + 3 + 1 + 17) / 8)
-    assert entropy_coded(codes, scales) == content + tables + 4 * (2 + 1 + 4) + 3 * PACKED_HEADER
-    assert entropy_coded({"b": codes["b"]}, {"b": scales["b"]}) == 0 + 1 + 4 + PACKED_HEADER
+    assert entropy_coded(codes, scales) == content + tables + 4 * (2 + 1 + 4) + 3 * HEADER
+    assert entropy_coded({"b": codes["b"]}, {"b": scales["b"]}) == 0 + 1 + 4 + HEADER
 
 
 def test_whole_bytes_are_not_rounded_up():
     k = np.repeat(np.arange(4, dtype=np.int8), 16)               # 64 codes of 2 bits: 16 bytes; 4 counts of 9, 3 of 1
-    assert entropy_coded({"w": k}, {"w": np.ones(1)}) == 16 + math.ceil((4 * 9 + 3) / 8) + 4 + PACKED_HEADER
+    assert entropy_coded({"w": k}, {"w": np.ones(1)}) == 16 + math.ceil((4 * 9 + 3) / 8) + 4 + HEADER
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.int64])

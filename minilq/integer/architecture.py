@@ -19,13 +19,14 @@ part of it: layers made from it have none.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError, DataError
+from minilq.integer.checks import MAX_WHOLE, Check, list_of, one_of, or_none, real, whole, wrong
 from minilq.nn import (
     AveragePool2D,
     BatchNorm,
@@ -49,8 +50,6 @@ from minilq.quantize.rounding import ROUNDINGS
 
 MAX_DEPTH = 16
 """Levels of containers that `planned` follows."""
-
-MAX_WHOLE = 2**31 - 1
 
 MAX_PADDING = 2**16 - 1
 """Rows or columns of a border on one side, at most."""
@@ -107,7 +106,7 @@ def planned(description: Any, most: int) -> Plan:
     """
     plan = _sequential(_layers("layers", description, 1))
     if plan.numbers > most:
-        raise _wrong("layers", f"a model of at most {most} numbers", plan.numbers)
+        raise wrong("layers", f"a model of at most {most} numbers", plan.numbers)
     return plan
 
 
@@ -170,73 +169,26 @@ def _window(kind: str, size: Any, stride: Any, padding: Padding) -> dict[str, An
 def _planned(where: str, entry: Any, depth: int) -> Plan:
     kind = entry.get("kind") if isinstance(entry, dict) else None
     if not isinstance(kind, str) or kind not in KINDS:
-        raise _wrong(where, f"a layer, one of {', '.join(KINDS)}", entry)
+        raise wrong(where, f"a layer, one of {', '.join(KINDS)}", entry)
     if depth > MAX_DEPTH:
         raise DataError(where, f"must not lie in more than {MAX_DEPTH} containers", got="more")
     _, checks, plan = KINDS[kind]
     if entry.keys() != {"kind", *checks}:
-        raise _wrong(where, f"{kind} with the settings {', '.join(checks) or '(none)'}", entry)
+        raise wrong(where, f"{kind} with the settings {', '.join(checks) or '(none)'}", entry)
     settings = {name: check(f"{where}.{name}", entry[name], depth + 1) for name, check in checks.items()}
     return plan(**settings)._replace(kind=kind)
-
-
-def _wrong(where: str, expected: str, got: Any) -> DataError:
-    text = repr(got)
-    return DataError(where, f"must be {expected}", got=text if len(text) <= 80 else f"{text[:80]}...")
-
-
-# Checks: each takes where it stands, an untrusted value and its depth, and returns the value as the layer takes it.
-Check = Callable[[str, Any, int], Any]
-
-
-def _whole(low: int, high: int = MAX_WHOLE) -> Check:
-    def check(where: str, value: Any, depth: int) -> int:
-        if type(value) is not int or not low <= value <= high:
-            raise _wrong(where, f"a whole number in {low}..{high}", value)
-        return value
-    return check
-
-
-def _real(low: float, high: float, with_low: bool = True) -> Check:
-    def check(where: str, value: Any, depth: int) -> float:
-        if type(value) is not float or not (low <= value < high) or (value == low and not with_low):
-            raise _wrong(where, f"a number from {low} to {high}", value)
-        return value
-    return check
-
-
-def _one_of(names: Iterable[str]) -> Check:
-    names = tuple(names)
-
-    def check(where: str, value: Any, depth: int) -> Any:
-        if value not in names:
-            raise _wrong(where, f"one of {', '.join(names)}", value)
-        return value
-    return check
-
-
-def _list_of(check_one: Check, low: int, high: int) -> Check:
-    def check(where: str, value: Any, depth: int) -> tuple[Any, ...]:
-        if not isinstance(value, list) or not low <= len(value) <= high:
-            raise _wrong(where, f"a list of {low}..{high}" if low < high else f"a list of {low}", value)
-        return tuple(check_one(f"{where}.{i}", one, depth) for i, one in enumerate(value))
-    return check
-
-
-def _or_none(check_one: Check) -> Check:
-    return lambda where, value, depth: None if value is None else check_one(where, value, depth)
 
 
 def _padding(where: str, value: Any, depth: int) -> Padding:
     if value in ("same", "valid"):
         return str(value)
-    sides: Padding = _list_of(_list_of(_whole(0, MAX_PADDING), 2, 2), 2, 2)(where, value, depth)
+    sides: Padding = list_of(list_of(whole(0, MAX_PADDING), 2, 2), 2, 2)(where, value, depth)
     return sides
 
 
-_count, _pair, _shape = _whole(1), _list_of(_whole(1), 2, 2), _list_of(_whole(1), 0, 32)
-_bound = _or_none(_whole(-2**31))
-_layers = _list_of(_planned, 0, MAX_WHOLE)
+_count, _pair, _shape = whole(1), list_of(whole(1), 2, 2), list_of(whole(1), 0, 32)
+_bound = or_none(whole(-2**31))
+_layers = list_of(_planned, 0, MAX_WHOLE)
 _geometry: dict[str, Check] = {"size": _pair, "stride": _pair, "padding": _padding}
 
 
@@ -290,16 +242,16 @@ KINDS: dict[str, tuple[type[Layer], dict[str, Check], Callable[..., Plan]]] = {
     "Dense": (Dense, {"n_in": _count, "n_out": _count}, _dense),
     "Conv2D": (Conv2D, {"n_in": _count, "n_out": _count, **_geometry}, _conv2d),
     "ReLU": (ReLU, {}, lambda: _nothing(ReLU)),
-    "BatchNorm": (BatchNorm, {"channels": _count, "momentum": _real(0, 1), "eps": _real(0, math.inf, with_low=False)},
+    "BatchNorm": (BatchNorm, {"channels": _count, "momentum": real(0, 1), "eps": real(0, math.inf, with_low=False)},
                   _batch_norm),
-    "Dropout": (Dropout, {"rate": _real(0, 1)},
+    "Dropout": (Dropout, {"rate": real(0, 1)},
                 lambda rate: _nothing(lambda: Dropout(rate, np.random.default_rng(0)))),
     "MaxPool2D": (MaxPool2D, _geometry, lambda **window: _nothing(lambda: MaxPool2D(**window))),
     "AveragePool2D": (AveragePool2D, _geometry, lambda **window: _nothing(lambda: AveragePool2D(**window))),
     "GlobalAveragePool2D": (GlobalAveragePool2D, {}, lambda: _nothing(GlobalAveragePool2D)),
     "Flatten": (Flatten, {}, lambda: _nothing(Flatten)),
     "Sequential": (Sequential, {"layers": _layers}, _sequential),
-    "Residual": (Residual, {"body": _planned, "shortcut": _or_none(_planned)}, _residual),
-    "DataQuantizer": (DataQuantizer, {"scale": _shape, "offset": _shape, "rounding": _one_of(ROUNDINGS),
-                                      "qmin": _bound, "qmax": _bound, "mask": _one_of(MASKS)}, _data_quantizer),
+    "Residual": (Residual, {"body": _planned, "shortcut": or_none(_planned)}, _residual),
+    "DataQuantizer": (DataQuantizer, {"scale": _shape, "offset": _shape, "rounding": one_of(ROUNDINGS),
+                                      "qmin": _bound, "qmax": _bound, "mask": one_of(MASKS)}, _data_quantizer),
 }

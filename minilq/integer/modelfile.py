@@ -67,6 +67,7 @@ from minilq.integer.modelfile_sections import Sections, joined, split
 from minilq.nn import Sequential
 from minilq.quantize import scale_shape
 from minilq.quantize.granularity import Granularity
+from minilq.quantize.quantizer import narrowed
 
 
 class StoredModel(NamedTuple):
@@ -204,7 +205,7 @@ def _stored(sections: Sections, most: int) -> StoredModel:
             codes = CODERS[coder].decode(part.table, part.content, math.prod(shape))
         except DataError as error:
             raise DataError(f"codes of {name}: {error}") from error
-        coded[name] = Coded(_narrowed(codes).reshape(shape), scale, part.granularity)
+        coded[name] = Coded(narrowed(codes).reshape(shape), scale, part.granularity)
         del codes
         with np.errstate(over="ignore"):
             p_hat = coded[name].codes.astype(np.float32) * scale
@@ -272,13 +273,6 @@ def _check(name: str, array: Array) -> None:
         raise DataError(name, "scales > 0 were expected", got=str(array.min()))
     if name.endswith(".variance") and not (array >= 0).all():
         raise DataError(name, "variances >= 0 were expected", got=str(array.min()))
-
-
-def _narrowed(codes: Array) -> Array:
-    """Codes within int32 in the narrowest signed integers that hold them all, as `codes_of` gives them."""
-    low, high = (codes.min(), codes.max()) if codes.size else (0, 0)
-    narrow = next(t for t in (np.int8, np.int16, np.int32) if np.iinfo(t).min <= low and high <= np.iinfo(t).max)
-    return codes.astype(narrow)
 
 
 def _fill(tensor: Tensor, array: Array) -> None:

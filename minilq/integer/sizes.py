@@ -15,9 +15,6 @@ from minilq.integer.bits import gamma_widths
 from minilq.integer.packing import HEADER, pack
 from minilq.train.metrics import entropy_of, histogram, integers_of
 
-PACKED_HEADER = HEADER
-"""Bytes that say how one packed parameter is to be read, see packing.py."""
-
 
 def zipped(arrays: Mapping[str, Array]) -> int:
     """Bytes of a zip file (deflate) with one .npy for each array: the thesis' measure, which leaves the scales out."""
@@ -49,7 +46,7 @@ def packed(codes: Mapping[str, Array], scales: Mapping[str, Array]) -> int:
     total = 0
     for name, k in codes.items():
         own = integers_of(k)
-        total += len(pack(k, own.minimum, own.bits)) + 4 * scales[name].size + PACKED_HEADER
+        total += len(pack(k, own.minimum, own.bits)) + 4 * scales[name].size + HEADER
     return total
 
 
@@ -66,7 +63,7 @@ def entropy_coded(codes: Mapping[str, Array], scales: Mapping[str, Array]) -> in
     content = sum(k.size * entropy_of(k) for k in codes.values())
     tables = sum(table_bits(k) for k in codes.values())
     return (math.ceil(content / 8) + math.ceil(tables / 8)
-            + sum(4 * scales[name].size + PACKED_HEADER for name in codes))
+            + sum(4 * scales[name].size + HEADER for name in codes))
 
 
 def table_bits(codes: Array) -> int:

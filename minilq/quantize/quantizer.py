@@ -212,12 +212,22 @@ def codes_of(P: Any, s: Any, quantizer: Quantizer) -> Array:
     k = _codes(P / s, quantizer)
     _check_finite("codes_of", k, P, s)
     low, high = (k.min(), k.max()) if k.size else (0, 0)
-    for width in (np.int8, np.int16, np.int32):
-        if np.iinfo(width).min <= low and high <= np.iinfo(width).max:
-            return k.astype(width)
     if max(abs(low), abs(high)) >= 2.0**63:
         raise NonFiniteError("codes_of", "codes must fit into 64 bits", got=f"{low:g}..{high:g}",
                              cause="The scale is far too small for these values")
+    return narrowed(k)
+
+
+def narrowed(k: Array) -> Array:
+    """Whole numbers below 2^63 in the narrowest signed integers that hold them all.
+
+    >>> narrowed(np.array([3.0, -129.0]))
+    array([   3, -129], dtype=int16)
+    """
+    low, high = (k.min(), k.max()) if k.size else (0, 0)
+    for width in (np.int8, np.int16, np.int32):
+        if np.iinfo(width).min <= low and high <= np.iinfo(width).max:
+            return k.astype(width)
     return k.astype(np.int64)
 
 
