@@ -23,13 +23,11 @@ from minilq.integer.float_twin import Comparison, FloatTwin, compare
 from minilq.integer.modelfile import StoredModel, save
 from minilq.integer.npz import to_npz
 from minilq.integer.onnx_export import to_onnx
-from minilq.integer.ranges import BATCH
 from minilq.integer.safetensors import to_safetensors
 from minilq.train.metrics import evaluate
 
 SETTINGS = ("data", "model", "input", "limit", "holdout", "image_size", "skip_damaged", "quick")
 """What of a run's settings says which images its network saw, and how; model names the shape of the images too."""
-
 
 CALIBRATION = 500
 """Training images that show between which numbers activations lie."""
@@ -125,8 +123,5 @@ def on_integers(stored: StoredModel, config: RunConfig) -> tuple[float, Comparis
     if config.data == "imagenette":
         first = center_crop(first, config.image_shape[0])
     network = convert(stored, to_input(first))
-    images, right = data.validation_images, 0
-    for start in range(0, len(images), BATCH):
-        predicted = network.predict(to_input(images[start:start + BATCH]))
-        right += int(np.count_nonzero(predicted == data.validation_labels[start:start + BATCH]))
-    return right / len(images), compare(network, FloatTwin(stored, network), to_input(images))
+    beside = compare(network, FloatTwin(stored, network), to_input(data.validation_images))
+    return float(np.mean(beside.predicted == data.validation_labels)), beside

@@ -85,12 +85,14 @@ class Comparison(NamedTuple):
     alone       of each Dense and Conv2D, by its name, when all layers before it got equal codes in both networks
     together    the same when only the images were equal, so that differences add up
     logits      the largest difference when every layer got equal codes, in steps of the integer logits
+    predicted   the class of each image, by the integers
     agreement   the share of images for which both predict the same class
     """
 
     alone: dict[str, Difference]
     together: dict[str, Difference]
     logits: float
+    predicted: Array
     agreement: float
 
 
@@ -100,7 +102,7 @@ def compare(network: IntegerNetwork, twin: FloatTwin, images: Array) -> Comparis
         raise ShapeError("compare", "at least one image is needed", got=str(images.shape))
     alone: dict[str, Array] = {}
     together: dict[str, Array] = {}
-    logits, equal = 0.0, 0
+    logits, predicted, expected = 0.0, [], []
     for start in range(0, len(images), BATCH):
         x = images[start:start + BATCH]
         codes = network.codes_between(network.grid.codes(x))
@@ -111,8 +113,11 @@ def compare(network: IntegerNetwork, twin: FloatTwin, images: Array) -> Comparis
                 count = np.bincount(np.abs(q.astype(int) - other[name]).ravel(), minlength=1 << 16)
                 apart[name] = apart.get(name, 0) + count
         logits = max(logits, float(np.abs(y - by_codes["logits"] / network.logits_scale).max()))
-        equal += int((y.argmax(axis=-1) == by_images["logits"].argmax(axis=-1)).sum())
-    return Comparison(_differences(alone), _differences(together), logits, equal / len(images))
+        predicted.append(y.argmax(axis=-1))
+        expected.append(by_images["logits"].argmax(axis=-1))
+    classes = np.concatenate(predicted)
+    return Comparison(_differences(alone), _differences(together), logits, classes,
+                      float(np.mean(classes == np.concatenate(expected))))
 
 
 def _differences(counts: dict[str, Array]) -> dict[str, Difference]:
