@@ -20,7 +20,8 @@ from minilq.errors import ConfigError, DataError, ShapeError
 from minilq.experiments import run
 from minilq.experiments.config import RunConfig, read_config
 from minilq.experiments.thesis import RECIPES
-from minilq.integer.sizes import PACKED_HEADER, zipped
+from minilq.integer.packing import HEADER
+from minilq.integer.sizes import zipped
 from minilq.quantize import codes_of, fake_quantize
 from minilq.train.checkpoint import load_checkpoint, save_checkpoint
 from minilq.train.history import read_history
@@ -256,7 +257,7 @@ def test_the_result_is_what_the_saved_networks_give(finished):
         k = codes_of(arrays[f"parameter/{name}"], arrays[f"scale/{name}"], quantizer)
         codes[name] = k.astype(np.int64)
         packed_bits += 8 * -(-k.size * bits_for(np.ptp(codes[name]) + 1) // 8)
-        packed_bits += 32 * arrays[f"scale/{name}"].size + 8 * PACKED_HEADER
+        packed_bits += 32 * arrays[f"scale/{name}"].size + 8 * HEADER
     everything = np.concatenate([k.reshape(-1) for k in codes.values()])
     low, high = int(everything.min()), int(everything.max())
     assert (result["integer_min"], result["integer_max"]) == (low, high)
