@@ -11,7 +11,7 @@ PACKAGE = Path(minilq.__file__).parent
 
 # A file may import only from rooms to the left of its own, and from its own.
 ORDER = ["_version", "errors", "files", "kernels", "autodiff", "ops", "quantize", "nn", "objective", "optim", "data",
-         "train", "integer", "experiments", "report", "selfcheck", "cli", "__main__"]
+         "train", "coding", "store", "integer", "experiments", "report", "selfcheck", "cli", "__main__"]
 
 
 def room_of(module):
@@ -56,7 +56,7 @@ def test_only_the_kernels_import_numba_and_only_the_report_draws():
 def test_everything_imports_only_what_is_declared():
     allowed = {"minilq", "numpy", "numba", "matplotlib", *sys.stdlib_module_names}
     for path in files():
-        optional = {"onnx"} if path == PACKAGE / "integer" / "onnx_export.py" else set()
+        optional = {"onnx"} if path == PACKAGE / "store" / "onnx.py" else set()
         of_numba = {"llvmlite"} if path.name in ("tile.py", "integer_tile.py") else set()    # comes with numba
         assert {name.split(".")[0] for name in imports_of(path)} <= allowed | of_numba | optional, path
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minilq.coding.bits import GammaReader, folded, gamma_codes, pieces, unfolded, written
 from minilq.errors import DataError
-from minilq.integer.bits import GammaReader, folded, gamma_codes, pieces, unfolded, written
 
 
 @given(st.lists(st.integers(1, 2**32), max_size=20))

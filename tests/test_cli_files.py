@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from minilq import cli
+from minilq.coding.codes import coded_in
 from minilq.experiments import run
 from minilq.experiments.run import trained
-from minilq.integer.codes import coded_in
-from minilq.integer.modelfile import contents, load
-from minilq.integer.npz import from_npz
-from minilq.integer.safetensors import from_safetensors
+from minilq.store.modelfile import contents, load
+from minilq.store.npz import from_npz
+from minilq.store.safetensors import from_safetensors
 
 TASTE = ("train", "--quick", "--epochs", "2", "--input", "unit", "--threshold", "1e-7")
 

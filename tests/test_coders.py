@@ -11,14 +11,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import minilq
+from minilq.coding import bits, huffman, range_coder
+from minilq.coding.bits import folded
+from minilq.coding.coders import CODERS
+from minilq.coding.ladder import RUNGS
+from minilq.coding.sizes import lzma_of, table_bits, zipped
 from minilq.errors import ConfigError, DataError, DTypeError
-from minilq.integer import bits, huffman, range_coder
-from minilq.integer.bits import folded
-from minilq.integer.coders import CODERS
-from minilq.integer.ladder import RUNGS
-from minilq.integer.sizes import lzma_of, table_bits, zipped
 from minilq.kernels import TWINS, entropy
-from minilq.train.metrics import entropy_of, histogram
+from minilq.quantize.statistics import entropy_of, histogram
 
 every_coder = pytest.mark.parametrize("coder", RUNGS, ids=lambda coder: coder.name)
 entropy_coder = pytest.mark.parametrize("coder", [CODERS["huffman"], CODERS["range"]], ids=lambda coder: coder.name)

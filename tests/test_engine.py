@@ -15,7 +15,6 @@ from minilq.errors import ConfigError, DTypeError, NonFiniteError, ShapeError
 from minilq.experiments.config import RunConfig
 from minilq.experiments.models import cifar10_cnn, imagenette_resnet, lenet, mnist_mlp
 from minilq.experiments.run import trainer_for
-from minilq.integer import modelfile
 from minilq.integer.engine import convert
 from minilq.integer.float_twin import FloatTwin, compare
 from minilq.integer.product import LONGEST
@@ -38,6 +37,7 @@ from minilq.nn import (
     scalar,
 )
 from minilq.quantize import Quantizer
+from minilq.store import modelfile
 from minilq.train.metrics import INPUTS
 from tests.strategies import seeds
 

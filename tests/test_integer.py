@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from minilq.coding import sizes
+from minilq.coding.packing import HEADER, pack, unpack
+from minilq.coding.sizes import narrowest, packed, zipped
 from minilq.errors import ConfigError, DataError, DTypeError
-from minilq.integer import sizes
-from minilq.integer.packing import HEADER, pack, unpack
-from minilq.integer.sizes import narrowest, packed, zipped
 
 
 @pytest.mark.parametrize("width", range(33))

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minilq import DataError, DTypeError, Quantizer
+from minilq.coding.codes import Coded, coded_in
 from minilq.experiments.models import mnist_mlp
-from minilq.integer.arrays import floats_in
-from minilq.integer.codes import Coded, coded_in
-from minilq.integer.npz import from_npz, to_npz
-from minilq.integer.safetensors import DTYPES, MAX_HEADER, from_safetensors, read, to_safetensors, write
 from minilq.nn import BatchNorm, Conv2D, DataQuantizer, Dense, Flatten, Sequential, scalar
+from minilq.store.arrays import floats_in
+from minilq.store.npz import from_npz, to_npz
+from minilq.store.safetensors import DTYPES, MAX_HEADER, from_safetensors, read, to_safetensors, write
 from minilq.train.checkpoint import load_checkpoint, save_checkpoint
 from tests.strategies import GRANULARITIES
 

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 
 import minilq
+import minilq.coding.coders
 import minilq.integer.binary
-import minilq.integer.coders
 import minilq.integer.fixed_point
 import minilq.integer.product
 from minilq.kernels import TWINS

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minilq.integer.codes import Coded, coded_in
-from minilq.integer.ladder import RUNGS, TOTAL, XZ_HEADER, Weight, ladder
-from minilq.integer.sizes import entropy_coded, lzma_of, narrowest, packed, zip_of, zipped
-from minilq.integer.zero_runs import best_field
+from minilq.coding.codes import Coded, coded_in
+from minilq.coding.ladder import RUNGS, TOTAL, XZ_HEADER, Weight, ladder
+from minilq.coding.sizes import entropy_coded, lzma_of, narrowest, packed, zip_of, zipped
+from minilq.coding.zero_runs import best_field
 from minilq.nn import Dense, ReLU, Sequential
 from minilq.quantize import Quantizer, fake_quantize
 from minilq.report.ladder import PARTS, draw, table

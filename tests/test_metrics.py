@@ -14,25 +14,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minilq.autodiff.tape import no_grad
-from minilq.integer import sizes
-from minilq.integer.packing import HEADER
-from minilq.integer.sizes import compressed, entropy_coded, packed, table_bits
+from minilq.coding import sizes
+from minilq.coding.packing import HEADER
+from minilq.coding.sizes import compressed, entropy_coded, packed, table_bits
 from minilq.nn import Dense, Sequential
 from minilq.quantize import Quantizer, fake_quantize, stochastic
-from minilq.train.metrics import (
+from minilq.quantize.statistics import (
     MOST_DECIBELS,
-    codes_in,
     entropy_of,
     entropy_together,
     histogram,
     integers_of,
     mean_entropy,
-    seen_in,
-    sqnr_in,
     sqnr_of,
     sqnr_together,
     zero_share,
 )
+from minilq.train.metrics import codes_in, seen_in, sqnr_in
 
 CODES = st.lists(st.integers(-4, 4), min_size=1, max_size=60)
 DB = 20 * math.log10(2)                          # of one bit: 6.02

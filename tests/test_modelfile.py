@@ -13,12 +13,10 @@ from hypothesis import strategies as st
 
 import minilq
 from minilq import files
+from minilq.coding.coders import CODERS
+from minilq.coding.codes import coded_in
 from minilq.errors import ConfigError, DataError, DTypeError, NonFiniteError, UnwritableError
 from minilq.experiments import models
-from minilq.integer.architecture import KINDS, MAX_DEPTH, describe, planned
-from minilq.integer.coders import CODERS
-from minilq.integer.codes import coded_in
-from minilq.integer.modelfile import contents, load, save
 from minilq.nn import (
     AveragePool2D,
     BatchNorm,
@@ -36,7 +34,9 @@ from minilq.nn import (
     scalar,
 )
 from minilq.quantize import Quantizer, frozen, stochastic, threshold
-from minilq.train.metrics import entropy_of
+from minilq.quantize.statistics import entropy_of
+from minilq.store.architecture import KINDS, MAX_DEPTH, describe, planned
+from minilq.store.modelfile import contents, load, save
 from tests.strategies import seeds
 
 compiled = pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT", "0") != "0", reason="large arrays, in plain Python")

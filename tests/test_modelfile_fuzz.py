@@ -15,10 +15,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from minilq.coding.coders import CODERS
 from minilq.errors import DataError
-from minilq.integer.coders import CODERS
-from minilq.integer.modelfile import load
-from minilq.integer.modelfile_sections import Sections, joined, split
+from minilq.store.modelfile import load
+from minilq.store.sections import Sections, joined, split
 
 GOLDEN = Path(__file__).parent / "golden"
 MB = 1 << 20

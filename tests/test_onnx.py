@@ -8,10 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minilq import ConfigError, Quantizer, ShapeError, Tensor, no_grad
+from minilq.coding.codes import coded_in
 from minilq.experiments import models
-from minilq.integer import modelfile
-from minilq.integer.codes import coded_in
-from minilq.integer.onnx_export import to_onnx
 from minilq.nn import (
     AveragePool2D,
     BatchNorm,
@@ -28,6 +26,8 @@ from minilq.nn import (
     Sequential,
     scalar,
 )
+from minilq.store import modelfile
+from minilq.store.onnx import to_onnx
 from tests.strategies import GRANULARITIES, convolutions, poolings, seeds
 
 NETWORKS = {"mnist_mlp": (28, 28), "lenet": (28, 28, 1), "cifar10_cnn": (32, 32, 3), "imagenette_resnet": (32, 32, 3)}

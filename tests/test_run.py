@@ -15,17 +15,18 @@ import pytest
 
 import minilq
 from minilq import cli
+from minilq.coding.packing import HEADER
+from minilq.coding.sizes import zipped
 from minilq.data import load
 from minilq.errors import ConfigError, DataError, ShapeError
 from minilq.experiments import run
 from minilq.experiments.config import RunConfig, read_config
 from minilq.experiments.thesis import RECIPES
-from minilq.integer.packing import HEADER
-from minilq.integer.sizes import zipped
 from minilq.quantize import codes_of, fake_quantize
+from minilq.quantize.statistics import bits_for
 from minilq.train.checkpoint import load_checkpoint, save_checkpoint
 from minilq.train.history import read_history
-from minilq.train.metrics import INPUTS, bits_for, evaluate
+from minilq.train.metrics import INPUTS, evaluate
 
 signals = pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL and SIGINT are of POSIX systems")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(minilq.__file__).parents[1])}       # also where it is not installed

@@ -18,19 +18,12 @@ from minilq.nn import Dense, Flatten, ReLU, Sequential
 from minilq.nn.layers import scalar
 from minilq.optim import SGD, Adam, Together, group, steps
 from minilq.quantize import SCALE_MIN, Quantizer, codes_of, stochastic, threshold
+from minilq.quantize.statistics import Integers, bits_for, integers_of, integers_together
 from minilq.train.checkpoint import load_checkpoint, save_checkpoint
 from minilq.train.history import ALWAYS, integer_columns, read_history, write_history
 from minilq.train.interrupt import Interrupt
 from minilq.train.loop import Trainer
-from minilq.train.metrics import (
-    INPUTS,
-    Integers,
-    bits_for,
-    codes_in,
-    evaluate,
-    integers_of,
-    integers_together,
-)
+from minilq.train.metrics import INPUTS, codes_in, evaluate
 
 N, BATCH, EPOCHS = 100, 32, 3
 BATCHES = 4                                      # of 32, 32, 32 and 4 images

@@ -9,11 +9,11 @@ from minilq.errors import ConfigError
 
 
 def sizes(options: dict[str, object]) -> int:
+    from minilq.coding.codes import coded_in
+    from minilq.coding.ladder import ladder
     from minilq.experiments.run import CONFIG, trained
-    from minilq.integer.codes import coded_in
-    from minilq.integer.ladder import ladder
-    from minilq.integer.modelfile import load as load_file
     from minilq.report.ladder import save, table
+    from minilq.store.modelfile import load as load_file
 
     run = Path(str(options["run"]))
     is_run = run.is_dir() or not run.exists()
@@ -44,8 +44,8 @@ def export(options: dict[str, object]) -> int:
 
 
 def load(options: dict[str, object]) -> int:
-    from minilq.integer.modelfile import load as load_file
     from minilq.report.contents import contents
+    from minilq.store.modelfile import load as load_file
 
     path = Path(str(options["file"]))
     stored = load_file(path)
@@ -56,8 +56,8 @@ def load(options: dict[str, object]) -> int:
 
 def evaluate(options: dict[str, object]) -> int:
     from minilq.experiments.stored import accuracy_of, config_of, evaluate_stored, on_integers
-    from minilq.integer.modelfile import load as load_file
     from minilq.report.differences import differences
+    from minilq.store.modelfile import load as load_file
 
     stored = load_file(Path(str(options.pop("file"))))
     integer = options.pop("integer", False)

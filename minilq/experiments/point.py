@@ -17,6 +17,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from minilq.coding.sizes import zipped
 from minilq.data import Dataset
 from minilq.errors import ConfigError, MinilqError, UnwritableError
 from minilq.experiments.build import trainer_for
@@ -24,7 +25,6 @@ from minilq.experiments.config import RunConfig, read_config
 from minilq.experiments.grid import Point
 from minilq.experiments.run import CHECKPOINTS, CONFIG, DONE, HISTORY, RESULT, data_of, floats_of, measure
 from minilq.files import make_folder, write_text
-from minilq.integer.sizes import zipped
 from minilq.train.checkpoint import load_checkpoint, save_checkpoint
 from minilq.train.history import Row, write_history
 from minilq.train.loop import Trainer

@@ -23,6 +23,7 @@ import numpy as np
 
 from minilq._version import __version__
 from minilq.autodiff.tape import Array
+from minilq.coding.sizes import compressed, entropy_coded, narrowest, packed, zipped
 from minilq.data import Dataset
 from minilq.errors import ConfigError, DataError
 from minilq.experiments.build import (
@@ -37,14 +38,14 @@ from minilq.experiments.build import (
 from minilq.experiments.config import QUICK_IMAGES, RunConfig, read_config
 from minilq.experiments.rounded import round_to_nearest
 from minilq.files import make_folder, read_text, write_text
-from minilq.integer.sizes import compressed, entropy_coded, narrowest, packed, zipped
 from minilq.kernels import kernels_in_use
 from minilq.nn import Sequential
+from minilq.quantize.statistics import integers_together, mean_entropy, zero_share
 from minilq.train.checkpoint import load_checkpoint, save_checkpoint
 from minilq.train.history import Row, write_history
 from minilq.train.interrupt import Interrupt
 from minilq.train.loop import Trainer
-from minilq.train.metrics import codes_in, evaluate, integers_together, mean_entropy, sqnr_in, zero_share
+from minilq.train.metrics import codes_in, evaluate, sqnr_in
 
 CONFIG, HISTORY, RESULT, DONE = "config.json", "history.csv", "result.json", "DONE"
 CHECKPOINTS = {"float": "float.npz", "quantized": "quantized.npz"}
@@ -220,7 +221,7 @@ def floats_of(config: RunConfig, model: Sequential) -> dict[str, Array]:
 
 
 def measure(model: Sequential, data: Dataset, config: RunConfig) -> dict[str, Any]:
-    """Loss and accuracy, and of a quantized network its integers and sizes (train/metrics.py, integer/sizes.py)."""
+    """Loss and accuracy, and of a quantized network its integers and sizes (train/metrics.py, coding/sizes.py)."""
     loss, accuracy = evaluate(model, data.validation_images, data.validation_labels, inputs_for(config))
     codes: dict[str, Array] = codes_in(model)
     if not codes:

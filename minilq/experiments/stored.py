@@ -10,20 +10,20 @@ from typing import Any
 
 import numpy as np
 
+from minilq.coding.codes import coded_in
 from minilq.data.augment import center_crop
 from minilq.errors import ConfigError, DataError
 from minilq.experiments.build import inputs_for
 from minilq.experiments.config import RunConfig, read_config
 from minilq.experiments.run import CONFIG, RESULT, data_of, trained
 from minilq.files import read_text
-from minilq.integer.arrays import floats_in
-from minilq.integer.codes import coded_in
 from minilq.integer.engine import convert
 from minilq.integer.float_twin import Comparison, FloatTwin, compare
-from minilq.integer.modelfile import StoredModel, save
-from minilq.integer.npz import to_npz
-from minilq.integer.onnx_export import to_onnx
-from minilq.integer.safetensors import to_safetensors
+from minilq.store.arrays import floats_in
+from minilq.store.modelfile import StoredModel, save
+from minilq.store.npz import to_npz
+from minilq.store.onnx import to_onnx
+from minilq.store.safetensors import to_safetensors
 from minilq.train.metrics import evaluate
 
 SETTINGS = ("data", "model", "input", "limit", "holdout", "image_size", "skip_damaged", "quick")

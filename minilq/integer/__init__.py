@@ -1,1 +1,1 @@
-"""Real integers: what the codes weigh when they are stored as such."""
+"""A network without floats: fixed point, exact products of bytes, and the engine that runs them."""

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from minilq.autodiff.tape import Array
+from minilq.coding.codes import Coded
 from minilq.errors import ConfigError
-from minilq.integer.codes import Coded
 from minilq.integer.fixed_point import Rescaling
 from minilq.integer.lines import Line, integers
 from minilq.integer.ranges import Grid, Ranges, grid_over, usual_range

@@ -47,14 +47,14 @@ from collections.abc import Callable
 import numpy as np
 
 from minilq.autodiff.tape import Array
+from minilq.coding.codes import Coded, coded_in
 from minilq.errors import ConfigError, DTypeError, NonFiniteError, ShapeError
 from minilq.integer.branch import Branch, Conversion
-from minilq.integer.codes import Coded, coded_in
 from minilq.integer.lines import integers
-from minilq.integer.modelfile import StoredModel
 from minilq.integer.ranges import BATCH, Grid, calibrated, input_grid
 from minilq.integer.steps import Step, run
 from minilq.nn import Sequential
+from minilq.store.modelfile import StoredModel
 
 
 class IntegerNetwork:

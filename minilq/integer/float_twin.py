@@ -11,10 +11,10 @@ from minilq.autodiff.tape import Array, no_grad
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ShapeError
 from minilq.integer.engine import IntegerNetwork
-from minilq.integer.modelfile import StoredModel
 from minilq.integer.ranges import BATCH, walk
 from minilq.nn import BatchNorm, Conv2D, Dense, Layer, Sequential
 from minilq.ops import batch_norm, conv2d, dense
+from minilq.store.modelfile import StoredModel
 
 
 class FloatTwin:

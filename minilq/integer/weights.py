@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from minilq.autodiff.tape import Array
+from minilq.coding.codes import Coded
 from minilq.errors import ConfigError, NonFiniteError
-from minilq.integer.codes import Coded
 from minilq.integer.product import LONGEST
 from minilq.integer.steps import Part
 

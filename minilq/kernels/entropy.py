@@ -7,7 +7,7 @@ import numpy as np
 from minilq.kernels.groups import Array
 from minilq.kernels.jit import jit
 
-TOP = 56                                         # as in integer/range_coder.py
+TOP = 56                                         # as in coding/range_coder.py
 SHORT = 1 << TOP - 8
 ALL = (1 << TOP) - 1
 

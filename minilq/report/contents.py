@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 
-from minilq.integer.arrays import floats_in
-from minilq.integer.modelfile import StoredModel
 from minilq.quantize.granularity import Granularity
+from minilq.quantize.statistics import integers_of
 from minilq.report.table import aligned
-from minilq.train.metrics import integers_of
+from minilq.store.arrays import floats_in
+from minilq.store.modelfile import StoredModel
 
 HEAD = ("parameter", "shape", "granularity", "scales", "integers", "range", "bits")
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from minilq.coding.ladder import TOTAL, Weight
 from minilq.files import make_folder
-from minilq.integer.ladder import TOTAL, Weight
 from minilq.report.figures import STYLE, save_svg
 from minilq.report.table import aligned
 

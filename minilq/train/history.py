@@ -13,7 +13,8 @@ import numpy as np
 from minilq.errors import DataError
 from minilq.files import read_text, write_text
 from minilq.nn import Sequential
-from minilq.train.metrics import codes_in, integers_of, integers_together, mean_entropy, sqnr_in, zero_share
+from minilq.quantize.statistics import integers_of, integers_together, mean_entropy, zero_share
+from minilq.train.metrics import codes_in, sqnr_in
 
 Row = dict[str, float | int | str]
 

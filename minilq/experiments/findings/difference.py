@@ -18,7 +18,8 @@ from minilq.nn import Sequential
 from minilq.objective import Objective, penalty_on
 from minilq.optim import SGD, group
 from minilq.quantize import SCALE_MIN, difference
-from minilq.train.metrics import codes_in, integers_together
+from minilq.quantize.statistics import integers_together
+from minilq.train.metrics import codes_in
 
 IMAGES = 4000
 STARTS = (0.1, 0.4, 2.0, 3.0)

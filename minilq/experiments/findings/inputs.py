@@ -13,7 +13,7 @@ from minilq.experiments.findings.finding import Finding, number, percent
 from minilq.experiments.findings.growth_penalties import QUICK
 from minilq.experiments.findings.training import LR, train
 from minilq.optim import Adam
-from minilq.train.metrics import Integers
+from minilq.quantize.statistics import Integers
 
 LAMBDA, RATE = 3e-9, 3e-6
 SCHEMES: dict[str, dict[str, Any]] = {

@@ -14,7 +14,8 @@ from minilq.experiments.config import RunConfig
 from minilq.nn import Sequential
 from minilq.optim import Adam, Group, Optimizer, Together, group
 from minilq.quantize import SCALE_MIN
-from minilq.train.metrics import Integers, codes_in, integers_together
+from minilq.quantize.statistics import Integers, integers_together
+from minilq.train.metrics import codes_in
 
 LR, EPSILON = 1e-4, 1e-7
 """Adam's learning rate in the thesis, and its epsilon there: the default of Keras."""

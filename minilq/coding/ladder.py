@@ -20,11 +20,11 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from minilq.autodiff.tape import Array
-from minilq.integer import codebook, zero_runs
-from minilq.integer.coders import CODERS, Coder
-from minilq.integer.codes import Coded
-from minilq.integer.sizes import lzma_of, narrowest, zip_of
-from minilq.train.metrics import entropy_of
+from minilq.coding import codebook, zero_runs
+from minilq.coding.coders import CODERS, Coder
+from minilq.coding.codes import Coded
+from minilq.coding.sizes import lzma_of, narrowest, zip_of
+from minilq.quantize.statistics import entropy_of
 
 RUNGS: tuple[Coder, ...] = (CODERS["packed"], Coder("codebook", codebook.write, codebook.read), CODERS["huffman"],
                             CODERS["range"], Coder("zero runs", zero_runs.write, zero_runs.read))

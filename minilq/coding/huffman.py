@@ -16,10 +16,10 @@ from __future__ import annotations
 import numpy as np
 
 from minilq.autodiff.tape import Array
+from minilq.coding.bits import GammaReader, folded, gamma_codes, pieces, unfolded, written
 from minilq.errors import DataError
-from minilq.integer.bits import GammaReader, folded, gamma_codes, pieces, unfolded, written
 from minilq.kernels import twin
-from minilq.train.metrics import histogram
+from minilq.quantize.statistics import histogram
 
 LONGEST = 32
 """Bits of the longest word: enough for 2^32 different codes."""

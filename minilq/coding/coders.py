@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from minilq.autodiff.tape import Array
+from minilq.coding import huffman, packing, range_coder
 from minilq.errors import ConfigError, DataError, DTypeError
-from minilq.integer import huffman, packing, range_coder
 
 CODES = np.iinfo(np.int32)
 

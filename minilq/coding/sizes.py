@@ -11,9 +11,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from minilq.autodiff.tape import Array
-from minilq.integer.bits import gamma_widths
-from minilq.integer.packing import HEADER, pack
-from minilq.train.metrics import entropy_of, histogram, integers_of
+from minilq.coding.bits import gamma_widths
+from minilq.coding.packing import HEADER, pack
+from minilq.quantize.statistics import entropy_of, histogram, integers_of
 
 
 def zipped(arrays: Mapping[str, Array]) -> int:

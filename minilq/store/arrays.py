@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from minilq.autodiff.tape import Array
-from minilq.integer.codes import Coded
+from minilq.coding.codes import Coded
 from minilq.nn import Sequential
 from minilq.quantize.granularity import NAMED_AXES, Granularity, scale_shape
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 import numpy as np
 
 from minilq.autodiff.tape import Array
+from minilq.coding.bits import GammaReader, folded, gamma_codes, unfolded
+from minilq.coding.packing import WIDTHS, pack, unpack
 from minilq.errors import DataError
-from minilq.integer.bits import GammaReader, folded, gamma_codes, unfolded
-from minilq.integer.packing import WIDTHS, pack, unpack
 
 
 def write(codes: Array) -> tuple[bytes, bytes]:

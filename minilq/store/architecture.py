@@ -26,7 +26,6 @@ import numpy as np
 
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError, DataError
-from minilq.integer.checks import MAX_WHOLE, Check, list_of, one_of, or_none, real, whole, wrong
 from minilq.nn import (
     AveragePool2D,
     BatchNorm,
@@ -47,6 +46,7 @@ from minilq.ops.window import Padding, pair, sides_of
 from minilq.quantize import Quantizer, frozen
 from minilq.quantize.quantizer import MASKS
 from minilq.quantize.rounding import ROUNDINGS
+from minilq.store.checks import MAX_WHOLE, Check, list_of, one_of, or_none, real, whole, wrong
 
 MAX_DEPTH = 16
 """Levels of containers that `planned` follows."""

@@ -22,10 +22,10 @@ from __future__ import annotations
 import numpy as np
 
 from minilq.autodiff.tape import Array
+from minilq.coding.bits import GammaReader, folded, gamma_codes, pieces, unfolded
 from minilq.errors import ConfigError, DataError
-from minilq.integer.bits import GammaReader, folded, gamma_codes, pieces, unfolded
 from minilq.kernels import twin
-from minilq.train.metrics import histogram
+from minilq.quantize.statistics import histogram
 
 MOST = (1 << 31) - 1
 """Codes in one content."""

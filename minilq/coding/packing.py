@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from minilq.autodiff.tape import Array
+from minilq.coding.bits import CHUNK, pieces, written
 from minilq.errors import ConfigError, DataError, DTypeError
-from minilq.integer.bits import CHUNK, pieces, written
 
 WIDTHS = range(33)
 HEADER = 5

@@ -17,8 +17,8 @@ and nothing behind it. Each section is
 
 The header is at most 65536 bytes of JSON, without NaN and without a key twice in one object: an object of
 
-    "layers"    the architecture: a list of layers, see minilq/integer/architecture.py
-    "coder"     "packed", "huffman" or "range": see minilq/integer/packing.py, huffman.py and range_coder.py
+    "layers"    the architecture: a list of layers, see minilq/store/architecture.py
+    "coder"     "packed", "huffman" or "range": see minilq/coding/packing.py, huffman.py and range_coder.py
     "codes"     an object: for each quantized parameter, by name, a list of its granularity, of how many bytes its table
                 has, and of how many its content has
     "facts"     an object: what was told to `save`
@@ -58,16 +58,16 @@ import numpy as np
 
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
+from minilq.coding.coders import CODERS
+from minilq.coding.codes import Coded, coded_in
 from minilq.errors import ConfigError, DataError, DTypeError, NonFiniteError
 from minilq.files import write_bytes
-from minilq.integer.architecture import Plan, Shapes, describe, planned
-from minilq.integer.coders import CODERS
-from minilq.integer.codes import Coded, coded_in
-from minilq.integer.modelfile_sections import Sections, joined, split
 from minilq.nn import Sequential
 from minilq.quantize import scale_shape
 from minilq.quantize.granularity import Granularity
 from minilq.quantize.quantizer import narrowed
+from minilq.store.architecture import Plan, Shapes, describe, planned
+from minilq.store.sections import Sections, joined, split
 
 
 class StoredModel(NamedTuple):

@@ -1,6 +1,6 @@
 """Sections: how a model file is cut into a header, codes and floats, and checked.
 
-The whole format is described in minilq/integer/modelfile.py. What comes out of a file has its magic, its version, its
+The whole format is described in minilq/store/modelfile.py. What comes out of a file has its magic, its version, its
 lengths and its CRCs behind it, and the header is JSON. What the header says is for others to check.
 """
 

@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 
 from minilq.autodiff.tape import Array
+from minilq.coding.codes import Coded
 from minilq.errors import DataError, DTypeError
 from minilq.files import write_bytes
-from minilq.integer.arrays import arrays_of, parts_of
-from minilq.integer.codes import Coded
+from minilq.store.arrays import arrays_of, parts_of
 
 # In the order in which the format's own library writes arrays: the widest first, so that each is aligned.
 DTYPES = {name: np.dtype(dtype) for name, dtype in (

@@ -28,10 +28,9 @@ import numpy as np
 from minilq._version import __version__
 from minilq.autodiff.tape import Array, no_grad
 from minilq.autodiff.tensor import Tensor
+from minilq.coding.codes import Coded, coded_in
 from minilq.errors import ConfigError
 from minilq.files import write_bytes
-from minilq.integer.codes import Coded, coded_in
-from minilq.integer.modelfile import StoredModel
 from minilq.nn import (
     AveragePool2D,
     BatchNorm,
@@ -48,6 +47,7 @@ from minilq.nn import (
     Sequential,
 )
 from minilq.ops.window import Padding, check_images, geometry, pair
+from minilq.store.modelfile import StoredModel
 
 OPSET = 21
 """The first (2024) whose DequantizeLinear takes int16."""

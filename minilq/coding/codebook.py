@@ -12,10 +12,10 @@ from __future__ import annotations
 import numpy as np
 
 from minilq.autodiff.tape import Array
+from minilq.coding.bits import GammaReader, folded, gamma_codes, unfolded
+from minilq.coding.packing import pack, unpack
 from minilq.errors import DataError
-from minilq.integer.bits import GammaReader, folded, gamma_codes, unfolded
-from minilq.integer.packing import pack, unpack
-from minilq.train.metrics import bits_for, histogram
+from minilq.quantize.statistics import bits_for, histogram
 
 
 def write(codes: Array) -> tuple[bytes, bytes]:

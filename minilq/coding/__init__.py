@@ -1,0 +1,1 @@
+"""Codes to bytes and back: packing, Huffman, range coder, codebook, zero runs, and what each of them takes."""
