@@ -1,15 +1,19 @@
-"""Quantizers: roundings, surrogates, granularities, scale rules and positivities, and their composition."""
+"""Quantizers: methods, the codes and grids that they make, and penalties on what they learn."""
 
+from minilq.quantize.coded import Coded, Even, Table
 from minilq.quantize.deviations import absolute_deviation, dampening, hoyer_square, sine, squared_deviation
 from minilq.quantize.granularity import scale_shape
+from minilq.quantize.method import Held, Quantizer
+from minilq.quantize.methods import Nested, Scaled
+from minilq.quantize.methods.scaled import codes_of, fake_quantize
 from minilq.quantize.penalties import difference, inverse, maxbin
-from minilq.quantize.quantizer import SCALE_MIN, Quantizer, codes_of, fake_quantize
+from minilq.quantize.positivity import SCALE_MIN
 from minilq.quantize.rounding import stochastic
 from minilq.quantize.scale_rule import chain_rule, frozen, threshold
 from minilq.quantize.surrogate import Surrogate
 
 __all__ = [
-    "SCALE_MIN", "Quantizer", "Surrogate", "absolute_deviation", "chain_rule", "codes_of", "dampening", "difference",
-    "fake_quantize", "frozen", "hoyer_square", "inverse", "maxbin", "scale_shape", "sine", "squared_deviation",
-    "stochastic", "threshold",
+    "SCALE_MIN", "Coded", "Even", "Held", "Nested", "Quantizer", "Scaled", "Surrogate", "Table", "absolute_deviation",
+    "chain_rule", "codes_of", "dampening", "difference", "fake_quantize", "frozen", "hoyer_square", "inverse", "maxbin",
+    "scale_shape", "sine", "squared_deviation", "stochastic", "threshold",
 ]

@@ -23,17 +23,17 @@ from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError
 from minilq.quantize.granularity import reduced_axes
 from minilq.quantize.penalties import Pairs, Rates, check_pair, finite, total
-from minilq.quantize.quantizer import Quantizer, round_trip
+from minilq.quantize.methods.scaled import Scaled, round_trip
 
 
-def error_of(P: Array, s: Array, quantizer: Quantizer) -> Array:
+def error_of(P: Array, s: Array, quantizer: Scaled) -> Array:
     """P - s n, the quantization error of every entry."""
     error: Array = P - round_trip(P, s, quantizer.rounding, quantizer.qmin, quantizer.qmax)[0]
     return error
 
 
 @primitive
-def squared_deviation_term(P: Any, s: Any, quantizer: Quantizer, weight: float = 1.0) -> WithResidual:
+def squared_deviation_term(P: Any, s: Any, quantizer: Scaled, weight: float = 1.0) -> WithResidual:
     """Squared quantization error of one tensor: y = weight sum_i (P_i - s n_i)^2.
 
     Derivative  kind: exact almost everywhere. With e_i = P_i - s n_i: dP_i = 2 g weight e_i,
@@ -42,7 +42,7 @@ def squared_deviation_term(P: Any, s: Any, quantizer: Quantizer, weight: float =
     Shapes      P any, s by granularity; returns (). Only rounding, qmin and qmax of the quantizer are used.
     Source      thesis, draft
 
-    >>> float(squared_deviation_term(np.array([0.75, -0.5]), np.array([0.5]), Quantizer("floor")))
+    >>> float(squared_deviation_term(np.array([0.75, -0.5]), np.array([0.5]), Scaled("floor")))
     0.0625
     """
     check_pair("squared_deviation", P, s)
@@ -51,7 +51,7 @@ def squared_deviation_term(P: Any, s: Any, quantizer: Quantizer, weight: float =
 
 
 @vjp_of(squared_deviation_term, kind="exact", needs="P s")
-def squared_deviation_term_vjp(g: Array, y: Array, P: Array, s: Array, quantizer: Quantizer, weight: float = 1.0,
+def squared_deviation_term_vjp(g: Array, y: Array, P: Array, s: Array, quantizer: Scaled, weight: float = 1.0,
                                residual: Array | None = None) -> tuple[Array, Array]:
     # y = w sum_i e_i^2, e_i = P_i - s n_i   =>   dy/dP_i = 2 w e_i,   dy/ds_k = -2 w sum_{i in k} e_i n_i
     e = error_of(P, s, quantizer) if residual is None else residual
@@ -60,7 +60,7 @@ def squared_deviation_term_vjp(g: Array, y: Array, P: Array, s: Array, quantizer
 
 
 @primitive
-def absolute_deviation_term(P: Any, s: Any, quantizer: Quantizer, weight: float = 1.0) -> WithResidual:
+def absolute_deviation_term(P: Any, s: Any, quantizer: Scaled, weight: float = 1.0) -> WithResidual:
     """Mean absolute quantization error of one tensor: y = weight / # sum_i |P_i - s n_i|.
 
     Derivative  kind: exact almost everywhere. dP_i = g weight / # sgn(P_i - s n_i),
@@ -68,7 +68,7 @@ def absolute_deviation_term(P: Any, s: Any, quantizer: Quantizer, weight: float 
     At kinks    sgn(0) = 0: a parameter on the grid is left alone
     Shapes      as for `squared_deviation_term`. Source: thesis.md's |P - q(P)|, what "Difference" is named for
 
-    >>> float(absolute_deviation_term(np.array([0.75, -0.5]), np.array([0.5]), Quantizer("floor")))
+    >>> float(absolute_deviation_term(np.array([0.75, -0.5]), np.array([0.5]), Scaled("floor")))
     0.125
     """
     check_pair("absolute_deviation", P, s)
@@ -77,7 +77,7 @@ def absolute_deviation_term(P: Any, s: Any, quantizer: Quantizer, weight: float 
 
 
 @vjp_of(absolute_deviation_term, kind="exact", needs="P s")
-def absolute_deviation_term_vjp(g: Array, y: Array, P: Array, s: Array, quantizer: Quantizer, weight: float = 1.0,
+def absolute_deviation_term_vjp(g: Array, y: Array, P: Array, s: Array, quantizer: Scaled, weight: float = 1.0,
                                 residual: Array | None = None) -> tuple[Array, Array]:
     # y = w/# sum_i |e_i|   =>   dy/dP_i = w/# sgn(e_i),   dy/ds_k = -w/# sum_{i in k} sgn(e_i) n_i
     e = error_of(P, s, quantizer) if residual is None else residual
@@ -86,7 +86,7 @@ def absolute_deviation_term_vjp(g: Array, y: Array, P: Array, s: Array, quantize
 
 
 @primitive
-def dampening_term(P: Any, s: Any, quantizer: Quantizer, weight: float = 1.0) -> WithResidual:
+def dampening_term(P: Any, s: Any, quantizer: Scaled, weight: float = 1.0) -> WithResidual:
     """Dampening of one tensor: y = weight sum_i (q_i - clip(P_i, s qmin, s qmax))^2, q_i = s n_i held fixed.
 
     Derivative  kind: exact, for P alone: dP_i = 2 g weight (clip(P_i) - q_i) where s qmin <= P_i <= s qmax, else 0.
@@ -95,7 +95,7 @@ def dampening_term(P: Any, s: Any, quantizer: Quantizer, weight: float = 1.0) ->
     Source      Nagel et al. 2022, Overcoming oscillations in quantization-aware training, equation 8; there the rate
                 grows from 0 during training
 
-    >>> float(dampening_term(np.array([0.75, 9.0]), np.array([0.5]), Quantizer("nearest", qmin=-4, qmax=3)))
+    >>> float(dampening_term(np.array([0.75, 9.0]), np.array([0.5]), Scaled("nearest", qmin=-4, qmax=3)))
     0.0625
     """
     check_pair("dampening", P, s)
@@ -104,7 +104,7 @@ def dampening_term(P: Any, s: Any, quantizer: Quantizer, weight: float = 1.0) ->
 
 
 @vjp_of(dampening_term, kind="exact", needs="P s")
-def dampening_term_vjp(g: Array, y: Array, P: Array, s: Array, quantizer: Quantizer, weight: float = 1.0,
+def dampening_term_vjp(g: Array, y: Array, P: Array, s: Array, quantizer: Scaled, weight: float = 1.0,
                        residual: Array | None = None) -> tuple[Array]:
     # y = w sum_i (clip(P_i) - q_i)^2   =>   dy/dP_i = 2 w (P_i - q_i) inside the bounds
     e = _inside(error_of(P, s, quantizer), P, s, quantizer) if residual is None else residual
@@ -162,7 +162,7 @@ def hoyer_square_term_vjp(g: Array, y: Array, P: Array, weight: float = 1.0) -> 
     return (c * (b * np.sign(P) - a * P),)
 
 
-def squared_deviation(pairs: Pairs, quantizer: Quantizer, rates: Rates = None) -> Tensor:
+def squared_deviation(pairs: Pairs, quantizer: Scaled, rates: Rates = None) -> Tensor:
     """The plain sum of squared quantization errors, sum_t sum_i (P_i - s n_i)^2. See `squared_deviation_term`.
 
     What it minimises: the distance to the grid, so it snaps weights to it, and it makes the grid finer rather than
@@ -174,14 +174,14 @@ def squared_deviation(pairs: Pairs, quantizer: Quantizer, rates: Rates = None) -
     Raises      as `maxbin`
 
     >>> P, s = Tensor([0.75, -0.5], requires_grad=True), Tensor([0.5], requires_grad=True)
-    >>> y = squared_deviation([(P, s)], Quantizer("floor")); y.backward(); P.grad.tolist(), s.grad.tolist()
+    >>> y = squared_deviation([(P, s)], Scaled("floor")); y.backward(); P.grad.tolist(), s.grad.tolist()
     ([0.5, 0.0], [-0.5])
     """
     _check_quantizer("squared_deviation", quantizer)
     return total("squared_deviation", pairs, rates, partial(_with, squared_deviation_term, quantizer), by_count=False)
 
 
-def absolute_deviation(pairs: Pairs, quantizer: Quantizer, rates: Rates = None) -> Tensor:
+def absolute_deviation(pairs: Pairs, quantizer: Scaled, rates: Rates = None) -> Tensor:
     """The mean absolute quantization error, 1/T sum_t sum_i |P_i - s n_i|. See `absolute_deviation_term`.
 
     What it minimises: the distance to the grid, at one pace however large it is; it keeps scales at their minimum.
@@ -191,7 +191,7 @@ def absolute_deviation(pairs: Pairs, quantizer: Quantizer, rates: Rates = None) 
     return total("absolute_deviation", pairs, rates, partial(_with, absolute_deviation_term, quantizer), by_count=True)
 
 
-def dampening(pairs: Pairs, quantizer: Quantizer, rates: Rates = None) -> Tensor:
+def dampening(pairs: Pairs, quantizer: Scaled, rates: Rates = None) -> Tensor:
     """Dampening summed over several tensors, sum_t sum_i (q_i - clip(P_i))^2, nothing for s. See `dampening_term`.
 
     What it minimises: as `squared_deviation`, for weights inside the bounds, without a say on the scales; it keeps
@@ -220,12 +220,12 @@ def hoyer_square(pairs: Pairs, rates: Rates = None) -> Tensor:
     return total("hoyer_square", pairs, rates, lambda P, s, weight: hoyer_square_term(P, weight), by_count=False)
 
 
-def _with(term: Any, quantizer: Quantizer, P: Tensor, s: Tensor, weight: float) -> Tensor:
+def _with(term: Any, quantizer: Scaled, P: Tensor, s: Tensor, weight: float) -> Tensor:
     y: Tensor = term(P, s, quantizer, weight)
     return y
 
 
-def _inside(error: Array, P: Array, s: Array, quantizer: Quantizer) -> Array:
+def _inside(error: Array, P: Array, s: Array, quantizer: Scaled) -> Array:
     """The errors of the entries within the bounds, 0 for those that are clipped."""
     v = P / s
     low, high = (bound if bound is not None else sign * np.inf
@@ -238,5 +238,5 @@ def _over_groups(x: Array, s: Array) -> Array:
 
 
 def _check_quantizer(op: str, quantizer: Any) -> None:
-    if not isinstance(quantizer, Quantizer):
-        raise ConfigError(op, "the second argument must be a Quantizer", got=type(quantizer).__name__)
+    if not isinstance(quantizer, Scaled):
+        raise ConfigError(op, "the second argument must be a Scaled", got=type(quantizer).__name__)

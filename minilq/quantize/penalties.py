@@ -194,7 +194,7 @@ def check_pair(op: str, P: Array, s: Array) -> None:
 def _check_positive(op: str, s: Array) -> None:
     if s.size and not s.min() > 0:
         raise ConfigError(op, "every scale must be > 0", got=f"the smallest {np.min(s)}",
-                          cause="Hand scales to the optimizer as group(scales, minimum=SCALE_MIN), which holds them up")
+                          cause="Make the scale a Parameter with the constraint Within(SCALE_MIN), which holds it up")
 
 
 def finite(op: str, y: Any, P: Array, s: Array) -> Array:

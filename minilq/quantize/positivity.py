@@ -22,12 +22,16 @@ from typing import Any
 
 import numpy as np
 
+from minilq.autodiff.parameter import Constraint, Within
 from minilq.autodiff.primitive import primitive, vjp_of
 from minilq.autodiff.replay import active_replay
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError, NonFiniteError
 from minilq.ops.broadcast import check_floats
 from minilq.ops.elementwise import exp
+
+SCALE_MIN = float(100 * np.finfo(np.float32).eps)
+"""Initial and smallest value of a scale, 100 float32 eps = 1.1920929e-05 (thesis)."""
 
 
 @primitive
@@ -85,6 +89,9 @@ def power_of_two_vjp(g: Array, y: Array, theta: Array) -> tuple[Array]:
 class Positivity:
     """A function from latents to scales, and its inverse.
 
+    held_name   what a method calls the latent: "scale" where it is the scale itself, else "exp_scale" and so on, so
+                that numbers kept in one way are never taken for those of another
+    constraint  what keeps the latent in range
     scale_of    latent -> scale, differentiable
     latent_of   array of scales > 0 -> array of latents with scale_of(latent) = scale, up to rounding; for power_of_two
                 with scale_of(latent) = the power of two nearest in ratio
@@ -93,6 +100,11 @@ class Positivity:
     name: str
     scale_of: Callable[[Any], Any]
     latent_of: Callable[[Array], Array]
+    constraint: Constraint | None = None
+
+    @property
+    def held_name(self) -> str:
+        return "scale" if self.name == "clamp" else f"{self.name}_scale"
 
 
 def _itself(x: Any) -> Any:
@@ -105,7 +117,7 @@ def _softplus_inverse(s: Array) -> Array:
 
 
 POSITIVITIES: dict[str, Positivity] = {p.name: p for p in (
-    Positivity("clamp", _itself, _itself),
+    Positivity("clamp", _itself, _itself, Within(SCALE_MIN)),
     Positivity("exp", exp, np.log),
     Positivity("softplus", softplus, _softplus_inverse),
     Positivity("power_of_two", power_of_two, np.log2),
@@ -119,5 +131,5 @@ def positivity_named(name: str) -> Positivity:
     array([0.25, 0.5 ])
     """
     if name not in POSITIVITIES:
-        raise ConfigError("Quantizer", f"positivity must be one of {', '.join(POSITIVITIES)}", got=repr(name))
+        raise ConfigError("Scaled", f"positivity must be one of {', '.join(POSITIVITIES)}", got=repr(name))
     return POSITIVITIES[name]

@@ -53,6 +53,6 @@ def rounding_function(rounding: str | Rounding) -> Rounding:
         return rounding
     if rounding not in ROUNDINGS:
         hint = "Stochastic rounding needs a generator: rounding=stochastic(rng)" if rounding == "stochastic" else ""
-        raise ConfigError("Quantizer", f"rounding must be one of {', '.join(ROUNDINGS)}, or a function",
+        raise ConfigError("Scaled", f"rounding must be one of {', '.join(ROUNDINGS)}, or a function",
                           got=repr(rounding), cause=hint)
     return ROUNDINGS[rounding]

@@ -28,7 +28,7 @@ EPS32 = np.finfo(np.float32).eps
 
 
 class ScaleRule(Protocol):
-    """What a Quantizer needs of a rule.
+    """What a Scaled needs of a rule.
 
     scale_gradient(g, y, P, s, slope, qmax)   ds from the incoming gradient g, the reconstruction y = s k, the parameter
         P and its scale s. g, y, P have one shape; s broadcasts to it; the result has the shape of s. slope is dk/dv,
@@ -159,7 +159,7 @@ class ChainRule:
     def factor(self, size: int, scales: int, qmax: float | None) -> float:
         """The number that multiplies ds: grad_factor, or LSQ's 1 / sqrt(N qmax), N = entries of one group."""
         if self.grad_factor == "lsq":
-            assert qmax is not None              # the Quantizer has seen to it
+            assert qmax is not None              # the Scaled has seen to it
             return 1.0 / math.sqrt(max(size // max(scales, 1), 1) * qmax)
         return self.grad_factor
 

@@ -73,6 +73,6 @@ def surrogate_named(surrogate: str | Surrogate) -> Surrogate:
     if isinstance(surrogate, Surrogate):
         return surrogate
     if surrogate not in SURROGATES:
-        raise ConfigError("Quantizer", f"surrogate must be one of {', '.join(SURROGATES)}, or a Surrogate",
+        raise ConfigError("Scaled", f"surrogate must be one of {', '.join(SURROGATES)}, or a Surrogate",
                           got=repr(surrogate))
     return SURROGATES[surrogate]

@@ -1,34 +1,45 @@
-"""A quantizer is a composition: normalise, clip, round, multiply back."""
+"""Scaled: y = s rounding(clip(x / s)), with every choice open; and Nested, the thesis' choice."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from numbers import Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
+from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.primitive import WithResidual, primitive, vjp_of
 from minilq.autodiff.replay import Replay, active_replay
-from minilq.autodiff.tape import Array
+from minilq.autodiff.tape import Array, no_grad
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError, DTypeError, NonFiniteError, ShapeError
 from minilq.kernels import twin
-from minilq.quantize.granularity import NAMED_AXES, Granularity, check_positive, check_scale_shape
-from minilq.quantize.positivity import positivity_named
+from minilq.quantize.branches import Branches, branches
+from minilq.quantize.coded import Coded, Even, narrowed
+from minilq.quantize.granularity import NAMED_AXES, Granularity, check_positive, check_scale_shape, scale_shape
+from minilq.quantize.method import Held, Quantizer, plain
+from minilq.quantize.positivity import SCALE_MIN, positivity_named
 from minilq.quantize.rounding import Rounding, rounding_function
-from minilq.quantize.scale_rule import ScaleRule, threshold
+from minilq.quantize.scale_rule import ScaleRule, Threshold, chain_rule, frozen, threshold
 from minilq.quantize.surrogate import STRAIGHT_THROUGH, Surrogate, surrogate_named
-
-SCALE_MIN = float(100 * np.finfo(np.float32).eps)
-"""Initial and smallest value of a scale, 100 float32 eps = 1.1920929e-05 (thesis)."""
 
 MASKS = ("clip_first", "round_first")
 
+VARIANTS: tuple[dict[str, Any], ...] = (
+    {}, {"rounding": "nearest", "scale_rule": chain_rule(), "granularity": "scalar", "qmin": -4, "qmax": 3},
+    {"rounding": "nearest", "scale_rule": chain_rule("lsq"), "qmin": -4, "qmax": 3, "mask": "round_first"},
+    {"rounding": "ceil", "scale_rule": frozen(), "granularity": "column", "surrogate": "clipped", "qmin": -2},
+    {"rounding": "nearest", "scale_rule": chain_rule(), "positivity": "exp"},
+    {"rounding": "nearest", "scale_rule": chain_rule(), "positivity": "softplus"},
+    {"rounding": "nearest", "scale_rule": chain_rule(), "positivity": "power_of_two"},
+    {"rounding": "sign", "scale_rule": chain_rule(), "surrogate": "clipped"})
+
 
 @dataclass(frozen=True)
-class Quantizer:
-    """The choices that make a quantizer.
+class Scaled(Quantizer):
+    """The method y = s rounding(clip(x / s, qmin, qmax)), s > 0 learned; a choice for each of its parts.
 
     rounding      floor (the thesis), nearest (half to even), ceil, trunc, sign; stochastic(rng) or any function
     surrogate     straight_through (the thesis), clipped, zero, or a Surrogate
@@ -37,13 +48,21 @@ class Quantizer:
     qmin, qmax    bounds of the integer codes; None for no bound (the thesis)
     mask          what counts as in range, where there are bounds: clip_first, what lies between them before it is
                   rounded (LSQ); round_first, what is rounded to a code between them (PyTorch)
-    positivity    how a layer keeps its scales > 0: clamp (the thesis), exp, softplus, power_of_two; see positivity.py
+    positivity    how the scales are kept > 0: clamp (the thesis), exp, softplus, power_of_two; see positivity.py
+
+    Holds `scale`, SCALE_MIN at first: almost no quantization (thesis); with another positivity than clamp the latent
+    behind it, `exp_scale` and so on. (With power_of_two the scales begin at 2^-16 = 1.28 SCALE_MIN, the power nearest.)
+    See `fake_quantize` for the forward and its derivative.
 
     Raises ConfigError for unknown names and for qmin > qmax.
 
-    >>> Quantizer("nearest", qmin=-8, qmax=7).granularity
-    'row'
+    >>> method = Scaled("nearest", qmin=-8, qmax=7)
+    >>> method.start(np.zeros((3, 2)))["scale"].shape
+    (3, 1)
     """
+
+    variants: ClassVar[tuple[dict[str, Any], ...]] = VARIANTS
+    on_bias: ClassVar[bool] = True
 
     rounding: str | Rounding = "floor"
     surrogate: str | Surrogate = "straight_through"
@@ -59,25 +78,114 @@ class Quantizer:
         surrogate_named(self.surrogate)
         positivity_named(self.positivity)
         if self.mask not in MASKS:
-            raise ConfigError("Quantizer", f"mask must be one of {', '.join(MASKS)}", got=repr(self.mask))
+            raise ConfigError("Scaled", f"mask must be one of {', '.join(MASKS)}", got=repr(self.mask))
         if isinstance(self.granularity, str):
             if self.granularity not in NAMED_AXES:
-                raise ConfigError("Quantizer", f"granularity must be one of {', '.join(NAMED_AXES)}, or a tuple of "
+                raise ConfigError("Scaled", f"granularity must be one of {', '.join(NAMED_AXES)}, or a tuple of "
                                   "kept axes", got=repr(self.granularity))
         elif not (isinstance(self.granularity, tuple) and all(isinstance(a, int) for a in self.granularity)):
-            raise ConfigError("Quantizer", "granularity must be a name or a tuple of axes",
+            raise ConfigError("Scaled", "granularity must be a name or a tuple of axes",
                               got=repr(self.granularity))
         if not hasattr(self.scale_rule, "scale_gradient"):
-            raise ConfigError("Quantizer", "scale_rule must be threshold(lam), frozen() or chain_rule()",
+            raise ConfigError("Scaled", "scale_rule must be threshold(lam), frozen() or chain_rule()",
                               got=repr(self.scale_rule), cause="A rule is called first: threshold(1e-10)")
         for name, value in (("qmin", self.qmin), ("qmax", self.qmax)):
             if value is not None and not (isinstance(value, Real) and float(value).is_integer()):
-                raise ConfigError("Quantizer", f"{name} must be a whole number, or None for no bound", got=repr(value))
+                raise ConfigError("Scaled", f"{name} must be a whole number, or None for no bound", got=repr(value))
         if self.qmin is not None and self.qmax is not None and self.qmin > self.qmax:
-            raise ConfigError("Quantizer", "qmin must not be above qmax", got=f"qmin={self.qmin}, qmax={self.qmax}")
+            raise ConfigError("Scaled", "qmin must not be above qmax", got=f"qmin={self.qmin}, qmax={self.qmax}")
         if getattr(self.scale_rule, "grad_factor", None) == "lsq" and (self.qmax is None or self.qmax <= 0):
-            raise ConfigError("Quantizer", "chain_rule('lsq') multiplies by 1 / sqrt(N qmax) and needs qmax > 0",
+            raise ConfigError("Scaled", "chain_rule('lsq') multiplies by 1 / sqrt(N qmax) and needs qmax > 0",
                               got=f"qmax={self.qmax}")
+
+
+    def start(self, x: Array) -> dict[str, Parameter | Array]:
+        x, positivity = plain(x), positivity_named(self.positivity)
+        latent = positivity.latent_of(np.full(scale_shape(self.granularity, x.shape), SCALE_MIN))
+        return {positivity.held_name: Parameter(latent, positivity.constraint, dtype=x.dtype)}
+
+    def __call__(self, x: Tensor, held: Held, training: bool = False) -> Tensor:
+        y: Tensor = fake_quantize(x, self.scale(held), self)  # type: ignore[assignment]
+        return y
+
+    def coded(self, x: Array, held: Held) -> Coded:
+        scale = self.scale(held).array
+        return Coded(codes_of(x, scale, self), Even(scale))
+
+    def scale(self, held: Held) -> Tensor:
+        positivity = positivity_named(self.positivity)
+        scale: Tensor = positivity.scale_of(held[positivity.held_name])
+        return scale
+
+    @property
+    def scaled(self) -> Scaled:
+        return self
+
+    def observe(self, x: Tensor, held: Held) -> Branches | None:
+        if x.grad is None or not countable(self):        # without a gradient the rule was not asked
+            return None
+        assert isinstance(self.scale_rule, Threshold)
+        with no_grad():
+            y, s = self(x, held).array, self.scale(held)
+        return branches(x.grad, y, self.scale_rule.lam, s.shape)
+
+
+def countable(quantizer: Scaled) -> bool:
+    """Whether the branches that a quantizer's rule took can be counted afterwards, from the gradient of the parameter.
+
+    They can under the threshold rule (lambda > 0, with its gate) in the thesis' nested layer: without bounds and with
+    the straight-through surrogate, the gradient g that `fake_quantize` receives is that of P, bit for bit. The rounding
+    must be a named one, which gives the same reconstruction again.
+    """
+    rule = quantizer.scale_rule
+    return (isinstance(rule, Threshold) and rule.gate and rule.lam > 0 and isinstance(quantizer.rounding, str)
+            and quantizer.qmin is None and quantizer.qmax is None
+            and surrogate_named(quantizer.surrogate) is STRAIGHT_THROUGH)
+
+
+@dataclass(frozen=True)
+class Nested(Quantizer):
+    """The thesis' nested quantization layer: y = s floor(x / s), s grows by a threshold rule. A Scaled by fewer flags.
+
+    lam           threshold lambda >= 0 of the rule, see `threshold_scale_gradient`; 0 leaves s to penalties
+    granularity, rounding, positivity     as for Scaled
+    gate          False: the rule without its gate, every entry votes whatever its gradient
+
+    >>> Nested(1e-9).scaled == Scaled("floor", granularity="row", scale_rule=threshold(1e-9))
+    True
+    """
+
+    lam: float = 1e-10
+    granularity: Granularity = "row"
+    rounding: str | Rounding = "floor"
+    gate: bool = True
+    positivity: str = "clamp"
+
+    variants: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"lam": 1e-9, "gate": False, "granularity": "scalar"})
+    on_bias: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        assert self.scaled                       # what is wrong with a flag is found out now
+
+    @cached_property
+    def scaled(self) -> Scaled:  # type: ignore[override]
+        return Scaled(self.rounding, granularity=self.granularity, scale_rule=threshold(self.lam, self.gate),
+                      positivity=self.positivity)
+
+    def start(self, x: Array) -> dict[str, Parameter | Array]:
+        return self.scaled.start(x)
+
+    def __call__(self, x: Tensor, held: Held, training: bool = False) -> Tensor:
+        return self.scaled(x, held, training)
+
+    def coded(self, x: Array, held: Held) -> Coded:
+        return self.scaled.coded(x, held)
+
+    def scale(self, held: Held) -> Tensor:
+        return self.scaled.scale(held)
+
+    def observe(self, x: Tensor, held: Held) -> Branches | None:
+        return self.scaled.observe(x, held)
 
 
 @twin("fake_quantize")
@@ -97,7 +205,7 @@ def _rounded(rounding: str | Rounding, u: Array) -> Array:
     """rounding(u); ConfigError when a function of the user's does not return whole numbers of the same shape."""
     k = rounding_function(rounding)(u)
     if callable(rounding) and not (k.shape == u.shape and np.array_equal(k, np.rint(k), equal_nan=True)):
-        raise ConfigError("Quantizer", "a rounding must return whole numbers, one for each value",
+        raise ConfigError("Scaled", "a rounding must return whole numbers, one for each value",
                           got=f"{getattr(rounding, '__name__', rounding)} with other results")
     return k
 
@@ -111,7 +219,7 @@ def _clip(v: Array, qmin: float | None, qmax: float | None) -> Array:
 
 
 @primitive
-def fake_quantize(P: Any, s: Any, quantizer: Quantizer) -> Array | WithResidual:
+def fake_quantize(P: Any, s: Any, quantizer: Scaled) -> Array | WithResidual:
     """Quantize and reconstruct: what the network sees of a parameter P with scale s.
 
     Forward     v = P / s;  u = clip(v, qmin, qmax);  k = rounding(u);  y = k s
@@ -130,7 +238,7 @@ def fake_quantize(P: Any, s: Any, quantizer: Quantizer) -> Array | WithResidual:
                 fake_quantize_per_tensor_affine
 
     >>> P, s = np.array([[0.12, -0.31], [0.5, 0.49]]), np.array([[0.1], [0.25]])
-    >>> fake_quantize(P, s, Quantizer("nearest"))
+    >>> fake_quantize(P, s, Scaled("nearest"))
     array([[ 0.1, -0.3],
            [ 0.5,  0.5]])
     """
@@ -153,7 +261,7 @@ def fake_quantize(P: Any, s: Any, quantizer: Quantizer) -> Array | WithResidual:
 
 
 @vjp_of(fake_quantize, kind="surrogate", needs="P s y")
-def fake_quantize_vjp(g: Array, y: Array, P: Array, s: Array, quantizer: Quantizer,
+def fake_quantize_vjp(g: Array, y: Array, P: Array, s: Array, quantizer: Scaled,
                       residual: Array | None = None) -> tuple[Array, Array]:
     # y = s k(v), v = P / s   =>   dy/dP = s k'(v) / s = k'(v), the slope that the clip and the surrogate give
     slope = _slope(P, s, quantizer, residual)
@@ -163,7 +271,7 @@ def fake_quantize_vjp(g: Array, y: Array, P: Array, s: Array, quantizer: Quantiz
     return dP, ds
 
 
-def _slope(P: Array, s: Array, quantizer: Quantizer, rounded: Array | None) -> Array | None:
+def _slope(P: Array, s: Array, quantizer: Scaled, rounded: Array | None) -> Array | None:
     """dk/dv by the clip and the surrogate, from rounding(v) for round_first; None stands for 1 everywhere."""
     low, high = quantizer.qmin, quantizer.qmax
     surrogate = surrogate_named(quantizer.surrogate)
@@ -176,7 +284,7 @@ def _slope(P: Array, s: Array, quantizer: Quantizer, rounded: Array | None) -> A
     return (u == v) * surrogate.slope(u, low, high)
 
 
-def _replayed(replay: Replay, P: Array, s: Array, quantizer: Quantizer) -> Array | WithResidual:
+def _replayed(replay: Replay, P: Array, s: Array, quantizer: Scaled) -> Array | WithResidual:
     """The forward of the replay check: k0 + sigma(u) - sigma(u0) in place of the rounding (autodiff/replay.py)."""
     low, high = quantizer.qmin, quantizer.qmax
     curve = surrogate_named(quantizer.surrogate).curve
@@ -193,7 +301,7 @@ def _replayed(replay: Replay, P: Array, s: Array, quantizer: Quantizer) -> Array
     return WithResidual((_clip(k0, low, high) + _clip(k, out, up) - _clip(k0, out, up)) * s, k0)
 
 
-def codes_of(P: Any, s: Any, quantizer: Quantizer) -> Array:
+def codes_of(P: Any, s: Any, quantizer: Scaled) -> Array:
     """Integer codes k of a parameter, always from the latent P.
 
     Never from a reconstruction: fl(k s) / s can fall just below k, and with floor about 4 % of the codes of
@@ -202,7 +310,7 @@ def codes_of(P: Any, s: Any, quantizer: Quantizer) -> Array:
     Shapes      P any, s by granularity; returns P.shape, the narrowest signed integers that hold all codes.
     Raises      as `fake_quantize`.
 
-    >>> codes_of(np.array([0.12, -0.31]), np.array([0.1]), Quantizer(granularity="scalar"))
+    >>> codes_of(np.array([0.12, -0.31]), np.array([0.1]), Scaled(granularity="scalar"))
     array([ 1, -4], dtype=int8)
     """
     P = P.array if isinstance(P, Tensor) else np.asarray(P)
@@ -218,29 +326,16 @@ def codes_of(P: Any, s: Any, quantizer: Quantizer) -> Array:
     return narrowed(k)
 
 
-def narrowed(k: Array) -> Array:
-    """Whole numbers below 2^63 in the narrowest signed integers that hold them all.
-
-    >>> narrowed(np.array([3.0, -129.0]))
-    array([   3, -129], dtype=int16)
-    """
-    low, high = (k.min(), k.max()) if k.size else (0, 0)
-    for width in (np.int8, np.int16, np.int32):
-        if np.iinfo(width).min <= low and high <= np.iinfo(width).max:
-            return k.astype(width)
-    return k.astype(np.int64)
-
-
-def _codes(v: Array, quantizer: Quantizer) -> Array:
+def _codes(v: Array, quantizer: Scaled) -> Array:
     low, high = quantizer.qmin, quantizer.qmax
     if quantizer.mask == "round_first":
         return _clip(_rounded(quantizer.rounding, v), low, high)
     return _rounded(quantizer.rounding, _clip(v, low, high))
 
 
-def _check(op: str, P: Any, s: Any, quantizer: Quantizer) -> None:
-    if not isinstance(quantizer, Quantizer):
-        raise ConfigError(op, "the third argument must be a Quantizer", got=type(quantizer).__name__)
+def _check(op: str, P: Any, s: Any, quantizer: Scaled) -> None:
+    if not isinstance(quantizer, Scaled):
+        raise ConfigError(op, "the third argument must be a Scaled", got=type(quantizer).__name__)
     for name, x in (("P", P), ("s", s)):
         if not isinstance(x, np.ndarray) or x.dtype.char not in "fd":
             raise DTypeError(op, f"{name} must be a float32 or float64 array",

@@ -1,0 +1,74 @@
+"""Parameter: a tensor that is trained, what it must stay within, and how fast it moves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from minilq.autodiff.tape import Array
+from minilq.autodiff.tensor import Tensor
+from minilq.errors import ConfigError
+
+Constraint = Callable[[Array], None]
+"""What every optimizer applies after each step: it changes the array in place, to the nearest that is allowed."""
+
+
+@dataclass(frozen=True)
+class Within:
+    """The constraint low <= p <= high, for every entry: what lies outside is set to the bound.
+
+    low, high   numbers; None for no bound on that side
+    Raises      ConfigError for what is no number, and for low > high
+
+    >>> p = np.array([-2.0, 0.5, 3.0])
+    >>> Within(-1, 1)(p); p
+    array([-1. ,  0.5,  1. ])
+    """
+
+    low: float | None = None
+    high: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, bound in (("low", self.low), ("high", self.high)):
+            if bound is not None and (isinstance(bound, bool) or not isinstance(bound, Real) or math.isnan(bound)):
+                raise ConfigError("Within", f"{name} must be a number, or None for no bound", got=repr(bound))
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ConfigError("Within", "low must not be above high", got=f"low={self.low}, high={self.high}")
+
+    def __call__(self, p: Array) -> None:
+        if self.low is not None:
+            np.maximum(p, p.dtype.type(self.low), out=p)
+        if self.high is not None:
+            np.minimum(p, p.dtype.type(self.high), out=p)
+
+
+class Parameter(Tensor):
+    """A Tensor that is trained: its gradient is always wanted.
+
+    data, dtype     as for Tensor
+    constraint      a function of the array, applied in place after every step of an optimizer; None for none
+    lr              multiplies the optimizer's learning rate for this parameter, >= 0
+    Raises          as Tensor; ConfigError for a constraint that cannot be called and for another lr
+
+    >>> Parameter([0.5], Within(low=1e-5), dtype=np.float32)
+    Tensor([0.5], float32, requires_grad=True)
+    """
+
+    __slots__ = ("constraint", "lr")
+
+    constraint: Constraint | None
+    lr: float
+
+    def __init__(self, data: Any, constraint: Constraint | None = None, lr: float = 1.0, dtype: Any = None) -> None:
+        super().__init__(data, requires_grad=True, dtype=dtype)
+        if not (constraint is None or callable(constraint)):
+            raise ConfigError("Parameter", "constraint must be a function of the array, such as Within(-1, 1)",
+                              got=repr(constraint))
+        if isinstance(lr, bool) or not (isinstance(lr, Real) and math.isfinite(lr) and lr >= 0):
+            raise ConfigError("Parameter", "lr, a factor on the learning rate, must be a number >= 0", got=repr(lr))
+        self.constraint, self.lr = constraint, float(lr)

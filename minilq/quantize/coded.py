@@ -1,0 +1,148 @@
+"""Coded: integer codes and the grid that says what they stand for. Files, sizes and integers know these, not methods.
+
+    Even     value = scale (code - zero) + offset
+    Table    value = levels[code]
+
+A grid answers three questions: the `values` of codes; their `planes`, scaled int8 arrays that add up to the values, for
+products of integers; and what a file must have `stored` beside the codes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from minilq.autodiff.tape import Array
+
+Plane = tuple[Array, Array]
+"""(scale, int8 codes): the scale is broadcast to the codes."""
+
+
+class Grid(Protocol):
+    """What a grid is: see the top of this file."""
+
+    def values(self, codes: Array) -> Array: ...
+
+    def planes(self, codes: Array) -> list[Plane]: ...
+
+    def stored(self) -> dict[str, Array]: ...
+
+
+class Even(NamedTuple):
+    """Evenly spaced values, scale (code - zero) + offset.
+
+    scale       > 0, float32 or float64, the shape by granularity: broadcast to the codes
+    zero        integers of that shape or (), the codes of `offset`; None for 0
+    offset      floats of that shape or (); None for 0
+
+    >>> grid = Even(np.array([0.5]), np.array([3]))
+    >>> grid.values(np.array([3, 5, 0]))
+    array([ 0. ,  1. , -1.5])
+    """
+
+    scale: Array
+    zero: Array | None = None
+    offset: Array | None = None
+
+    def values(self, codes: Array) -> Array:
+        """What codes stand for, in the dtype of the scale: the same bits as rounding and multiplying back."""
+        k = codes if self.zero is None else codes.astype(np.int64) - self.zero
+        y: Array = k.astype(self.scale.dtype) * self.scale
+        return y if self.offset is None else y + self.offset
+
+    def planes(self, codes: Array) -> list[Plane]:
+        """code - zero as bytes, low + 256 high + ..., and a plane of ones for an offset.
+
+        >>> [(float(s[0]), k.tolist()) for s, k in Even(np.array([0.5])).planes(np.array([-3, 300]))]
+        [(0.5, [-3, 44]), (128.0, [0, 1])]
+        """
+        rest = codes.astype(np.int64) - (0 if self.zero is None else self.zero)
+        scale, planes = self.scale, []
+        while not planes or rest.any():
+            high = (rest + 128) >> 8             # low = rest - 256 high lies in -128 .. 127
+            planes.append((scale, (rest - 256 * high).astype(np.int8)))
+            scale, rest = scale * 256, high
+        return planes if self.offset is None else [*planes, (self.offset, np.ones(codes.shape, np.int8))]
+
+    def stored(self) -> dict[str, Array]:
+        """scale, and zero and offset where there are any."""
+        parts = {"scale": self.scale, "zero": self.zero, "offset": self.offset}
+        return {name: part for name, part in parts.items() if part is not None}
+
+
+class Table(NamedTuple):
+    """Any values: levels[code].
+
+    levels      (K,), or (K, ...) with a table for each group: what follows K is broadcast to the codes
+    codes       0 .. K - 1
+
+    >>> Table(np.array([-0.7, 0.0, 0.9])).values(np.array([[0, 2], [1, 1]]))
+    array([[-0.7,  0.9],
+           [ 0. ,  0. ]])
+    """
+
+    levels: Array
+
+    def values(self, codes: Array) -> Array:
+        """The level of each code, to the bit."""
+        if self.levels.ndim == 1:
+            return np.asarray(self.levels[codes])
+        each = self.levels.reshape(len(self.levels), *(1,) * (codes.ndim + 1 - self.levels.ndim), *self.levels.shape[1:])
+        return np.take_along_axis(np.broadcast_to(each, (len(each), *codes.shape)), codes[None].astype(np.intp), 0)[0]
+
+    def planes(self, codes: Array) -> list[Plane]:
+        """For each level that is not 0 everywhere, where its code stands."""
+        return [(np.atleast_1d(level), (codes == k).astype(np.int8)) for k, level in enumerate(self.levels)
+                if np.any(level)]
+
+    def stored(self) -> dict[str, Array]:
+        """The levels."""
+        return {"levels": self.levels}
+
+
+class Coded(NamedTuple):
+    """A tensor as integers: what the network sees is `values`.
+
+    codes       the tensor's shape, the narrowest signed integers that hold them all
+    grid        Even or Table
+
+    >>> weight = Coded(np.array([[-2, 3]], np.int8), Even(np.array([[0.25]], np.float32)))
+    >>> weight.values
+    array([[-0.5 ,  0.75]], dtype=float32)
+    """
+
+    codes: Array
+    grid: Grid
+
+    @property
+    def values(self) -> Array:
+        """What the codes stand for: bit for bit what the quantizer gave."""
+        return self.grid.values(self.codes)
+
+    @property
+    def planes(self) -> list[Plane]:
+        """Scaled int8 arrays that add up to the values, but for rounding."""
+        return self.grid.planes(self.codes)
+
+
+def narrowed(k: Array) -> Array:
+    """Whole numbers below 2^63 in the narrowest signed integers that hold them all.
+
+    >>> narrowed(np.array([3.0, -129.0]))
+    array([   3, -129], dtype=int16)
+    """
+    low, high = (k.min(), k.max()) if k.size else (0, 0)
+    for width in (np.int8, np.int16, np.int32):
+        if np.iinfo(width).min <= low and high <= np.iinfo(width).max:
+            return k.astype(width)
+    return k.astype(np.int64)
+
+
+def even_codes(x: Array, scale: Array, low: float, high: float) -> Coded:
+    """round(clip(x / scale, low, high)), halves to even, on the grid of that scale.
+
+    >>> even_codes(np.array([0.26, -9.0]), np.array([0.5]), -4, 3).codes
+    array([ 1, -4], dtype=int8)
+    """
+    return Coded(narrowed(np.rint(np.clip(x / scale, low, high))), Even(scale))

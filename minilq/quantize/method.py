@@ -1,0 +1,112 @@
+"""Quantizer: a method, what a network sees in place of a tensor. One file for each in quantize/methods/."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from minilq.autodiff.parameter import Constraint, Parameter
+from minilq.autodiff.tape import Array
+from minilq.autodiff.tensor import Tensor
+from minilq.errors import ConfigError
+from minilq.quantize.coded import Coded
+
+if TYPE_CHECKING:
+    from minilq.quantize.methods.scaled import Scaled
+
+Held = Mapping[str, Parameter | Array]
+"""What a method holds for one tensor. A Parameter is trained, an array is remembered."""
+
+QUANTIZERS: dict[str, type[Quantizer]] = {}
+"""Every method by the name that the command line, files and sweeps know it by: "lsq-plus" for LSQPlus."""
+
+
+class Quantizer:
+    """Base of every method: a frozen dataclass of flags, without state of its own.
+
+    A method is told the tensor x and what it holds for it, and answers:
+
+        start(x)                    what it holds at first, from the array x: {} for nothing
+        method(x, held, training)   what the network sees, a Tensor; in training it may write into the arrays it holds
+        coded(x, held)              the same as integers: coded(x, held).values == method(x, held), bit for bit
+        scale(held)                 the scale > 0 of an even grid around 0, for penalties; None where there is none
+        scaled                      the Scaled that rounds as it does, where there is such a scale
+        penalty(held)               what it adds to the loss; None for nothing
+        observe(x, held)            after a backward pass: counts for the history (they add up over tensors and have
+                                    `columns()`), or None
+
+    start and coded take arrays; x of the call is a Tensor. Subclasses register themselves under `name`, in small
+    letters with hyphens.
+
+    latent      ClassVar: what keeps x itself in range where x is a parameter; None for nothing
+    variants    ClassVar: the flags that `minilq check` and the tests try
+    on_bias     ClassVar: whether the method quantizes biases too unless told otherwise
+    """
+
+    latent: ClassVar[Constraint | None] = None
+    variants: ClassVar[tuple[dict[str, Any], ...]] = ({},)
+    on_bias: ClassVar[bool] = False
+    name: ClassVar[str]
+
+    def __init_subclass__(cls) -> None:
+        if "name" not in vars(cls):
+            cls.name = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", cls.__name__).lower()
+        known = QUANTIZERS.get(cls.name)
+        if known is not None and _origin(known) != _origin(cls):         # a notebook cell may run twice
+            raise ConfigError("Quantizer", "every method needs a name of its own", got=f"a second {cls.name!r}")
+        QUANTIZERS[cls.name] = cls
+
+    def start(self, x: Array) -> dict[str, Parameter | Array]:
+        return {}
+
+    def __call__(self, x: Tensor, held: Held, training: bool = False) -> Tensor:
+        raise NotImplementedError
+
+    def coded(self, x: Array, held: Held) -> Coded:
+        raise NotImplementedError
+
+    def scale(self, held: Held) -> Tensor | None:
+        return None
+
+    @property
+    def scaled(self) -> Scaled | None:
+        return None
+
+    def penalty(self, held: Held) -> Tensor | None:
+        return None
+
+    def observe(self, x: Tensor, held: Held) -> Any | None:
+        return None
+
+
+def _origin(method: type[Quantizer]) -> tuple[str, str]:
+    return method.__module__, method.__qualname__
+
+
+def method_named(name: str) -> type[Quantizer]:
+    """The class of a name. Raises ConfigError for an unknown one."""
+    if name not in QUANTIZERS:
+        raise ConfigError("method", f"must be one of {', '.join(sorted(QUANTIZERS))}", got=repr(name))
+    return QUANTIZERS[name]
+
+
+def plain(x: Any) -> Array:
+    """The array of a Tensor, or the array itself: `start` and `coded` take both."""
+    return x.array if isinstance(x, Tensor) else np.asarray(x)
+
+
+def trained(held: Held, name: str) -> Parameter:
+    """What a method trains under this name."""
+    value = held[name]
+    assert isinstance(value, Parameter)
+    return value
+
+
+def remembered(held: Held, name: str) -> Array:
+    """The array that a method remembers under this name."""
+    value = held[name]
+    assert isinstance(value, np.ndarray)
+    return value
