@@ -22,7 +22,7 @@ from minilq.quantize.granularity import NAMED_AXES, Granularity, check_positive,
 from minilq.quantize.method import Held, Quantizer, plain
 from minilq.quantize.positivity import SCALE_MIN, positivity_named
 from minilq.quantize.rounding import Rounding, rounding_function
-from minilq.quantize.scale_rule import ScaleRule, Threshold, chain_rule, frozen, threshold
+from minilq.quantize.scale_rule import ScaleRule, Threshold, chain_rule, frozen, rule_named, threshold
 from minilq.quantize.surrogate import STRAIGHT_THROUGH, Surrogate, surrogate_named
 
 MASKS = ("clip_first", "round_first")
@@ -44,7 +44,7 @@ class Scaled(Quantizer):
     rounding      floor (the thesis), nearest (half to even), ceil, trunc, sign; stochastic(rng) or any function
     surrogate     straight_through (the thesis), clipped, zero, or a Surrogate
     granularity   scalar, row, column, channel, filter, or a tuple of kept axes
-    scale_rule    threshold(lam) (the thesis), frozen(), chain_rule()
+    scale_rule    threshold(lam) (the thesis), frozen(), chain_rule(), or such a text
     qmin, qmax    bounds of the integer codes; None for no bound (the thesis)
     mask          what counts as in range, where there are bounds: clip_first, what lies between them before it is
                   rounded (LSQ); round_first, what is rounded to a code between them (PyTorch)
@@ -86,6 +86,8 @@ class Scaled(Quantizer):
         elif not (isinstance(self.granularity, tuple) and all(isinstance(a, int) for a in self.granularity)):
             raise ConfigError("Scaled", "granularity must be a name or a tuple of axes",
                               got=repr(self.granularity))
+        if isinstance(self.scale_rule, str):
+            object.__setattr__(self, "scale_rule", rule_named(self.scale_rule))
         if not hasattr(self.scale_rule, "scale_gradient"):
             raise ConfigError("Scaled", "scale_rule must be threshold(lam), frozen() or chain_rule()",
                               got=repr(self.scale_rule), cause="A rule is called first: threshold(1e-10)")
@@ -169,8 +171,8 @@ class Nested(Quantizer):
 
     @cached_property
     def scaled(self) -> Scaled:  # type: ignore[override]
-        return Scaled(self.rounding, granularity=self.granularity, scale_rule=threshold(self.lam, self.gate),
-                      positivity=self.positivity)
+        rule = threshold(self.lam, self.gate) if self.lam else frozen()
+        return Scaled(self.rounding, granularity=self.granularity, scale_rule=rule, positivity=self.positivity)
 
     def start(self, x: Array) -> dict[str, Parameter | Array]:
         return self.scaled.start(x)
