@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minilq
-from minilq import Quantizer, Tensor, chain_rule, fake_quantize, hold, nearest, ops, pretend, replay_check
+from minilq import Quantizer, Tensor, fake_quantize, hold, nearest, ops, pretend, replay_check
 from minilq.autodiff.memory import active_memory, same_draws
 from minilq.autodiff.primitive import PRIMITIVES
 
