@@ -2,7 +2,7 @@
 
 from minilq._version import __version__
 from minilq.autodiff.gradcheck import GradientReport, gradcheck
-from minilq.autodiff.primitive import WithResidual, primitive, vjp_of
+from minilq.autodiff.primitive import WithResidual, primitive, smooth_of, vjp_of
 from minilq.autodiff.replay import replay_check
 from minilq.autodiff.tape import no_grad
 from minilq.autodiff.tensor import Tensor
@@ -83,9 +83,12 @@ from minilq.quantize import (
     difference,
     fake_quantize,
     frozen,
+    hold,
     hoyer_square,
     inverse,
     maxbin,
+    nearest,
+    pretend,
     scale_shape,
     sine,
     squared_deviation,
@@ -101,9 +104,9 @@ __all__ = [
     "ShapeError", "Surrogate", "TapeError", "Tensor", "WithResidual", "__version__", "absolute", "absolute_deviation",
     "add", "add_up", "average_pool2d", "batch_norm", "chain_rule", "clip", "codes_of", "conv2d", "convolution_in_use",
     "dampening", "dense", "difference", "divide", "dropout", "exp", "fake_quantize", "frozen", "global_average_pool2d",
-    "gradcheck", "groups_of", "hoyer_square", "index", "inverse", "kernels_in_use", "log", "matmul", "max_pool2d",
-    "maxbin", "maximum", "mean", "multiply", "negative", "no_grad", "penalty_on", "power", "primitive", "relu",
-    "replay_check", "reshape", "scale_shape", "sigmoid", "sine", "softmax_cross_entropy", "squared_deviation",
-    "stochastic", "subtract", "sum_of_squares", "tanh", "threads_in_use", "threshold", "transpose", "use_convolution",
-    "use_kernels", "use_threads", "vjp_of", "zero_pad2d",
+    "gradcheck", "groups_of", "hold", "hoyer_square", "index", "inverse", "kernels_in_use", "log", "matmul",
+    "max_pool2d", "maxbin", "maximum", "mean", "multiply", "nearest", "negative", "no_grad", "penalty_on", "power",
+    "pretend", "primitive", "relu", "replay_check", "reshape", "scale_shape", "sigmoid", "sine", "smooth_of",
+    "softmax_cross_entropy", "squared_deviation", "stochastic", "subtract", "sum_of_squares", "tanh", "threads_in_use",
+    "threshold", "transpose", "use_convolution", "use_kernels", "use_threads", "vjp_of", "zero_pad2d",
 ]
