@@ -1,5 +1,6 @@
 """Every exact primitive: central differences of every entry, random shapes and cotangents, and a second oracle."""
 
+import hypothesis
 import hypothesis.strategies as st
 import numpy as np
 import pytest
@@ -9,10 +10,10 @@ import minilq
 from minilq import Quantizer, ops
 from minilq.autodiff import tape
 from minilq.autodiff.gradcheck import central_differences, compare, complex_step
-from minilq.autodiff.primitive import PRIMITIVES
+from minilq.autodiff.primitive import OPERATORS, PRIMITIVES
 from minilq.quantize import deviations, penalties
 from minilq.quantize.positivity import softplus
-from minilq.selfcheck import verdicts
+from minilq.selfcheck import sampled, verdicts
 from tests.strategies import (
     arrays,
     axes_of,
@@ -145,7 +146,8 @@ def on_the_grid(term, scales=True):
         list(case[0][:2]) if scales else [case[0][0]]))
 
 
-# Name of a primitive -> strategy for (function of Tensors, arrays). The registry test below compares the names.
+# Name of an exact primitive -> strategy for (function of Tensors, arrays): more shapes, axes and options than at the
+# sample points that stand beside its derivative, where every primitive is checked below.
 CASES = {
     "add": binary(ops.add, broadcasting_pairs()),
     "add_up": st.tuples(shapes(), st.integers(1, 4)).flatmap(
@@ -195,9 +197,6 @@ CASES = {
         lambda P: deviations.hoyer_square_term(P, 0.3), [case[0]])),
 }
 
-# Primitives whose check stands elsewhere: surrogates in test_surrogates.py and test_positivity.py.
-ELSEWHERE = {"fake_quantize", "power_of_two"}
-
 # Analytic forwards that run on complex arrays: the complex step is a second, cancellation-free oracle.
 ANALYTIC = ["add", "subtract", "multiply", "divide", "negative", "power", "exp", "tanh", "sigmoid", "sum", "mean",
             "reshape", "transpose", "index", "matmul", "dense", "conv2d", "average_pool2d",
@@ -233,24 +232,47 @@ def test_complex_step_agrees(name, data, seed):
     compare(name, [t.grad for t in tensors], *complex_step(f, inputs, g), rtol=1e-9 if name == "batch_norm" else 1e-12)
 
 
-def test_every_primitive_has_a_check_of_its_kind():
-    registered = {name for name, entry in PRIMITIVES.items() if entry.forward.__module__.startswith("minilq.")}
-    assert registered == set(CASES) | ELSEWHERE
-    assert all(PRIMITIVES[name].vjp is not None for name in registered)
-    assert {name for name in registered if PRIMITIVES[name].kind != "exact"} == ELSEWHERE
+OWN = sorted(name for name, entry in PRIMITIVES.items() if entry.forward.__module__.startswith("minilq."))
 
 
-def test_a_primitive_without_a_check_is_reported():
+@pytest.mark.parametrize("name", OWN)
+@hypothesis.settings(max_examples=10)
+@given(seed=seeds)
+def test_every_primitive_at_its_sample_points(name, seed):
+    entry = PRIMITIVES[name]
+    assert entry.at is not None, f"write vjp_of({name}, ..., at=...)"
+    report = sampled(entry, np.random.default_rng(seed))
+    assert report, report
+
+
+def test_every_kind_of_shape_is_tried_where_a_derivative_is_exact():
+    assert set(CASES) <= set(OWN)
+    assert all(PRIMITIVES[name].smooth is not None for name in OWN if PRIMITIVES[name].kind != "exact")
+
+
+@pytest.fixture
+def forgotten():
+    """A primitive without sample points."""
     @minilq.primitive
     def forgotten(x):
         return x
 
-    try:
-        bad = [v for v in verdicts() if not v.ok]
-        assert [v.name for v in bad] == ["forgotten"]
-        assert "no check" in bad[0].remark
-    finally:
-        del PRIMITIVES["forgotten"]
+    yield PRIMITIVES["forgotten"]
+    del PRIMITIVES["forgotten"]
+
+
+def test_a_primitive_of_minilqs_own_without_sample_points_is_reported(forgotten):
+    forgotten.forward.__module__ = "minilq.ops.forgotten"
+    bad = [v for v in verdicts() if not v.ok]
+    assert [v.name for v in bad] == ["forgotten"]
+    assert "without sample points" in bad[0].remark
+
+
+def test_a_primitive_of_ones_own_may_have_sample_points(forgotten):
+    assert "forgotten" not in {v.name for v in verdicts()}
+    minilq.vjp_of(OPERATORS["forgotten"], kind="exact", at=lambda rng: ([rng.normal(size=3)], {}))(
+        lambda g, y, x: (2 * g,))
+    assert [(v.name, v.ok) for v in verdicts() if v.name == "forgotten"] == [("forgotten", False)]
 
 
 # Kinks: the convention of the docs, exactly on the kink.

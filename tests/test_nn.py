@@ -257,7 +257,7 @@ def test_gradients_through_a_whole_network_of_parameters_and_scales(rounding, bo
 def test_the_replay_check_of_a_whole_network_notices_a_wrong_factor_on_the_scales():
     arrays = points(scales=True)
     wrong = Quantizer("nearest", scale_rule=chain_rule(2.0))
-    object.__setattr__(wrong.scale_rule, "replayed", lambda s, s0, size, qmax: s)
+    object.__setattr__(wrong.scale_rule, "smooth", lambda keep, s, size, qmax: s)
     with pytest.raises(minilq.GradientError):
         replay_check(network_of(arrays, wrong), *arrays.values())
 

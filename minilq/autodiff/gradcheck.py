@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from minilq.autodiff.tape import Array, no_grad
+from minilq.autodiff.tape import Array, no_grad, walk_back
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError, DTypeError, GradientError, ShapeError
 
@@ -187,9 +187,9 @@ def tape_gradients(f: Callable[..., Any], arrays: Sequence[Array], g: Any,
     tensors = [Tensor(a, requires_grad=True) for a in arrays]
     y = f(*tensors)
     g = cotangent(y.array, g, seed)
-    if y.requires_grad:                          # otherwise f ignores its inputs: the gradient is zero
-        y.backward(g)
-    return y.array, g, [np.zeros_like(t.array) if t.grad is None else t.grad for t in tensors]
+    # Whatever else f closes over keeps its .grad. Without a node f ignores its inputs, or returns one of them.
+    found = dict(walk_back(y.node, g)) if y.node is not None else {y: g}
+    return y.array, g, [found.get(t, np.zeros_like(t.array)) for t in tensors]
 
 
 def on_arrays(f: Callable[..., Any]) -> Callable[..., Array]:

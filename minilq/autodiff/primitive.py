@@ -1,4 +1,4 @@
-"""Primitives: a forward on arrays, its vector-Jacobian product beside it, and what kind of derivative that is."""
+"""Primitives: a forward on arrays, its vector-Jacobian product under it, and what kind of derivative that is."""
 
 from __future__ import annotations
 
@@ -6,67 +6,22 @@ import copy
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
+from minilq.autodiff.entry import KINDS, SamplePoints
+from minilq.autodiff.entry import Kind as Kind
+from minilq.autodiff.entry import Primitive as Primitive
+from minilq.autodiff.entry import WithResidual as WithResidual
 from minilq.autodiff.tape import Array, Node, Storage, is_recording
 from minilq.autodiff.tensor import OPERATORS, Tensor
 from minilq.errors import ConfigError, DTypeError
 
-Kind = Literal["exact", "surrogate", "heuristic"]
 P = ParamSpec("P")
 R = TypeVar("R")
 
-KINDS: tuple[Kind, ...] = ("exact", "surrogate", "heuristic")
 PRIMITIVES: dict[str, Primitive] = {}
-
-
-class WithResidual(NamedTuple):
-    """What a forward returns when its derivative can use more than the arguments and the result.
-
-    `residual` (batch statistics, the mask of a dropout) is kept on the tape and reaches the vector-Jacobian product
-    as its keyword `residual`; callers of the operation see y alone.
-    """
-
-    y: Array
-    residual: Any
-
-
-class Primitive:
-    """What the tape knows of one operation.
-
-    `kind` says what its vector-Jacobian product is: `exact`, the derivative; `surrogate`, a pretend derivative of a
-    forward that has none (straight-through); `heuristic`, an update rule that is the derivative of nothing.
-    """
-
-    def __init__(self, name: str, forward: Callable[..., Array]) -> None:
-        self.name = name
-        self.forward = forward
-        self.kind: Kind | None = None
-        self.vjp: Callable[..., tuple[Array | None, ...]] | None = None
-        self.signature = inspect.signature(forward)
-        self.needed_arguments: list[tuple[int, str]] = []
-        self.needed_positions: frozenset[int] = frozenset()
-        self.needs_result = False
-        self.vjp_takes_need = False
-
-    def gradients(self, g: Array, node: Node) -> tuple[Array | None, ...]:
-        """Call the vector-Jacobian product of a recorded node."""
-        assert self.vjp is not None
-        assert node.args is not None
-        options = node.options
-        if self.vjp_takes_need:
-            options = {**options, "need": tuple([t is not None and t.requires_grad for t in node.inputs])}
-        gradients = self.vjp(g, node.y, *node.args, **options)
-        if not isinstance(gradients, tuple):
-            raise ConfigError(f"{self.name}_vjp", "must return a tuple with one gradient for each array argument",
-                              got=type(gradients).__name__, cause="Write return (dx,) for a single one")
-        for tensor in node.inputs[len(gradients):]:
-            if tensor is not None and tensor.requires_grad:
-                raise ConfigError(self.name, f"only its first {len(gradients)} arguments are differentiable",
-                                  got="a Tensor that requires a gradient in a later place")
-        return gradients
 
 
 def primitive(forward: Callable[P, Any]) -> Callable[P, Any]:
@@ -86,9 +41,10 @@ def primitive(forward: Callable[P, Any]) -> Callable[P, Any]:
             bound = entry.signature.bind(*args, **options)
             args, options = bound.args, bound.kwargs  # type: ignore[assignment]
         arrays, inputs, dtype, wanted = _unpack(entry.name, args)
-        result = entry.forward(*(args if dtype is None else arrays), **options)
+        result = entry.run(list(args) if dtype is None else arrays, options)
         if isinstance(result, WithResidual):
-            result, options = result.y, {"residual": result.residual}
+            options = {"residual": result.residual}  # type: ignore[assignment]
+            result = result.y
         if dtype is None:
             return result
         y = np.asarray(result)
@@ -111,20 +67,24 @@ def primitive(forward: Callable[P, Any]) -> Callable[P, Any]:
     return call
 
 
-def vjp_of(operation: Callable[..., Any], kind: Kind, needs: str = "all",
-           ) -> Callable[[Callable[..., R]], Callable[..., R]]:
+def vjp_of(operation: Callable[..., Any], kind: Kind, needs: str = "all", heuristic: str | Callable[..., str] = "",
+           at: SamplePoints | None = None) -> Callable[[Callable[..., R]], Callable[..., R]]:
     """Register the vector-Jacobian product of an operation: `vjp(g, y, *the forward's arguments)`.
 
     It returns a tuple with one gradient for each array argument, in order; arguments beyond the tuple are options.
     A product that can save work takes `need`, a tuple that says whose gradient is wanted, and may return None
-    elsewhere. `needs` names the arrays whose content it reads (`"x w"`, with `y` for the result, `""` when shapes
-    are enough); changing one of them in place before the backward pass is an error.
+    elsewhere.
+
+    kind        what it is: see `Primitive`
+    needs       the arrays whose content it reads (`"x w"`, with `y` for the result, `""` when shapes are enough);
+                changing one of them in place before the backward pass is an error
+    heuristic   the arguments whose "gradient" is the derivative of nothing (`"s"`); where that depends on a setting, a
+                function of the forward's arguments that returns such a string. A replay check of one is refused.
+    at          sample points for `minilq check` and the tests: a function of a random generator that returns the
+                float64 arrays to differentiate at, which are the operation's first arguments, and a dict of the others
+                by name. minilq's own primitives must have them, yours may.
     """
-    if not hasattr(operation, "primitive"):
-        raise ConfigError("vjp_of", "a derivative belongs to a primitive",
-                          got=getattr(operation, "__name__", repr(operation)),
-                          cause="Write @primitive above the forward")
-    entry: Primitive = operation.primitive
+    entry = _entry("vjp_of", operation, "a derivative")
     if kind not in KINDS:
         raise ConfigError("vjp_of", f"kind must be one of {', '.join(KINDS)}", got=repr(kind))
     names = list(entry.signature.parameters)
@@ -132,10 +92,18 @@ def vjp_of(operation: Callable[..., Any], kind: Kind, needs: str = "all",
     for name in wanted:
         if name not in names and name != "y":
             raise ConfigError("vjp_of", f"needs must name arguments of {entry.name} or y", got=repr(name))
+    for name in [] if callable(heuristic) else heuristic.split():
+        if name not in names:
+            raise ConfigError("vjp_of", f"heuristic must name arguments of {entry.name}", got=repr(name))
+    if at is not None and not callable(at):
+        raise ConfigError("vjp_of", "at must be a function of a random generator", got=type(at).__name__,
+                          cause="Write at=lambda rng: ([rng.standard_normal((3, 4))], {})")
 
     def register(vjp: Callable[..., R]) -> Callable[..., R]:
         entry.vjp = vjp  # type: ignore[assignment]
         entry.kind = kind
+        entry.heuristic = heuristic
+        entry.at = at
         entry.needed_arguments = [(names.index(name), name) for name in wanted if name in names]
         entry.needed_positions = frozenset(position for position, _ in entry.needed_arguments)
         entry.needs_result = "y" in wanted
@@ -143,6 +111,44 @@ def vjp_of(operation: Callable[..., Any], kind: Kind, needs: str = "all",
         return vjp
 
     return register
+
+
+def smooth_of(operation: Callable[..., Any]) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """Register the smooth program whose derivative a surrogate truly is: `smooth(keep, *the forward's arguments)`.
+
+    It is a function on arrays with the forward's value at the point where a check stands, and the derivative that the
+    vector-Jacobian product pretends. `keep(value)` is the value at that point, wherever the program is evaluated. It
+    runs in place of the forward in `replay_check`, and nowhere else; the forward knows nothing of it.
+
+    >>> import numpy as np
+    >>> from minilq import primitive, vjp_of, smooth_of, replay_check
+    >>> @primitive
+    ... def half_steps(x):
+    ...     return np.rint(2 * x) / 2
+    >>> @vjp_of(half_steps, kind="surrogate", needs="")
+    ... def half_steps_vjp(g, y, x):
+    ...     return (g,)
+    >>> @smooth_of(half_steps)
+    ... def half_steps_smooth(keep, x):
+    ...     return x + keep(np.rint(2 * x) / 2 - x)          # straight through: the residual of the rounding is held
+    >>> bool(replay_check(half_steps, np.array([0.3, -1.9])))
+    True
+    """
+    entry = _entry("smooth_of", operation, "a smooth program")
+
+    def register(smooth: Callable[..., R]) -> Callable[..., R]:
+        entry.smooth = smooth
+        return smooth
+
+    return register
+
+
+def _entry(op: str, operation: Callable[..., Any], what: str) -> Primitive:
+    if not hasattr(operation, "primitive"):
+        raise ConfigError(op, f"{what} belongs to a primitive", got=getattr(operation, "__name__", repr(operation)),
+                          cause="Write @primitive above the forward")
+    entry: Primitive = operation.primitive
+    return entry
 
 
 def _origin(function: Callable[..., Any]) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minilq.autodiff.primitive import primitive, vjp_of
+from minilq.autodiff.samples import normal
 from minilq.autodiff.tape import Array
 from minilq.errors import ShapeError
 from minilq.kernels import twin
@@ -47,7 +48,7 @@ def conv2d(x: Any, w: Any, b: Any, stride: int | tuple[int, int] = 1, padding: P
     return convolved(x, w, b, _window(x, w, b, stride, padding))
 
 
-@vjp_of(conv2d, kind="exact", needs="x w")
+@vjp_of(conv2d, kind="exact", needs="x w", at=normal((2, 4, 5, 3), (3, 3, 3, 2), (2,), stride=2))
 def conv2d_vjp(g: Array, y: Array, x: Array, w: Array, b: Array, stride: int | tuple[int, int] = 1,
                padding: Padding = "same", need: tuple[bool, ...] = (True, True, True),
                ) -> tuple[Array | None, Array | None, Array | None]:

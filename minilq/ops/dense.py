@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minilq.autodiff.primitive import primitive, vjp_of
+from minilq.autodiff.samples import normal
 from minilq.autodiff.tape import Array
 from minilq.errors import ShapeError
 from minilq.kernels import twin
@@ -37,7 +38,7 @@ def matmul(a: Any, b: Any) -> Array:
     return np.matmul(a, b)
 
 
-@vjp_of(matmul, kind="exact", needs="a b")
+@vjp_of(matmul, kind="exact", needs="a b", at=normal((2, 3, 4), (4, 2)))
 def matmul_vjp(g: Array, y: Array, a: Array, b: Array) -> tuple[Array, Array]:
     # y_ij = sum_k a_ik b_kj   =>   da_ik = sum_j g_ij b_kj
     da = np.matmul(g, np.swapaxes(b, -1, -2))
@@ -74,7 +75,7 @@ def dense(x: Any, w: Any, b: Any) -> Array:
     return product(x, w) + b
 
 
-@vjp_of(dense, kind="exact", needs="x w")
+@vjp_of(dense, kind="exact", needs="x w", at=normal((3, 4), (4, 2), (2,)))
 def dense_vjp(g: Array, y: Array, x: Array, w: Array, b: Array,
               need: tuple[bool, ...] = (True, True, True)) -> tuple[Array | None, Array, Array]:
     # y_ij = sum_k x_ik w_kj + b_j   =>   dx_ik = sum_j g_ij w_kj

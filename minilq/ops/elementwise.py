@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minilq.autodiff.primitive import primitive, vjp_of
+from minilq.autodiff.samples import away_from, distinct, normal, off_whole, uniform
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError, ShapeError
 from minilq.kernels import twin
@@ -22,7 +23,7 @@ def add(a: Any, b: Any) -> Array:
     return np.add(a, b)
 
 
-@vjp_of(add, kind="exact", needs="")
+@vjp_of(add, kind="exact", needs="", at=normal((3, 4), (4,)))
 def add_vjp(g: Array, y: Array, a: Any, b: Any) -> tuple[Array, Array]:
     # dy/da = 1, dy/db = 1
     return unbroadcast(g, a), unbroadcast(g, b)
@@ -40,7 +41,7 @@ def add_up(*x: Any) -> Array:
     return np.asarray(functools.reduce(np.add, x))
 
 
-@vjp_of(add_up, kind="exact", needs="")
+@vjp_of(add_up, kind="exact", needs="", at=normal((3, 4), (3, 4), (3, 4)))
 def add_up_vjp(g: Array, y: Array, *x: Any) -> tuple[Array, ...]:
     # dy/dx_i = 1
     return (g,) * len(x)
@@ -53,7 +54,7 @@ def subtract(a: Any, b: Any) -> Array:
     return np.subtract(a, b)
 
 
-@vjp_of(subtract, kind="exact", needs="")
+@vjp_of(subtract, kind="exact", needs="", at=normal((3, 1), (1, 4)))
 def subtract_vjp(g: Array, y: Array, a: Any, b: Any) -> tuple[Array, Array]:
     # dy/da = 1, dy/db = -1
     return unbroadcast(g, a), unbroadcast(-g, b)
@@ -66,7 +67,7 @@ def multiply(a: Any, b: Any) -> Array:
     return np.multiply(a, b)
 
 
-@vjp_of(multiply, kind="exact", needs="a b")
+@vjp_of(multiply, kind="exact", needs="a b", at=normal((3, 4), (3, 1)))
 def multiply_vjp(g: Array, y: Array, a: Any, b: Any) -> tuple[Array, Array]:
     # dy/da = b, dy/db = a
     return unbroadcast(g * b, a), unbroadcast(g * a, b)
@@ -79,7 +80,8 @@ def divide(a: Any, b: Any) -> Array:
     return np.true_divide(a, b)
 
 
-@vjp_of(divide, kind="exact", needs="b y")
+@vjp_of(divide, kind="exact", needs="b y",
+        at=lambda rng: ([rng.standard_normal((3, 4)), away_from(np.array([-2.0, 1.0]), rng, (4,))], {}))
 def divide_vjp(g: Array, y: Array, a: Any, b: Any) -> tuple[Array, Array]:
     # dy/da = 1/b, dy/db = -a/b^2 = -y/b
     return unbroadcast(g / b, a), unbroadcast(-g * y / b, b)
@@ -91,7 +93,7 @@ def negative(x: Any) -> Array:
     return np.negative(x)
 
 
-@vjp_of(negative, kind="exact", needs="")
+@vjp_of(negative, kind="exact", needs="", at=normal((3, 4)))
 def negative_vjp(g: Array, y: Array, x: Array) -> tuple[Array]:
     # dy/dx = -1
     return (-g,)
@@ -110,7 +112,7 @@ def power(x: Any, exponent: float) -> Array:
     return np.power(x, exponent)
 
 
-@vjp_of(power, kind="exact", needs="x")
+@vjp_of(power, kind="exact", needs="x", at=uniform(0.5, 2, (3, 4), exponent=2.5))
 def power_vjp(g: Array, y: Array, x: Array, exponent: float) -> tuple[Array]:
     # dy/dx = p x^(p-1)
     return (g * (exponent * np.power(x, exponent - 1)) if exponent != 0 else np.zeros_like(g),)
@@ -122,7 +124,7 @@ def exp(x: Any) -> Array:
     return np.exp(x)
 
 
-@vjp_of(exp, kind="exact", needs="y")
+@vjp_of(exp, kind="exact", needs="y", at=normal((3, 4)))
 def exp_vjp(g: Array, y: Array, x: Array) -> tuple[Array]:
     # dy/dx = e^x = y
     return (g * y,)
@@ -134,7 +136,7 @@ def log(x: Any) -> Array:
     return np.log(x)
 
 
-@vjp_of(log, kind="exact", needs="x")
+@vjp_of(log, kind="exact", needs="x", at=uniform(0.5, 2, (3, 4)))
 def log_vjp(g: Array, y: Array, x: Array) -> tuple[Array]:
     # dy/dx = 1/x
     return (g / x,)
@@ -146,7 +148,7 @@ def tanh(x: Any) -> Array:
     return np.tanh(x)
 
 
-@vjp_of(tanh, kind="exact", needs="y")
+@vjp_of(tanh, kind="exact", needs="y", at=normal((3, 4)))
 def tanh_vjp(g: Array, y: Array, x: Array) -> tuple[Array]:
     # dy/dx = 1 - tanh^2 x
     return (g * (1 - y * y),)
@@ -161,7 +163,7 @@ def sigmoid(x: Any) -> Array:
     return 0.5 * (1 + np.tanh(0.5 * x))
 
 
-@vjp_of(sigmoid, kind="exact", needs="y")
+@vjp_of(sigmoid, kind="exact", needs="y", at=normal((3, 4)))
 def sigmoid_vjp(g: Array, y: Array, x: Array) -> tuple[Array]:
     # dy/dx = y (1 - y)
     return (g * y * (1 - y),)
@@ -176,7 +178,7 @@ def relu(x: Any) -> Array:
     return rectified(x)
 
 
-@vjp_of(relu, kind="exact", needs="y")
+@vjp_of(relu, kind="exact", needs="y", at=off_whole((3, 4)))
 def relu_vjp(g: Array, y: Array, x: Array) -> tuple[Array]:
     # dy/dx = [x > 0] = [y > 0]
     return (where_positive(g, y),)
@@ -203,7 +205,7 @@ def absolute(x: Any) -> Array:
     return np.abs(x)
 
 
-@vjp_of(absolute, kind="exact", needs="x")
+@vjp_of(absolute, kind="exact", needs="x", at=off_whole((3, 4)))
 def absolute_vjp(g: Array, y: Array, x: Array) -> tuple[Array]:
     # dy/dx = sign(x)
     return (g * np.sign(x),)
@@ -219,7 +221,7 @@ def maximum(a: Any, b: Any) -> Array:
     return np.maximum(a, b)
 
 
-@vjp_of(maximum, kind="exact", needs="a b")
+@vjp_of(maximum, kind="exact", needs="a b", at=lambda rng: ([distinct(rng, (3, 4)), distinct(rng, (3, 4)) + 0.05], {}))
 def maximum_vjp(g: Array, y: Array, a: Any, b: Any) -> tuple[Array, Array]:
     # dy/da = [a > b] + [a = b]/2, dy/db = 1 - dy/da
     to_a = np.asarray((0.5 * np.equal(a, b) + np.greater(a, b)), dtype=g.dtype)
@@ -241,7 +243,7 @@ def clip(x: Any, low: float, high: float) -> Array:
     return np.minimum(np.maximum(x, low), high)
 
 
-@vjp_of(clip, kind="exact", needs="x")
+@vjp_of(clip, kind="exact", needs="x", at=off_whole((3, 4), low=-1.0, high=2.0))
 def clip_vjp(g: Array, y: Array, x: Array, low: float, high: float) -> tuple[Array]:
     # dy/dx = [low <= x <= high]
     return (g * ((x >= low) & (x <= high)),)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minilq.autodiff.primitive import WithResidual, primitive, vjp_of
+from minilq.autodiff.samples import normal
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError, DTypeError, ShapeError
 from minilq.kernels import twin
@@ -54,7 +55,8 @@ def batch_norm(x: Any, gamma: Any, beta: Any, running_mean: Any, running_var: An
     return WithResidual(normalised(x, mean, inv_std, gamma, beta), (mean, inv_std))
 
 
-@vjp_of(batch_norm, kind="exact", needs="x gamma")
+@vjp_of(batch_norm, kind="exact", needs="x gamma",
+        at=normal((2, 2, 3, 3), (3,), (3,), running_mean=np.zeros(3), running_var=np.ones(3)))
 def batch_norm_vjp(g: Array, y: Array, x: Array, gamma: Array, beta: Array, running_mean: Array, running_var: Array,
                    training: bool = True, momentum: float = 0.99, eps: float = 1e-3, *,
                    residual: tuple[Array, Array], need: tuple[bool, ...] = (True, True, True),

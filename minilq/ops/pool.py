@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minilq.autodiff.primitive import primitive, vjp_of
+from minilq.autodiff.samples import normal, without_ties
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError
 from minilq.kernels import twin
@@ -37,7 +38,7 @@ def max_pool2d(x: Any, size: Size, stride: Size | None = None, padding: Padding 
     return maxima(x, _window("max_pool2d", x, size, stride, padding))
 
 
-@vjp_of(max_pool2d, kind="exact", needs="x y")
+@vjp_of(max_pool2d, kind="exact", needs="x y", at=without_ties((2, 4, 5, 2), size=(3, 2), stride=2, padding="same"))
 def max_pool2d_vjp(g: Array, y: Array, x: Array, size: Size, stride: Size | None = None,
                    padding: Padding = "valid") -> tuple[Array]:
     # y_i = max over p in window i of x_p   =>   dx_p = sum_i [x_p = y_i] g_i / m_i
@@ -79,7 +80,7 @@ def average_pool2d(x: Any, size: Size, stride: Size | None = None, padding: Padd
     return means(x, _window("average_pool2d", x, size, stride, padding))
 
 
-@vjp_of(average_pool2d, kind="exact", needs="")
+@vjp_of(average_pool2d, kind="exact", needs="", at=normal((2, 4, 5, 2), size=(3, 2), stride=2, padding="same"))
 def average_pool2d_vjp(g: Array, y: Array, x: Array, size: Size, stride: Size | None = None,
                        padding: Padding = "valid") -> tuple[Array]:
     # y_i = (1/n_i) sum over p in window i of x_p   =>   dx_p = sum_i g_i / n_i
@@ -122,7 +123,7 @@ def global_average_pool2d(x: Any) -> Array:
     return np.asarray(x.mean(axis=(1, 2)))
 
 
-@vjp_of(global_average_pool2d, kind="exact", needs="")
+@vjp_of(global_average_pool2d, kind="exact", needs="", at=normal((2, 3, 4, 2)))
 def global_average_pool2d_vjp(g: Array, y: Array, x: Array) -> tuple[Array]:
     # y_nc = 1/(H W) sum_hw x_nhwc   =>   dx_nhwc = g_nc / (H W)
     dx = np.empty(x.shape, g.dtype)

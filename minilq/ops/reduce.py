@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minilq.autodiff.primitive import primitive, vjp_of
+from minilq.autodiff.samples import normal, without_ties
 from minilq.autodiff.tape import Array
 from minilq.errors import ShapeError
 
@@ -24,7 +25,7 @@ def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Array:
     return np.sum(x, axis=axis, keepdims=keepdims)
 
 
-@vjp_of(sum, kind="exact", needs="")
+@vjp_of(sum, kind="exact", needs="", at=normal((3, 4), axis=1))
 def sum_vjp(g: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False) -> tuple[Array]:
     # dy/dx_i = 1, so every x_i of the group receives g
     return (np.broadcast_to(_widen(g, x, axis), x.shape),)
@@ -42,7 +43,7 @@ def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Array:
     return np.mean(x, axis=axis, keepdims=keepdims)
 
 
-@vjp_of(mean, kind="exact", needs="")
+@vjp_of(mean, kind="exact", needs="", at=normal((2, 3, 4), axis=(0, 2)))
 def mean_vjp(g: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False) -> tuple[Array]:
     # dy/dx_i = 1/n
     n = x.size // y.size
@@ -59,7 +60,7 @@ def sum_of_squares(x: Any) -> Array:
     return np.asarray(np.dot(flat, flat))
 
 
-@vjp_of(sum_of_squares, kind="exact", needs="x")
+@vjp_of(sum_of_squares, kind="exact", needs="x", at=normal((3, 4)))
 def sum_of_squares_vjp(g: Array, y: Array, x: Array) -> tuple[Array]:
     # dy/dx_i = 2 x_i
     return (2 * g * x,)
@@ -77,7 +78,7 @@ def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Array:
     return np.max(x, axis=axis, keepdims=keepdims)
 
 
-@vjp_of(max, kind="exact", needs="x y")
+@vjp_of(max, kind="exact", needs="x y", at=without_ties((3, 4), axis=1))
 def max_vjp(g: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False) -> tuple[Array]:
     # dy/dx_i = [x_i = y] / m
     tied = x == _widen(y, x, axis)

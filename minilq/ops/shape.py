@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minilq.autodiff.primitive import primitive, vjp_of
+from minilq.autodiff.samples import normal
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError, ShapeError
 from minilq.ops.window import check_images, sides_of
@@ -27,7 +28,7 @@ def reshape(x: Any, shape: int | tuple[int, ...]) -> Array:
                          got=f"{np.shape(x)} -> {shape}") from None
 
 
-@vjp_of(reshape, kind="exact", needs="")
+@vjp_of(reshape, kind="exact", needs="", at=normal((2, 6), shape=(4, 3)))
 def reshape_vjp(g: Array, y: Array, x: Array, shape: int | tuple[int, ...]) -> tuple[Array]:
     # a permutation of nothing: the k-th number of g belongs to the k-th of x
     return (g.reshape(x.shape),)
@@ -45,7 +46,7 @@ def transpose(x: Any, axes: tuple[int, ...] | None = None) -> Array:
     return np.transpose(x, axes)
 
 
-@vjp_of(transpose, kind="exact", needs="")
+@vjp_of(transpose, kind="exact", needs="", at=normal((2, 3, 4), axes=(2, 0, 1)))
 def transpose_vjp(g: Array, y: Array, x: Array, axes: tuple[int, ...] | None = None) -> tuple[Array]:
     # dx_ij = g_ji: the inverse permutation
     return (np.transpose(g, None if axes is None else np.argsort([a % x.ndim for a in axes]).tolist()),)
@@ -64,7 +65,7 @@ def index(x: Any, key: Any) -> Array:
         raise ShapeError("index", f"the key must fit the shape {np.shape(x)}", got=str(error)) from None
 
 
-@vjp_of(index, kind="exact", needs="key")
+@vjp_of(index, kind="exact", needs="key", at=normal((3, 4), key=np.array([0, 2, 2])))
 def index_vjp(g: Array, y: Array, x: Array, key: Any) -> tuple[Array]:
     # dx_j = sum of g_i over all i with key_i = j
     dx = np.zeros_like(x)
@@ -92,7 +93,7 @@ def zero_pad2d(x: Any, padding: Sides) -> Array:
     return np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))
 
 
-@vjp_of(zero_pad2d, kind="exact", needs="")
+@vjp_of(zero_pad2d, kind="exact", needs="", at=normal((2, 3, 2, 2), padding=((0, 1), (2, 1))))
 def zero_pad2d_vjp(g: Array, y: Array, x: Array, padding: Sides) -> tuple[Array]:
     # y_(h + top, w + left) = x_hw   =>   dx_hw = g_(h + top, w + left)
     top, _, left, _ = sides_of("zero_pad2d", padding)

@@ -8,12 +8,37 @@ from minilq.quantize.methods import Nested, Scaled
 from minilq.quantize.methods.scaled import codes_of, fake_quantize
 from minilq.quantize.penalties import difference, inverse, maxbin
 from minilq.quantize.positivity import SCALE_MIN
+from minilq.quantize.pretend import hold, nearest, pretend
 from minilq.quantize.rounding import stochastic
 from minilq.quantize.scale_rule import chain_rule, frozen, threshold
 from minilq.quantize.surrogate import Surrogate
 
 __all__ = [
-    "SCALE_MIN", "Coded", "Even", "Held", "Nested", "Quantizer", "Scaled", "Surrogate", "Table", "absolute_deviation",
-    "chain_rule", "codes_of", "dampening", "difference", "fake_quantize", "frozen", "hoyer_square", "inverse", "maxbin",
-    "scale_shape", "sine", "squared_deviation", "stochastic", "threshold",
+    "SCALE_MIN",
+    "Coded",
+    "Even",
+    "Held",
+    "Nested",
+    "Quantizer",
+    "Scaled",
+    "Surrogate",
+    "Table",
+    "absolute_deviation",
+    "chain_rule",
+    "codes_of",
+    "dampening",
+    "difference",
+    "fake_quantize",
+    "frozen",
+    "hold",
+    "hoyer_square",
+    "inverse",
+    "maxbin",
+    "nearest",
+    "pretend",
+    "scale_shape",
+    "sine",
+    "squared_deviation",
+    "stochastic",
+    "threshold",
 ]

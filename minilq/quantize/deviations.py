@@ -18,12 +18,20 @@ from typing import Any
 import numpy as np
 
 from minilq.autodiff.primitive import WithResidual, primitive, vjp_of
+from minilq.autodiff.samples import away_from, cells
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError
 from minilq.quantize.granularity import reduced_axes
 from minilq.quantize.methods.scaled import Scaled, round_trip
 from minilq.quantize.penalties import Pairs, Rates, check_pair, finite, total
+
+GRID = np.array([[0.2], [0.3], [0.5]])           # of the sample points below
+NEAREST = Scaled("nearest", qmin=-4, qmax=3)
+
+
+def _on_a_grid(rng: np.random.Generator) -> tuple[list[Array], dict[str, Any]]:
+    return [cells(rng, (3, 4), GRID), GRID], {"quantizer": NEAREST}
 
 
 def error_of(P: Array, s: Array, quantizer: Scaled) -> Array:
@@ -50,7 +58,7 @@ def squared_deviation_term(P: Any, s: Any, quantizer: Scaled, weight: float = 1.
     return WithResidual(finite("squared_deviation", weight * np.vdot(e, e), P, s), e)
 
 
-@vjp_of(squared_deviation_term, kind="exact", needs="P s")
+@vjp_of(squared_deviation_term, kind="exact", needs="P s", at=_on_a_grid)
 def squared_deviation_term_vjp(g: Array, y: Array, P: Array, s: Array, quantizer: Scaled, weight: float = 1.0,
                                residual: Array | None = None) -> tuple[Array, Array]:
     # y = w sum_i e_i^2, e_i = P_i - s n_i   =>   dy/dP_i = 2 w e_i,   dy/ds_k = -2 w sum_{i in k} e_i n_i
@@ -76,7 +84,7 @@ def absolute_deviation_term(P: Any, s: Any, quantizer: Scaled, weight: float = 1
     return WithResidual(finite("absolute_deviation", weight / max(P.size, 1) * np.sum(np.abs(e)), P, s), e)
 
 
-@vjp_of(absolute_deviation_term, kind="exact", needs="P s")
+@vjp_of(absolute_deviation_term, kind="exact", needs="P s", at=_on_a_grid)
 def absolute_deviation_term_vjp(g: Array, y: Array, P: Array, s: Array, quantizer: Scaled, weight: float = 1.0,
                                 residual: Array | None = None) -> tuple[Array, Array]:
     # y = w/# sum_i |e_i|   =>   dy/dP_i = w/# sgn(e_i),   dy/ds_k = -w/# sum_{i in k} sgn(e_i) n_i
@@ -103,7 +111,8 @@ def dampening_term(P: Any, s: Any, quantizer: Scaled, weight: float = 1.0) -> Wi
     return WithResidual(finite("dampening", weight * np.vdot(e, e), P, s), e)
 
 
-@vjp_of(dampening_term, kind="exact", needs="P s")
+@vjp_of(dampening_term, kind="exact", needs="P s",
+        at=lambda rng: ([cells(rng, (3, 4), GRID)], {"s": GRID, "quantizer": NEAREST}))
 def dampening_term_vjp(g: Array, y: Array, P: Array, s: Array, quantizer: Scaled, weight: float = 1.0,
                        residual: Array | None = None) -> tuple[Array]:
     # y = w sum_i (clip(P_i) - q_i)^2   =>   dy/dP_i = 2 w (P_i - q_i) inside the bounds
@@ -127,7 +136,8 @@ def sine_term(P: Any, s: Any, weight: float = 1.0) -> Array:
     return finite("sine", weight * np.sum(np.square(np.sin(np.pi * (P / s)))), P, s)
 
 
-@vjp_of(sine_term, kind="exact", needs="P s")
+@vjp_of(sine_term, kind="exact", needs="P s",
+        at=lambda rng: ([rng.standard_normal((3, 4)), rng.uniform(0.5, 2, (1, 4))], {}))
 def sine_term_vjp(g: Array, y: Array, P: Array, s: Array, weight: float = 1.0) -> tuple[Array, Array]:
     # y = w sum_i sin^2(pi v_i), v = P/s   =>   dy/dv_i = w pi sin(2 pi v_i),   dv/dP = 1/s,   dv/ds = -v/s
     v = P / s
@@ -152,7 +162,8 @@ def hoyer_square_term(P: Any, weight: float = 1.0) -> Array:
     return finite("hoyer_square", weight * a * a / b if b > 0 else P.dtype.type(0), P, P)
 
 
-@vjp_of(hoyer_square_term, kind="exact", needs="P")
+@vjp_of(hoyer_square_term, kind="exact", needs="P",
+        at=lambda rng: ([away_from(np.array([-2.0, 0.0]), rng, (3, 4))], {}))
 def hoyer_square_term_vjp(g: Array, y: Array, P: Array, weight: float = 1.0) -> tuple[Array]:
     # y = w a^2 / b   =>   dy/dP_i = w (2 a/b sgn(P_i) - a^2/b^2 2 P_i)
     a, b = np.sum(np.abs(P)), np.sum(np.square(P))

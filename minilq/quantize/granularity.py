@@ -12,8 +12,8 @@ from minilq.errors import ConfigError, NonFiniteError, ShapeError
 
 Granularity = str | tuple[int, ...]
 
-# Name -> the kept axis. Dense weights (in, out), kernels (KH, KW, C, F): "channel" is an input, "filter" an output of both;
-# of a dense weight they are row and column too. The thesis' "row" of a kernel is an index of KH.
+# Name -> the kept axis. Dense weights (in, out), kernels (KH, KW, C, F): of both, "channel" is an input and "filter" an
+# output; of a dense weight they are row and column too. The thesis' "row" of a kernel is an index of KH.
 NAMED_AXES: dict[str, tuple[int, ...]] = {"scalar": (), "row": (0,), "column": (1,), "channel": (-2,), "filter": (-1,)}
 
 

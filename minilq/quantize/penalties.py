@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from minilq.autodiff.primitive import WithResidual, primitive, vjp_of
+from minilq.autodiff.samples import away_from, distinct, uniform
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError, NonFiniteError, ShapeError
@@ -74,7 +75,8 @@ def maxbin_term(P: Any, s: Any, weight: float = 1.0) -> WithResidual:
     return WithResidual(finite("maxbin", weight / s.size * np.sum(m / s), P, s), m)
 
 
-@vjp_of(maxbin_term, kind="exact", needs="P s")
+@vjp_of(maxbin_term, kind="exact", needs="P s",
+        at=lambda rng: ([distinct(rng, (3, 4)) - 5.0, rng.uniform(0.1, 2, (3, 1))], {}))
 def maxbin_term_vjp(g: Array, y: Array, P: Array, s: Array, weight: float = 1.0, residual: Array | None = None,
                     ) -> tuple[Array, Array]:
     # y = w/K sum_k m_k / s_k   =>   dy/ds_k = -w/K m_k / s_k^2,   dy/dm_k = w/K / s_k, shared by those that are m_k
@@ -96,7 +98,7 @@ def inverse_term(s: Any, weight: float = 1.0) -> Array:
     return finite("inverse", weight / s.size * np.sum(1 / s), s, s)
 
 
-@vjp_of(inverse_term, kind="exact", needs="s")
+@vjp_of(inverse_term, kind="exact", needs="s", at=uniform(0.1, 2, (3, 1)))
 def inverse_term_vjp(g: Array, y: Array, s: Array, weight: float = 1.0) -> tuple[Array]:
     # y = w/K sum_k 1/s_k   =>   dy/ds_k = -w/K / s_k^2
     return (-s.dtype.type(float(g) * weight / s.size) / s / s,)
@@ -121,7 +123,8 @@ def difference_term(P: Any, s: Any, weight: float = 1.0) -> WithResidual:
     return WithResidual(finite("difference", y, P, s), sizes)
 
 
-@vjp_of(difference_term, kind="exact", needs="P s")
+@vjp_of(difference_term, kind="exact", needs="P s",
+        at=lambda rng: ([away_from(np.array([-2.0, 0.0]), rng, (3, 4)), rng.uniform(0.1, 0.9, (3, 1))], {}))
 def difference_term_vjp(g: Array, y: Array, P: Array, s: Array, weight: float = 1.0, residual: Array | None = None,
                         ) -> tuple[Array, Array]:
     # y = w/# sum_k A_k |1 - 1/s_k|, A_k = sum_{i in k} |P_i|

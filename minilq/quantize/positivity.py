@@ -22,9 +22,10 @@ from typing import Any
 
 import numpy as np
 
+from minilq.autodiff.memory import Keep
 from minilq.autodiff.parameter import Constraint, Within
-from minilq.autodiff.primitive import primitive, vjp_of
-from minilq.autodiff.replay import active_replay
+from minilq.autodiff.primitive import primitive, smooth_of, vjp_of
+from minilq.autodiff.samples import normal
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError, NonFiniteError
 from minilq.ops.broadcast import check_floats
@@ -49,7 +50,7 @@ def softplus(theta: Any) -> Array:
     return np.logaddexp(theta, theta.dtype.type(0))
 
 
-@vjp_of(softplus, kind="exact", needs="y")
+@vjp_of(softplus, kind="exact", needs="y", at=normal((3, 4)))
 def softplus_vjp(g: Array, y: Array, theta: Array) -> tuple[Array]:
     # ds/dtheta = e^theta / (1 + e^theta) = 1 - e^-s
     return (g * -np.expm1(-y),)
@@ -72,17 +73,18 @@ def power_of_two(theta: Any) -> Array:
         raise NonFiniteError("power_of_two", "every theta must be finite",
                              got=f"{np.sum(~np.isfinite(theta))} of {theta.size} that are not",
                              cause="Training has diverged; try a lower learning rate for the scales")
-    replay = active_replay()
-    if replay is not None:                       # the exponent moves along a line through the recorded one
-        exponent0, theta0 = replay.remember(lambda: (np.rint(theta), theta.copy()))
-        return np.exp2(exponent0 + (theta - theta0))
     return np.ldexp(np.ones_like(theta), np.clip(np.rint(theta), -2000, 2000).astype(np.int32))
 
 
-@vjp_of(power_of_two, kind="surrogate", needs="y")
+@vjp_of(power_of_two, kind="surrogate", needs="y", at=normal((3, 4)))
 def power_of_two_vjp(g: Array, y: Array, theta: Array) -> tuple[Array]:
     # s = 2^n(theta) with n' = 1   =>   ds/dtheta = 2^n ln 2 = s ln 2
     return (g * y * y.dtype.type(math.log(2)),)
+
+
+@smooth_of(power_of_two)
+def power_of_two_smooth(keep: Keep, theta: Array) -> Array:
+    return np.exp2(theta + keep(np.rint(theta) - theta))         # the exponent moves along a line
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@
     frozen       nothing: scales move by penalties alone, or not at all
     chain_rule   what falls out of s * k(P / s) and the surrogate: LSQ
 
-A rule has a name, a kind, and two methods (see `ScaleRule`): the gradient of the scales, and the scale as the replay
-check has to see it.
+A rule has a name, a kind, and a method for the gradient of the scales. One whose gradient is the derivative of
+something has a second, `smooth`, that says of what (see `ScaleRule`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from minilq.autodiff.memory import Keep
 from minilq.autodiff.primitive import Kind
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError
@@ -34,8 +35,9 @@ class ScaleRule(Protocol):
     scale_gradient(g, y, P, s, slope, qmax)   ds from the incoming gradient g, the reconstruction y = s k, the parameter
         P and its scale s. g, y, P have one shape; s broadcasts to it; the result has the shape of s. slope is dk/dv,
         like g, or None for 1 everywhere; qmax is the quantizer's, or None.
-    replayed(s, s0, size, qmax)               the scale that the replay check uses where it moves s away from the
-        recorded s0: s itself for the plain chain rule, s0 where no gradient flows. size is the number of entries of P.
+    smooth(keep, s, size, qmax)               optional: the scale in the smooth program, whose derivative ds is (see
+        `smooth_of`): s itself for the plain chain rule, keep(s) where no gradient flows. size is the number of entries
+        of P. A rule without this method is a heuristic, and no replay check of its scales is possible.
     """
 
     @property
@@ -46,8 +48,6 @@ class ScaleRule(Protocol):
 
     def scale_gradient(self, g: Array, y: Array, P: Array, s: Array, slope: Array | None,
                        qmax: float | None) -> Array: ...
-
-    def replayed(self, s: Array, s0: Array, size: int, qmax: float | None) -> Array: ...
 
 
 @twin("fake_quantize")
@@ -92,13 +92,6 @@ class Threshold:
                        qmax: float | None) -> Array:
         return threshold_scale_gradient(g, y, s, self.lam, self.gate)
 
-    def replayed(self, s: Array, s0: Array, size: int, qmax: float | None) -> Array:
-        if not np.array_equal(s, s0):
-            raise ConfigError("replay_check", "threshold is a heuristic, the derivative of nothing",
-                              got="a scale of this rule among the inputs to be differentiated",
-                              cause="Close over the scale instead; its laws are tested in other ways")
-        return s0
-
 
 def threshold(lam: float, gate: bool = True) -> Threshold:
     """The thesis' rule with threshold lambda >= 0 (see `threshold_scale_gradient`). lam = 0 gives ds = 0.
@@ -122,8 +115,8 @@ class Frozen:
                        qmax: float | None) -> Array:
         return np.zeros_like(s)
 
-    def replayed(self, s: Array, s0: Array, size: int, qmax: float | None) -> Array:
-        return s0
+    def smooth(self, keep: Keep, s: Array, size: int, qmax: float | None) -> Array:
+        return keep(s)
 
 
 def frozen() -> Frozen:
@@ -169,9 +162,9 @@ class ChainRule:
         ds = chain_rule_scale_gradient(g, y, P, s, slope)
         return ds * y.dtype.type(self.factor(y.size, s.size, qmax))
 
-    def replayed(self, s: Array, s0: Array, size: int, qmax: float | None) -> Array:
-        # the same value at s0, and a derivative multiplied by the factor
-        return s0 + self.factor(size, s.size, qmax) * (s - s0)
+    def smooth(self, keep: Keep, s: Array, size: int, qmax: float | None) -> Array:
+        # the same value, and a derivative multiplied by the factor
+        return keep(s) + self.factor(size, s.size, qmax) * (s - keep(s))
 
 
 def chain_rule(grad_factor: float | Literal["lsq"] = 1.0) -> ChainRule:

@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from minilq.autodiff.memory import Keep
 from minilq.autodiff.parameter import Parameter
-from minilq.autodiff.primitive import WithResidual, primitive, vjp_of
-from minilq.autodiff.replay import Replay, active_replay
+from minilq.autodiff.primitive import WithResidual, primitive, smooth_of, vjp_of
+from minilq.autodiff.samples import cells
 from minilq.autodiff.tape import Array, no_grad
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError, DTypeError, NonFiniteError, ShapeError
@@ -245,10 +246,6 @@ def fake_quantize(P: Any, s: Any, quantizer: Scaled) -> Array | WithResidual:
            [ 0.5,  0.5]])
     """
     _check("fake_quantize", P, s, quantizer)
-    replay = active_replay()
-    if replay is not None:
-        check_positive("fake_quantize", s)
-        return _replayed(replay, P, s, quantizer)
     if quantizer.mask == "round_first" and (quantizer.qmin, quantizer.qmax) != (None, None):
         check_positive("fake_quantize", s)
         k = _rounded(quantizer.rounding, P / s)
@@ -262,7 +259,17 @@ def fake_quantize(P: Any, s: Any, quantizer: Scaled) -> Array | WithResidual:
     return y
 
 
-@vjp_of(fake_quantize, kind="surrogate", needs="P s y")
+def heuristic_of(P: Any, s: Any, quantizer: Scaled) -> str:
+    """`s`, when the scale rule has no smooth program: then its gradient is the derivative of nothing."""
+    return "" if hasattr(quantizer.scale_rule, "smooth") else "s"
+
+
+def _at(rng: np.random.Generator) -> tuple[list[Array], dict[str, Any]]:
+    s = rng.uniform(0.05, 0.5, (3, 1))
+    return [cells(rng, (3, 4), s), s], {"quantizer": Scaled("nearest", scale_rule=chain_rule(), qmin=-4, qmax=3)}
+
+
+@vjp_of(fake_quantize, kind="surrogate", needs="P s y", heuristic=heuristic_of, at=_at)
 def fake_quantize_vjp(g: Array, y: Array, P: Array, s: Array, quantizer: Scaled,
                       residual: Array | None = None) -> tuple[Array, Array]:
     # y = s k(v), v = P / s   =>   dy/dP = s k'(v) / s = k'(v), the slope that the clip and the surrogate give
@@ -271,6 +278,27 @@ def fake_quantize_vjp(g: Array, y: Array, P: Array, s: Array, quantizer: Scaled,
     # y = s k(v)              =>   dy/ds = k - k'(v) v for the chain rule; otherwise whatever the rule says
     ds = quantizer.scale_rule.scale_gradient(g, y, P, s, slope, quantizer.qmax)
     return dP, ds
+
+
+@smooth_of(fake_quantize)
+def fake_quantize_smooth(keep: Keep, P: Array, s: Array, quantizer: Scaled) -> Array | WithResidual:
+    """k0 + sigma(u) - sigma(u0) in place of the rounding, with k0 and u0 held; the scale moves as its rule says."""
+    _check("fake_quantize", P, s, quantizer)
+    check_positive("fake_quantize", s)
+    low, high = quantizer.qmin, quantizer.qmax
+    curve = surrogate_named(quantizer.surrogate).curve
+    smooth = getattr(quantizer.scale_rule, "smooth", None)
+    s = s if smooth is None else smooth(keep, s, P.size, high)
+    u = P / s if quantizer.mask == "round_first" else _clip(P / s, low, high)
+    sigma = curve(u, low, high)
+    k0 = keep(_rounded(quantizer.rounding, u))
+    k = k0 + (sigma - keep(sigma))
+    if quantizer.mask == "clip_first":
+        return k * s
+    # Last comes the clip, and codes in range may stand on its corners. With corners half a step further out none does,
+    # while codes out of range are still beyond them.
+    out, up = None if low is None else low - 0.5, None if high is None else high + 0.5
+    return WithResidual((_clip(k0, low, high) + _clip(k, out, up) - _clip(k0, out, up)) * s, k0)
 
 
 def _slope(P: Array, s: Array, quantizer: Scaled, rounded: Array | None) -> Array | None:
@@ -284,23 +312,6 @@ def _slope(P: Array, s: Array, quantizer: Scaled, rounded: Array | None) -> Arra
         return (_clip(rounded, low, high) == rounded) * surrogate.slope(v, low, high)
     u = _clip(v, low, high)                      # k = rounding(clip(v)):  dk/dv = sigma'(u) [the clip changed nothing]
     return (u == v) * surrogate.slope(u, low, high)
-
-
-def _replayed(replay: Replay, P: Array, s: Array, quantizer: Scaled) -> Array | WithResidual:
-    """The forward of the replay check: k0 + sigma(u) - sigma(u0) in place of the rounding (autodiff/replay.py)."""
-    low, high = quantizer.qmin, quantizer.qmax
-    curve = surrogate_named(quantizer.surrogate).curve
-    s0 = replay.remember(s.copy)
-    s = quantizer.scale_rule.replayed(s, s0, P.size, quantizer.qmax)
-    u = P / s if quantizer.mask == "round_first" else _clip(P / s, low, high)
-    k0, curve0 = replay.remember(lambda: (_rounded(quantizer.rounding, u), curve(u, low, high)))
-    k = k0 + (curve(u, low, high) - curve0)
-    if quantizer.mask == "clip_first":
-        return k * s
-    # Last comes the clip, and codes in range may stand on its corners. With corners half a step further out none does,
-    # while codes out of range are still beyond them.
-    out, up = None if low is None else low - 0.5, None if high is None else high + 0.5
-    return WithResidual((_clip(k0, low, high) + _clip(k, out, up) - _clip(k0, out, up)) * s, k0)
 
 
 def codes_of(P: Any, s: Any, quantizer: Scaled) -> Array:
