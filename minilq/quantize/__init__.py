@@ -15,6 +15,6 @@ from minilq.quantize.surrogate import Surrogate
 
 __all__ = [
     "SCALE_MIN", "Coded", "Even", "Held", "Nested", "Quantizer", "Scaled", "Surrogate", "Table", "absolute_deviation",
-    "chain_rule", "codes_of", "dampening", "difference", "fake_quantize", "frozen", "hoyer_square", "hold", "inverse",
+    "chain_rule", "codes_of", "dampening", "difference", "fake_quantize", "frozen", "hold", "hoyer_square", "inverse",
     "maxbin", "nearest", "pretend", "scale_shape", "sine", "squared_deviation", "stochastic", "threshold",
 ]

@@ -23,8 +23,8 @@ from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError
 from minilq.quantize.granularity import reduced_axes
-from minilq.quantize.penalties import Pairs, Rates, check_pair, finite, total
 from minilq.quantize.methods.scaled import Scaled, round_trip
+from minilq.quantize.penalties import Pairs, Rates, check_pair, finite, total
 
 GRID = np.array([[0.2], [0.3], [0.5]])           # of the sample points below
 NEAREST = Scaled("nearest", qmin=-4, qmax=3)

@@ -134,7 +134,7 @@ class LSQ(Quantizer):
     def __call__(self, x: Tensor, held: Held, training: bool = False) -> Tensor:
         s = trained(held, "scale")
         factor = gradient_factor(self.count, x.shape, s.size, self.high)
-        y: Tensor = lsq(x, s, self.low, self.high, factor, self.mask)  # type: ignore[assignment]
+        y: Tensor = lsq(x, s, self.low, self.high, factor, self.mask)
         return y
 
     def coded(self, x: Array, held: Held) -> Coded:
@@ -158,11 +158,11 @@ def step(value: Array, dtype: Any) -> Parameter:
 def gradient_factor(count: str, shape: tuple[int, ...], scales: int, high: int) -> float:
     """1 / sqrt(N high), N the entries of x, of one sample of it, or of a group.
 
-    >>> [gradient_factor(count, (2, 4, 8), 2, 4) for count in COUNTS]
-    [0.0625, 0.08838834764831845, 0.08838834764831845]
+    >>> [gradient_factor(count, (2, 8, 8), 4, 2) for count in COUNTS]
+    [0.0625, 0.08838834764831843, 0.125]
     """
     size = math.prod(shape)
-    n = size // {"batch": 1, "features": shape[0], "group": scales}[count] if size else 1
+    n = size // {"batch": 1, "features": shape[0] if shape else 1, "group": scales}[count] if size else 1
     return 1 / math.sqrt(n * high)
 
 
