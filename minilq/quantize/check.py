@@ -53,7 +53,7 @@ def check(method: Quantizer | type[Quantizer], log: Callable[[str], None] = prin
     """Check a method: a class, in all its `variants`, or one instance. One printed line for each thing checked.
 
     log         takes the lines; lambda line: None for silence
-    Returns     the verdicts. `kind` says what the gradient of x is: exact, surrogate (that of a smooth program) or defined
+    Returns     the verdicts. `kind` says what the gradient of x is: exact, surrogate (of a smooth program), or defined
                 (its check cannot fail); what is a heuristic beside it, and was not checked, is named
     Raises      GradientError naming what failed, unless raises=False; ConfigError for what is no method
 
@@ -131,8 +131,9 @@ class Case:
     """A method at one point: the gradients it gives, and those of its smooth program by central differences."""
 
     def __init__(self, method: Quantizer, place: float, seed: int) -> None:
-        self.method, self.seed, self.x = method, seed, sample(seed)
-        self.held = started(method, self.x, place, seed)
+        # another x than it starts from, whose smallest and largest number may stand on a bound
+        self.method, self.seed, self.x = method, seed, sample(seed + 1)
+        self.held = started(method, sample(seed), place, seed)
         learned = [name for name, value in self.held.items() if isinstance(value, Parameter)]
         memory = Memory()
         with replaying(memory):
