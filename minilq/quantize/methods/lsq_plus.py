@@ -72,8 +72,8 @@ class LSQPlus(Quantizer):
     offset      True, for inputs: b is trained too. False, for weights: no b, LSQ with another start
     mask        clip_first (the port), strict, round_first, see `lsq`
 
-    Holds `scale`, and `offset` if there is one. The start, in each group: with an offset, s (high - low) = max - min, the
-    lowest code at min; then s and b are fitted to the codes by least squares, and codes to s and b, in turns, until no
+    Holds `scale`, and `offset` if there is one. The start, in each group: with an offset, s (high - low) = max - min,
+    the lowest code at min; then s and b are fitted to codes by least squares, and codes to s and b, in turns, until no
     code changes: each turn makes the mean squared error smaller. Without, s = max |mu +- 3 sigma| / 2^(bits-1).
 
     Raises ConfigError as LSQ.
