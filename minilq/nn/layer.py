@@ -40,7 +40,7 @@ class Layer:
             KINDS[cls.__name__] = cls
 
     def settings(self) -> dict[str, Any]:
-        """What makes it again, as JSON can hold it; the layers that it is made of as layers. See store/architecture.py."""
+        """What makes it again, as JSON can hold it, and the layers in it; see store/architecture.py."""
         raise NotImplementedError
 
     @classmethod

@@ -54,7 +54,7 @@ class Site(Layer):
             self.held = method.start(np.ones(self.shape, self.dtype) if self.latent is None else self.latent.array)
         self.method, self.started = method, self.latent is not None
         if self.latent is not None:
-            self.latent.constraint = None if method is None else method.latent
+            self.latent.constraint = None if method is None else type(method).latent
             if self.latent.constraint is not None:
                 self.latent.constraint(self.latent.array)
                 self.latent.changed_in_place()

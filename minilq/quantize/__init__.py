@@ -14,7 +14,7 @@ from minilq.quantize.scale_rule import chain_rule, frozen, threshold
 from minilq.quantize.surrogate import Surrogate
 
 __all__ = [
-    "LSQ", "PACT", "SCALE_MIN", "Affine", "Coded", "Even", "Held", "Nested", "Quantizer", "Scaled", "Surrogate", "Table", "absolute_deviation",
-    "chain_rule", "codes_of", "dampening", "difference", "fake_quantize", "frozen", "hold", "hoyer_square", "inverse",
+    "LSQ", "PACT", "SCALE_MIN", "Affine", "Coded", "Even", "Held", "Nested", "Quantizer", "Scaled", "Surrogate",
+    "Table", "absolute_deviation", "chain_rule", "codes_of", "dampening", "difference", "fake_quantize", "frozen", "hold", "hoyer_square", "inverse",
     "maxbin", "nearest", "pretend", "scale_shape", "sine", "squared_deviation", "stochastic", "threshold",
 ]
