@@ -247,7 +247,8 @@ INPUTS = {"lsq": LSQ(4, signed=False), "lsq8": LSQ(8), "filters": LSQ(3, granula
           "plus filters": LSQPlus(8, signed=False, granularity="filter"), "pact": PACT(4, alpha=1.0), "pact8": PACT(8),
           "affine": Affine(ranges="data"), "affine4": Affine(4, signed=False, ranges="data", granularity="filter"),
           "average": Affine(6, ranges="average"), "wide": LSQ(12), "range": FixedRange(3),
-          "pixel": FixedRange(4, "pixel"), "channel": FixedRange(8, "channel"), "floor": Scaled("floor", granularity="scalar"),
+          "pixel": FixedRange(4, "pixel"), "channel": FixedRange(8, "channel"),
+          "floor": Scaled("floor", granularity="scalar"),
           "ceil": Scaled("ceil", granularity="filter", qmin=-4, qmax=9), "trunc": Scaled("trunc", granularity="scalar"),
           "sign": Scaled("sign", granularity="scalar"), "fixed": FixedGrid(-3, 3)}
 
