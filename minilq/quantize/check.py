@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from minilq.autodiff.gradcheck import GradientReport, central_differences, compare
+from minilq.autodiff.gradcheck import central_differences, compare
 from minilq.autodiff.memory import Memory, replaying
 from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.tape import Array, no_grad
@@ -90,16 +90,10 @@ def sample(seed: int, dtype: Any = np.float64, shape: tuple[int, ...] = SHAPE) -
 
 
 def _verdicts(label: str, method: Quantizer, seed: int) -> Iterator[Verdict]:
-    reports, kind, heuristics = [], "exact", set()
-    for place in PLACES:
-        case = Case(method, place, seed)
-        kind = max(kind, case.kind, key=KINDS.index)
-        heuristics |= case.heuristics
-        reports.append(compare(label, case.gradients(), case.expected, case.noise, raises=False))
-    report = max(reports, key=lambda report: report.error)
-    names = ["x", *case.checked]
-    yield Verdict(label, kind, report.error, report.ok, _named(report, names) if not report.ok else
-                  f"{', '.join(names)} agree" + (f"; a heuristic: {', '.join(sorted(heuristics))}" * bool(heuristics)))
+    try:
+        yield _of_gradients(label, method, seed)
+    except MinilqError as error:
+        yield Verdict(label, "", math.inf, False, str(error))
     for what, look in (("codes", _codes), ("planes", _planes), ("constraints", _constraints), ("arrays", _arrays)):
         try:
             wrong = look(method, seed)
@@ -108,8 +102,17 @@ def _verdicts(label: str, method: Quantizer, seed: int) -> Iterator[Verdict]:
         yield Verdict(f"{label} {what}", "", 0.0, not wrong, wrong)
 
 
-def _named(report: GradientReport, names: list[str]) -> str:
-    return str(report).replace(f"argument {report.argument} at", f"the gradient of {names[report.argument]} at")
+def _of_gradients(label: str, method: Quantizer, seed: int) -> Verdict:
+    """The worst of all places."""
+    cases = [Case(method, place, seed) for place in PLACES]
+    names, heuristics = ["x", *cases[0].checked], sorted(cases[0].heuristics)
+    report = max((compare(label, case.gradients(), case.expected, case.noise, raises=False) for case in cases),
+                 key=lambda report: report.error)
+    kind = max((case.kind for case in cases), key=KINDS.index)
+    remark = f"{', '.join(names)} agree" + f"; a heuristic: {', '.join(heuristics)}" * bool(heuristics)
+    if not report.ok:
+        remark = str(report).replace(f"argument {report.argument} at", f"the gradient of {names[report.argument]} at")
+    return Verdict(label, kind, report.error, report.ok, remark)
 
 
 def _rivals(methods: Mapping[str, Quantizer], seed: int) -> Iterator[Verdict]:
@@ -268,7 +271,7 @@ def _constraints(method: Quantizer, seed: int) -> str:
 def _arrays(method: Quantizer, seed: int) -> str:
     x = sample(seed)
     before, held, other = x.copy(), method.start(x), method.start(x)
-    for (name, a), (other_name, b) in itertools.product(held.items(), [*other.items(), ("x", x)]):
+    for (name, a), (other_name, b) in itertools.product(held.items(), [("x", x), *other.items()]):
         if np.shares_memory(_array(a), _array(b)):
             return f"{name} shares its memory with " + ("x" if other_name == "x" else f"{other_name} of another start")
     kept = _copied(held)
