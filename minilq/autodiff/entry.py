@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
+from minilq.autodiff import guard
 from minilq.autodiff.memory import Memory, active_memory, replaying, same_draws
-from minilq.autodiff.tape import Array
+from minilq.autodiff.tape import Array, is_checking
 from minilq.errors import ConfigError, GradientError
 
 if TYPE_CHECKING:
@@ -20,6 +23,7 @@ Kind = Literal["exact", "surrogate", "defined", "heuristic"]
 # rng -> (float64 arrays to differentiate at, the operation's first arguments; its options by name)
 SamplePoints = Callable[[np.random.Generator], tuple[list[Array], dict[str, Any]]]
 
+PACKAGE = str(Path(__file__).parents[1]) + os.sep
 KINDS: tuple[Kind, ...] = ("exact", "surrogate", "defined", "heuristic")
 
 
@@ -32,6 +36,12 @@ class WithResidual(NamedTuple):
 
     y: Array
     residual: Any
+
+
+def is_own(function: Callable[..., Any]) -> bool:
+    """Whether a function stands in one of minilq's own files."""
+    code = getattr(inspect.unwrap(function), "__code__", None)           # None for a function of NumPy
+    return code is not None and code.co_filename.startswith(PACKAGE)
 
 
 class Primitive:
@@ -55,6 +65,8 @@ class Primitive:
         self.needed_positions: frozenset[int] = frozenset()
         self.needs_result = False
         self.vjp_takes_need = False
+        self.own = is_own(forward)
+        self.trusted = False                     # its derivative is minilq's own, and known not to write
 
     def gradients(self, g: Array, node: Node) -> tuple[Array | None, ...]:
         """Call the vector-Jacobian product of a recorded node."""
@@ -63,7 +75,13 @@ class Primitive:
         options = node.options
         if self.vjp_takes_need:
             options = {**options, "need": tuple([t is not None and t.requires_grad for t in node.inputs])}
-        gradients = self.vjp(g, node.y, *node.args, **options)
+        arguments = (g, node.y, *node.args)
+        if is_checking():
+            gradients = guard.watched(f"{self.name}_vjp", self.vjp, arguments, options, self.unneeded(len(node.args)))
+        elif self.trusted:
+            gradients = self.vjp(*arguments, **options)
+        else:
+            gradients = guard.read_only(f"{self.name}_vjp", self.vjp, arguments, options)
         if not isinstance(gradients, tuple):
             raise ConfigError(f"{self.name}_vjp", "must return a tuple with one gradient for each array argument",
                               got=type(gradients).__name__, cause="Write return (dx,) for a single one")
@@ -73,6 +91,12 @@ class Primitive:
                                   got="a Tensor that requires a gradient in a later place")
         memory = active_memory()
         return gradients if memory is None else self.without_heuristics(memory, gradients, node)
+
+    def unneeded(self, count: int) -> dict[int, str]:
+        """Position in (g, y, *args) -> name of what the derivative has not said that it reads."""
+        names = list(self.signature.parameters)
+        positions = {2 + i: names[min(i, len(names) - 1)] for i in range(count) if i not in self.needed_positions}
+        return positions if self.needs_result else {1: "y", **positions}
 
     def heuristics(self, *args: Any, **options: Any) -> list[str]:
         """The arguments whose "gradient" is a heuristic, in a call with these arguments."""

@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from minilq.autodiff.entry import KINDS, SamplePoints
+from minilq.autodiff.entry import KINDS, SamplePoints, is_own
 from minilq.autodiff.entry import Kind as Kind
 from minilq.autodiff.entry import Primitive as Primitive
 from minilq.autodiff.entry import WithResidual as WithResidual
@@ -22,6 +22,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 PRIMITIVES: dict[str, Primitive] = {}
+MANY = 1000
+"""Arguments that a primitive with *x can be given and still have watched."""
 
 
 def primitive(forward: Callable[P, Any]) -> Callable[P, Any]:
@@ -57,7 +59,9 @@ def primitive(forward: Callable[P, Any]) -> Callable[P, Any]:
             raise ConfigError(entry.name, "a primitive needs a derivative before it can be recorded",
                               cause=f"Write {entry.name}_vjp under it and register it with @vjp_of")
         for position, _ in entry.needed_arguments:       # what is no Tensor is not watched, so it is copied
-            if position < len(arrays) and inputs[position] is None:
+            if position >= len(arrays):
+                break
+            if inputs[position] is None:
                 a = arrays[position]
                 arrays[position] = a.copy() if isinstance(a, np.ndarray) else copy.deepcopy(a)
         return Tensor.wrap(y, storage, Node(entry, arrays, options, inputs, y, storage))
@@ -104,9 +108,11 @@ def vjp_of(operation: Callable[..., Any], kind: Kind, needs: str = "all", heuris
         entry.kind = kind
         entry.heuristic = heuristic
         entry.at = at
-        entry.needed_arguments = [(names.index(name), name) for name in wanted if name in names]
+        entry.needed_arguments = sorted((position, name) for name in wanted if name in names
+                                        for position in _positions(entry, names.index(name)))
         entry.needed_positions = frozenset(position for position, _ in entry.needed_arguments)
         entry.needs_result = "y" in wanted
+        entry.trusted = is_own(vjp)
         entry.vjp_takes_need = "need" in inspect.signature(vjp).parameters
         return vjp
 
@@ -149,6 +155,12 @@ def _entry(op: str, operation: Callable[..., Any], what: str) -> Primitive:
                           cause="Write @primitive above the forward")
     entry: Primitive = operation.primitive
     return entry
+
+
+def _positions(entry: Primitive, index: int) -> range:
+    """Where a parameter finds its arguments: *x takes all that come."""
+    parameter = list(entry.signature.parameters.values())[index]
+    return range(index, MANY if parameter.kind is parameter.VAR_POSITIONAL else index + 1)
 
 
 def _origin(function: Callable[..., Any]) -> tuple[str, str]:
