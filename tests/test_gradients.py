@@ -299,6 +299,21 @@ def test_sigmoid_of_huge_arguments_does_not_overflow():
     np.testing.assert_array_equal(ops.sigmoid(np.array([-1e4, 0.0, 1e4])), [0, 0.5, 1])
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_sigmoid_keeps_its_digits(dtype):
+    x = np.array([-80, -40, -20, -17, -15, -1, 0, 1, 15, 17, 20, 40, 80], dtype)
+    x_ = minilq.Tensor(x, requires_grad=True)
+    y = ops.sigmoid(x_)
+    y.backward(np.ones_like(x))
+    e = np.exp(np.abs(x.astype(np.float64)))
+    np.testing.assert_allclose(y.numpy(), np.where(x < 0, 1 / (1 + e), e / (1 + e)), rtol=20 * np.finfo(dtype).eps)
+    np.testing.assert_allclose(x_.grad, e / (1 + e)**2, rtol=20 * np.finfo(dtype).eps)
+    z = minilq.Tensor(np.array([-20.0], dtype), requires_grad=True)
+    loss = -ops.log(ops.sigmoid(z)).sum()
+    loss.backward()
+    np.testing.assert_allclose([loss.item(), z.grad[0]], [20, -1], rtol=1e-6)
+
+
 def test_gradcheck_names_the_worst_entry():
     def wrong(g, y, x):
         dx = g * np.cos(x)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["exact", "surrogate", "defined", "heuristic"]
 
-# rng -> (float64 arrays to differentiate at, the operation's first arguments; its options by name)
+# rng -> (arrays, the operation's first arguments, of which the float64 ones are differentiated; the others by name)
 SamplePoints = Callable[[np.random.Generator], tuple[list[Array], dict[str, Any]]]
 
 PACKAGE = str(Path(__file__).parents[1]) + os.sep

@@ -85,8 +85,8 @@ def vjp_of(operation: Callable[..., Any], kind: Kind, needs: str = "all", heuris
     heuristic   the arguments whose "gradient" is the derivative of nothing (`"s"`); where that depends on a setting, a
                 function of the forward's arguments that returns such a string. A replay check of one is refused.
     at          sample points for `minilq check` and the tests: a function of a random generator that returns the
-                float64 arrays to differentiate at, which are the operation's first arguments, and a dict of the others
-                by name. minilq's own primitives must have them, yours may.
+                arrays that are the operation's first arguments, of which the float64 ones are differentiated, and a
+                dict of the others by name. minilq's own primitives must have them, yours may.
     """
     entry = _entry("vjp_of", operation, "a derivative")
     if kind not in KINDS:
@@ -179,6 +179,7 @@ def _unpack(op: str, args: tuple[Any, ...],
     dtype: np.dtype[Any] | None = None
     wanted = False
     plain = False
+    complex_number: Any = None
     for a in args:
         if isinstance(a, Tensor):
             arrays.append(a.array)
@@ -192,12 +193,20 @@ def _unpack(op: str, args: tuple[Any, ...],
         else:
             if isinstance(a, (np.floating, np.integer)):
                 a = a.item()                     # a NumPy number counts as a Python number: it takes the tensors' dtype
+            elif isinstance(a, (complex, np.complexfloating)):
+                complex_number = a
             arrays.append(a)
             inputs.append(None)
             plain = plain or isinstance(a, np.ndarray)
-    if plain and dtype is not None:
+    if complex_number is not None and dtype is not None:
+        raise DTypeError(op, "tensors and their operands must be real", got=f"the number {complex_number}")
+    if plain:
         for a in args:
-            if isinstance(a, np.ndarray) and a.dtype.kind == "f" and a.dtype != dtype:
+            if isinstance(a, (np.ma.MaskedArray, np.matrix)):
+                raise DTypeError(op, "arrays must be plain NumPy arrays", got=f"a {type(a).__name__}",
+                                 cause="x.filled(0.0) and np.asarray(x) make them so; a mask would be ignored, and * "
+                                       "would mean another product")
+            if dtype is not None and isinstance(a, np.ndarray) and a.dtype.kind in "fc" and a.dtype != dtype:
                 raise DTypeError(op, "arrays must have the dtype of the tensors", got=f"{a.dtype} beside {dtype}",
                                  cause="Give both one dtype, as in Tensor(data, dtype=np.float32)")
     return arrays, inputs, dtype, wanted
