@@ -28,6 +28,20 @@ def test_a_wrong_derivative_of_a_saturated_softmax_is_found(d):
     assert not gradcheck(lambda z: ops.softmax_cross_entropy(z, labels), np.array([[0.0, d]]), vjp=wrong, raises=False)
 
 
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_network_on_raw_pixels_saturates_and_is_right(n, seed):
+    rng = np.random.default_rng(seed)
+    x, labels = rng.integers(0, 256, (n, 60)) * (rng.random((n, 60)) < 0.2) * 1.0, rng.integers(0, 10, n)
+    w1, b1, w2, b2 = (rng.normal(0, std, shape) for std, shape in
+                      ((0.3, (60, 16)), (1, 16), (0.3, (16, 10)), (1, 10)))
+
+    def loss(w1, b1, w2, b2):
+        return ops.softmax_cross_entropy(ops.dense(ops.relu(ops.dense(Tensor(x), w1, b1)), w2, b2), labels)
+
+    assert gradcheck(loss, w1, b1, w2, b2, seed=seed).entries == 60 * 16 + 16 + 160 + 10
+
+
 def linear(slope, constant):
     return lambda x: 3 * x + constant, lambda g, y, x: (slope * g,)
 

@@ -84,10 +84,10 @@ def careful_difference(f: Callable[..., Any], arrays: Sequence[Array], g: Array,
             if not steps and RATIO * h <= largest / 64 and spread + rounding > SETTLED * abs(value):
                 steps.append(RATIO * h)
     value, spread, rounding, h = best
-    if spread > SETTLED * abs(value) or value == 0:
-        # Not settled, or flat: f may well compute with numbers of about 1, of which its results show nothing.
-        rounding = max(rounding, 16 * EPS * float(np.max(np.abs(g), initial=0.0)) / (2 * h))
-    return value, rounding + 10 * spread
+    # f may well compute with numbers of about 1, of which its results show nothing. That excuses as much as their
+    # rounding explains, unless neighbours agree a thousand times better, which they do not by chance.
+    inside = 16 * EPS * float(np.max(np.abs(g), initial=0.0)) / (2 * h)
+    return value, rounding + max(10 * spread, inside if value == 0 else min(inside, 1000 * spread))
 
 
 def _latest(measured: list[tuple[float, float]], h: float) -> tuple[float, float, float, float]:
