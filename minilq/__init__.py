@@ -2,6 +2,7 @@
 
 from minilq._version import __version__
 from minilq.autodiff.gradcheck import GradientReport, gradcheck
+from minilq.autodiff.parameter import Parameter, Within
 from minilq.autodiff.primitive import WithResidual, primitive, smooth_of, vjp_of
 from minilq.autodiff.replay import replay_check
 from minilq.autodiff.tape import no_grad
@@ -22,15 +23,18 @@ from minilq.nn import (
     AveragePool2D,
     BatchNorm,
     Conv2D,
-    DataQuantizer,
     Dense,
     Dropout,
     Flatten,
     GlobalAveragePool2D,
     MaxPool2D,
+    Quantize,
     ReLU,
     Residual,
     Sequential,
+    Site,
+    calibrate,
+    quantize,
 )
 from minilq.objective import Objective, penalty_on
 from minilq.ops import (
@@ -40,6 +44,7 @@ from minilq.ops import (
     average_pool2d,
     batch_norm,
     clip,
+    concatenate,
     conv2d,
     dense,
     divide,
@@ -59,10 +64,12 @@ from minilq.ops import (
     reshape,
     sigmoid,
     softmax_cross_entropy,
+    stack,
     subtract,
     sum_of_squares,
     tanh,
     transpose,
+    where,
     zero_pad2d,
 )
 from minilq.ops import (
@@ -71,11 +78,19 @@ from minilq.ops import (
 from minilq.ops import (
     sum as sum,
 )
-from minilq.optim import SGD, Adam, groups_of
+from minilq.optim import SGD, Adam
 from minilq.quantize import (
+    LSQ,
+    PACT,
     SCALE_MIN,
+    Affine,
+    Coded,
+    Even,
+    Nested,
     Quantizer,
+    Scaled,
     Surrogate,
+    Table,
     absolute_deviation,
     chain_rule,
     codes_of,
@@ -98,15 +113,17 @@ from minilq.quantize import (
 
 # `max` and `sum` are public too, but a star import must not replace the builtins.
 __all__ = [
-    "SCALE_MIN", "SGD", "Adam", "AveragePool2D", "BatchNorm", "ConfigError", "Conv2D", "DTypeError", "DataError",
-    "DataQuantizer", "Dense", "Dropout", "Flatten", "GlobalAveragePool2D", "GradientError", "GradientReport",
-    "MaxPool2D", "MinilqError", "NonFiniteError", "Objective", "Quantizer", "ReLU", "Residual", "Sequential",
-    "ShapeError", "Surrogate", "TapeError", "Tensor", "WithResidual", "__version__", "absolute", "absolute_deviation",
-    "add", "add_up", "average_pool2d", "batch_norm", "chain_rule", "clip", "codes_of", "conv2d", "convolution_in_use",
-    "dampening", "dense", "difference", "divide", "dropout", "exp", "fake_quantize", "frozen", "global_average_pool2d",
-    "gradcheck", "groups_of", "hold", "hoyer_square", "index", "inverse", "kernels_in_use", "log", "matmul",
+    "LSQ", "PACT", "SCALE_MIN", "SGD", "Adam", "Affine", "AveragePool2D", "BatchNorm", "Coded", "ConfigError", "Conv2D",
+    "DTypeError", "DataError", "Dense", "Dropout", "Even", "Flatten", "GlobalAveragePool2D", "GradientError",
+    "GradientReport", "MaxPool2D", "MinilqError", "Nested", "NonFiniteError", "Objective", "Parameter", "Quantize",
+    "Quantizer", "ReLU", "Residual", "Scaled", "Sequential", "ShapeError", "Site", "Surrogate", "Table", "TapeError",
+    "Tensor", "WithResidual", "Within", "__version__", "absolute", "absolute_deviation", "add", "add_up",
+    "average_pool2d", "batch_norm", "calibrate", "chain_rule", "clip", "codes_of", "concatenate", "conv2d",
+    "convolution_in_use", "dampening", "dense", "difference", "divide", "dropout", "exp", "fake_quantize", "frozen",
+    "global_average_pool2d", "gradcheck", "hold", "hoyer_square", "index", "inverse", "kernels_in_use", "log", "matmul",
     "max_pool2d", "maxbin", "maximum", "mean", "multiply", "nearest", "negative", "no_grad", "penalty_on", "power",
-    "pretend", "primitive", "relu", "replay_check", "reshape", "scale_shape", "sigmoid", "sine", "smooth_of",
-    "softmax_cross_entropy", "squared_deviation", "stochastic", "subtract", "sum_of_squares", "tanh", "threads_in_use",
-    "threshold", "transpose", "use_convolution", "use_kernels", "use_threads", "vjp_of", "zero_pad2d",
+    "pretend", "primitive", "quantize", "relu", "replay_check", "reshape", "scale_shape", "sigmoid", "sine",
+    "smooth_of", "softmax_cross_entropy", "squared_deviation", "stack", "stochastic", "subtract", "sum_of_squares",
+    "tanh", "threads_in_use", "threshold", "transpose", "use_convolution", "use_kernels", "use_threads", "vjp_of",
+    "where", "zero_pad2d",
 ]

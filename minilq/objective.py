@@ -48,18 +48,18 @@ class Objective:
 
 def penalty_on(model: Layer, name: str, rate: float, layer_rates: Mapping[str, float] | None = None,
                to_scales: bool = True) -> Part:
-    """A penalty on every quantized parameter of a model, as a part of an objective.
+    """A penalty on every weight and bias of a model whose method has a scale, as a part of an objective.
 
-    name            one of PENALTIES
+    name            one of PENALTIES; those that round do it as each site's own method does
     rate            the factor gamma >= 0
     layer_rates     name of a layer, such as "dense2" -> its own factor; the weights #_t / T stay those of the whole
     to_scales       False: the penalty sends no gradient to the scales
     Raises          ConfigError for an unknown penalty, a negative rate, a layer that has nothing quantized, and a
-                    model without a quantized parameter
+                    model without such a site
 
     >>> import numpy as np
-    >>> from minilq import Dense, Quantizer, Sequential
-    >>> model = Sequential(Dense(3, 2, np.random.default_rng(0), Quantizer()))
+    >>> from minilq import Dense, Nested, quantize
+    >>> model = quantize(Dense(3, 2, np.random.default_rng(0)), lambda name: Nested() if name == "weight" else None)
     >>> round(penalty_on(model, "inverse", rate=1e-4)().item(), 2)      # 1e-4 / SCALE_MIN
     8.39
     """
@@ -69,21 +69,37 @@ def penalty_on(model: Layer, name: str, rate: float, layer_rates: Mapping[str, f
     for factor in (rate, *layer_rates.values()):
         if not factor >= 0:
             raise ConfigError("penalty", "a rate must be a number >= 0", got=repr(factor))
-    layers = {parameter: parameter.rpartition(".")[0] for parameter in model.quantized()}
+    sites = {n: site for n, site in model.sites().items() if site.latent is not None and site.scale is not None}
+    if not sites:
+        raise ConfigError("penalty", "a weight must have a method with a scale", got="a model without one",
+                          cause="Call quantize(model, choose) first, with a method such as Nested() or LSQ(4)")
+    layers = {site: site.rpartition(".")[0] for site in sites}
     if unknown := set(layer_rates) - set(layers.values()):
         raise ConfigError("penalty", "a layer with its own rate must be one of the quantized: "
                           f"{', '.join(dict.fromkeys(layers.values())) or 'none'}", got=", ".join(sorted(unknown)))
     rates = [layer_rates.get(layer, rate) for layer in layers.values()]
 
     def value() -> Tensor:
-        quantized = model.quantized().values()
-        pairs = [(q.parameter, q.scale if to_scales else q.scale.detach()) for q in quantized]
+        there = [(site.latent, site.scale, site.method) for site in sites.values()]
+        pairs = [(P, s if to_scales else s.detach()) for P, s, _ in there if P is not None and s is not None]
         if name in OF_PAIRS:
             return OF_PAIRS[name](pairs, rates=rates)
-        return OF_PAIRS_AND_QUANTIZER[name](pairs, next(iter(quantized)).quantizer, rates=rates)
+        quantizers = [method.scaled for *_, method in there if method is not None]
+        return OF_PAIRS_AND_QUANTIZER[name](pairs, quantizers, rates=rates)
 
     value()                                      # what is wrong with the model is found out now
     return value
+
+
+def own_penalties(model: Layer) -> Part | None:
+    """What the methods of a model add to the loss themselves, such as PACT's decay of alpha; None for nothing."""
+    sites = [site for site in model.sites().values() if site.method is not None]
+
+    def terms() -> list[Tensor]:
+        found = (site.method.penalty(site.held) for site in sites if site.method is not None)
+        return [term for term in found if term is not None]
+
+    return (lambda: add_up(*terms())) if terms() else None
 
 
 def l2(parameters: Iterable[Tensor], rate: float) -> Tensor:

@@ -1,115 +1,91 @@
-"""Optimizers, learning-rate schedules, and the constraint that keeps scales positive."""
+"""Optimizers and learning-rate schedules. After each step every parameter is set to what its constraint allows."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from numbers import Real
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
+from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError, DataError, ShapeError
 from minilq.kernels import twin
-from minilq.quantize import SCALE_MIN
-
-
-@dataclass(frozen=True)
-class Group:
-    """Tensors that share settings.
-
-    lr        learning rate; None for the optimizer's
-    minimum   after every step, values below it are set to it (a projection); None for no constraint.
-              Scales take SCALE_MIN, so that they stay positive.
-    """
-
-    tensors: tuple[Tensor, ...]
-    lr: float | None = None
-    minimum: float | None = None
-
-
-def group(tensors: Iterable[Tensor], lr: float | None = None, minimum: float | None = None) -> Group:
-    """A Group of any iterable of Tensors."""
-    return Group(tuple(tensors), lr, minimum)
-
-
-def groups_of(model: Any) -> list[Group]:
-    """What an optimizer needs of a model: its parameters, and its scales, held at or above SCALE_MIN.
-
-    Latents behind scales (another positivity than "clamp") may take any value.
-
-    >>> from minilq.nn import Dense
-    >>> adam = Adam(groups_of(Dense(3, 2, np.random.default_rng(0))), lr=1e-4)
-    """
-    trained, positive = model.scales(), model.positive_scales()
-    scales = [t for name, t in trained.items() if t is positive[name]]
-    latents = [t for name, t in trained.items() if t is not positive[name]]
-    return [group(model.parameters().values()), group(scales, minimum=SCALE_MIN), group(latents)]
 
 
 class Optimizer:
-    """What all optimizers share: groups, a step, gradients cleared, a state that can be saved.
+    """What all optimizers share: parameters, a step, gradients cleared, a state that can be saved.
 
-    `lr_factor` multiplies every learning rate; a schedule sets it before each epoch.
+    parameters      Parameters, such as model.parameters().values(), or plain Tensors that want a gradient
+    lr              learning rate; that of a Parameter is multiplied by its own `lr`
+    lr_factor       multiplies every learning rate; a schedule sets it before each epoch
+    Raises          ConfigError for what is no such Tensor, for one that is there twice, for none at all, for an array
+                    that cannot be written, and for a rate that is no number >= 0
     """
 
     slots: tuple[str, ...] = ()                  # names of the arrays kept for each tensor
 
-    def __init__(self, parameters: Iterable[Tensor | Group], lr: float) -> None:
-        single = isinstance(parameters, (Tensor, Group)) or not isinstance(parameters, Iterable)
-        given = [parameters] if single else list(parameters)
-        if isinstance(parameters, Mapping) or not all(isinstance(p, (Tensor, Group)) for p in given):
-            kinds = {type(p).__name__ for p in ([parameters] if isinstance(parameters, Mapping) else given)}
-            raise ConfigError(type(self).__name__, "parameters must be Tensors or Groups",
-                              got=", ".join(sorted(kinds)), cause="For a model and its scales write groups_of(model)")
-        loose = [p for p in given if isinstance(p, Tensor)]
-        self.groups = ([group(loose)] if loose else []) + [p for p in given if isinstance(p, Group)]
-        seen: set[int] = set()
-        for tensor in self._tensors():
-            if id(tensor) in seen or tensor.node is not None or not tensor.requires_grad:
-                raise ConfigError(type(self).__name__, "every parameter must be there once, require a gradient, and be "
-                                  "no result of an operation",
-                                  got=f"one of shape {tensor.shape}{' twice' * (id(tensor) in seen)}")
-            seen.add(id(tensor))
-        for rate in (lr, *(g.lr for g in self.groups if g.lr is not None)):
-            if not (isinstance(rate, Real) and math.isfinite(rate) and rate >= 0):
-                raise ConfigError(type(self).__name__, "a learning rate must be a number >= 0", got=repr(rate))
+    def __init__(self, parameters: Iterable[Tensor], lr: float) -> None:
+        if isinstance(lr, bool) or not (isinstance(lr, Real) and math.isfinite(lr) and lr >= 0):
+            raise ConfigError(type(self).__name__, "a learning rate must be a number >= 0", got=repr(lr))
         self.lr = lr
         self.lr_factor = 1.0
         self.steps = 0
-        self._state = [{slot: np.zeros_like(t.array) for slot in self.slots} for t in self._tensors()]
+        self.tensors: list[Tensor] = []
+        self._state: list[dict[str, Array]] = []
+        self.follow(parameters)
 
-    def _tensors(self) -> list[Tensor]:
-        return [t for g in self.groups for t in g.tensors]
+    def follow(self, parameters: Iterable[Tensor]) -> None:
+        """Train these from now on; what was kept for those that stay is kept: for a model with other methods now."""
+        op = type(self).__name__
+        if isinstance(parameters, Mapping) or not isinstance(parameters, Iterable):
+            raise ConfigError(op, "parameters must be a list of Parameters", got=f"a {type(parameters).__name__}",
+                              cause="Write model.parameters().values()")
+        tensors = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+        if not tensors:
+            raise ConfigError(op, "there must be a parameter", got="none")
+        seen: set[int] = set()
+        for tensor in tensors:
+            if not isinstance(tensor, Tensor):
+                raise ConfigError(op, "parameters must be Parameters", got=f"a {type(tensor).__name__}",
+                                  cause="Write model.parameters().values()")
+            if id(tensor) in seen or tensor.node is not None or not tensor.requires_grad:
+                raise ConfigError(op, "every parameter must be there once, require a gradient, and be no result of an "
+                                  "operation", got=f"one of shape {tensor.shape}{' twice' * (id(tensor) in seen)}")
+            if not tensor.array.flags.writeable:
+                raise ConfigError(op, "every parameter must be writable", got=f"one of shape {tensor.shape}, read-only",
+                                  cause="Make it from a copy of the array")
+            seen.add(id(tensor))
+        kept = {id(tensor): state for tensor, state in zip(self.tensors, self._state, strict=True)}
+        self.tensors = tensors
+        self._state = [kept.get(id(t)) or {slot: np.zeros_like(t.array) for slot in self.slots} for t in tensors]
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
-        for tensor in self._tensors():
+        for tensor in self.tensors:
             tensor.grad = None
 
     def step(self) -> None:
-        """One update of every tensor that has a gradient, then the projection."""
+        """One update of every tensor that has a gradient, then its constraint."""
         self.steps += 1
-        states = iter(self._state)
-        for g in self.groups:
-            lr = (self.lr if g.lr is None else g.lr) * self.lr_factor
-            minimum = -math.inf if g.minimum is None else float(g.minimum)
-            for tensor in g.tensors:
-                state = next(states)
-                if tensor.grad is None:
-                    continue
-                self._update(tensor.array, tensor.grad, lr, minimum, state)
-                tensor.changed_in_place()
+        for tensor, state in zip(self.tensors, self._state, strict=True):
+            if tensor.grad is None:
+                continue
+            own, constraint = (tensor.lr, tensor.constraint) if isinstance(tensor, Parameter) else (1.0, None)
+            self._update(tensor.array, tensor.grad, self.lr * own * self.lr_factor, state)
+            if constraint is not None:
+                constraint(tensor.array)
+            tensor.changed_in_place()
 
-    def _update(self, p: Array, g: Array, lr: float, minimum: float, state: dict[str, Array]) -> None:
-        """Change p in place, and set what is then below `minimum` to it."""
+    def _update(self, p: Array, g: Array, lr: float, state: dict[str, Array]) -> None:
+        """Change p in place."""
         raise NotImplementedError
 
     def state(self) -> dict[str, Array]:
-        """Copies of everything that the next step depends on, tensors in the order of the groups."""
+        """Copies of everything that the next step depends on, in the order of the tensors."""
         arrays = {f"{i}/{slot}": a.copy() for i, s in enumerate(self._state) for slot, a in s.items()}
         return {"steps": np.array(self.steps), **arrays}
 
@@ -134,18 +110,17 @@ class SGD(Optimizer):
 
     slots = ("momentum",)
 
-    def __init__(self, parameters: Iterable[Tensor | Group], lr: float = 1e-2, momentum: float = 0.0) -> None:
+    def __init__(self, parameters: Iterable[Tensor], lr: float = 1e-2, momentum: float = 0.0) -> None:
         if not 0 <= momentum < 1:
             raise ConfigError("SGD", "momentum must lie in [0, 1)", got=repr(momentum))
         super().__init__(parameters, lr)
         self.momentum = momentum
 
-    def _update(self, p: Array, g: Array, lr: float, minimum: float, state: dict[str, Array]) -> None:
+    def _update(self, p: Array, g: Array, lr: float, state: dict[str, Array]) -> None:
         b = state["momentum"]
         b *= p.dtype.type(self.momentum)
         b += g
         p -= p.dtype.type(lr) * b
-        np.maximum(p, p.dtype.type(minimum), out=p)
 
 
 class Adam(Optimizer):
@@ -162,7 +137,7 @@ class Adam(Optimizer):
 
     slots = ("m", "v")
 
-    def __init__(self, parameters: Iterable[Tensor | Group], lr: float = 1e-3, beta1: float = 0.9,
+    def __init__(self, parameters: Iterable[Tensor], lr: float = 1e-3, beta1: float = 0.9,
                  beta2: float = 0.999, epsilon: float = 1e-7, form: Literal["keras", "torch"] = "keras") -> None:
         if form not in ("keras", "torch"):
             raise ConfigError("Adam", "form must be 'keras' or 'torch'", got=repr(form))
@@ -174,12 +149,12 @@ class Adam(Optimizer):
         self._computed_for: tuple[int, str, float] | None = None         # most tensors share one correction per step
         self._correction = (0.0, 0.0)
 
-    def _update(self, p: Array, g: Array, lr: float, minimum: float, state: dict[str, Array]) -> None:
+    def _update(self, p: Array, g: Array, lr: float, state: dict[str, Array]) -> None:
         now = (self.steps, p.dtype.char, lr)
         if now != self._computed_for:
             self._computed_for, self._correction = now, self._corrected(*now)
         step_size, epsilon = self._correction
-        adam_update(p, g, state["m"], state["v"], step_size, self.beta1, self.beta2, epsilon, minimum)
+        adam_update(p, g, state["m"], state["v"], step_size, self.beta1, self.beta2, epsilon)
 
     def _corrected(self, t: int, char: str, lr: float) -> tuple[float, float]:
         """lr sqrt(c2)/c1, and epsilon. The torch form times sqrt(c2) above and below is the keras form."""
@@ -193,8 +168,8 @@ class Adam(Optimizer):
 
 @twin("adam")
 def adam_update(p: Array, g: Array, m: Array, v: Array, step_size: float, beta1: float, beta2: float,
-                epsilon: float, minimum: float = -np.inf) -> None:
-    """One Adam step in place, p held at or above `minimum`. p, m and v change; arrays of one shape and float dtype."""
+                epsilon: float) -> None:
+    """One Adam step in place. p, m and v change; arrays of one shape and float dtype."""
     number = p.dtype.type
     tiny = np.finfo(p.dtype).tiny
     m += (g - m) * number(1 - beta1)
@@ -202,7 +177,6 @@ def adam_update(p: Array, g: Array, m: Array, v: Array, step_size: float, beta1:
     m[np.abs(m) < tiny] = 0
     v[v < tiny] = 0
     p -= m * number(step_size) / (np.sqrt(v) + number(epsilon))
-    np.maximum(p, number(minimum), out=p)
 
 
 class Together:

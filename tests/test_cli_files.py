@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from minilq import cli
-from minilq.coding.codes import coded_in
+from minilq.nn import coded_in
 from minilq.experiments import run
 from minilq.experiments.run import trained
 from minilq.store.modelfile import contents, load

@@ -22,7 +22,8 @@ from minilq.train.checkpoint import load_checkpoint, save_checkpoint
 from minilq.train.diagnostics import Branches, branches, countable, flips, scale_movement
 from minilq.train.history import read_history, write_history
 from minilq.train.loop import Trainer
-from minilq.train.metrics import INPUTS, codes_in
+from minilq.nn import codes_in
+from minilq.train.metrics import INPUTS
 
 SHARES = ("full", "voted", "abstained", "zero_gradient")
 

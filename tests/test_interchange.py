@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minilq import DataError, DTypeError, Quantizer
-from minilq.coding.codes import Coded, coded_in
+from minilq.nn import coded_in
+from minilq.quantize import Coded
 from minilq.experiments.models import mnist_mlp
 from minilq.nn import BatchNorm, Conv2D, DataQuantizer, Dense, Flatten, Sequential, scalar
 from minilq.store.arrays import floats_in

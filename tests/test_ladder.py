@@ -8,14 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minilq.coding.codes import Coded, coded_in
+from minilq.nn import coded_in
+from minilq.quantize import Coded
 from minilq.coding.ladder import RUNGS, TOTAL, XZ_HEADER, Weight, ladder
 from minilq.coding.sizes import entropy_coded, lzma_of, narrowest, packed, zip_of, zipped
 from minilq.coding.zero_runs import best_field
 from minilq.nn import Dense, ReLU, Sequential
 from minilq.quantize import Quantizer, fake_quantize
 from minilq.report.ladder import PARTS, draw, table
-from minilq.train.metrics import codes_in
+from minilq.nn import codes_in
 
 
 @st.composite

@@ -30,7 +30,8 @@ from minilq.quantize.statistics import (
     sqnr_together,
     zero_share,
 )
-from minilq.train.metrics import codes_in, seen_in, sqnr_in
+from minilq.nn import codes_in
+from minilq.train.metrics import seen_in, sqnr_in
 
 CODES = st.lists(st.integers(-4, 4), min_size=1, max_size=60)
 DB = 20 * math.log10(2)                          # of one bit: 6.02

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import minilq
 from minilq import files
 from minilq.coding.coders import CODERS
-from minilq.coding.codes import coded_in
+from minilq.nn import coded_in
 from minilq.errors import ConfigError, DataError, DTypeError, NonFiniteError, UnwritableError
 from minilq.experiments import models
 from minilq.nn import (

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minilq import ConfigError, Quantizer, ShapeError, Tensor, no_grad
-from minilq.coding.codes import coded_in
+from minilq.nn import coded_in
 from minilq.experiments import models
 from minilq.nn import (
     AveragePool2D,

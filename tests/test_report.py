@@ -16,7 +16,7 @@ from minilq.report import plots
 from minilq.report.figures import STYLE, draw
 from minilq.report.table import HEAD, comparison
 from minilq.train.history import read_history
-from minilq.train.metrics import codes_in
+from minilq.nn import codes_in
 
 
 def rows(epochs=5, networks=("float", "quantized")):

@@ -23,7 +23,8 @@ from minilq.train.checkpoint import load_checkpoint, save_checkpoint
 from minilq.train.history import ALWAYS, integer_columns, read_history, write_history
 from minilq.train.interrupt import Interrupt
 from minilq.train.loop import Trainer
-from minilq.train.metrics import INPUTS, codes_in, evaluate
+from minilq.nn import codes_in
+from minilq.train.metrics import INPUTS, evaluate
 
 N, BATCH, EPOCHS = 100, 32, 3
 BATCHES = 4                                      # of 32, 32, 32 and 4 images

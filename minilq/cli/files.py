@@ -9,9 +9,9 @@ from minilq.errors import ConfigError
 
 
 def sizes(options: dict[str, object]) -> int:
-    from minilq.coding.codes import coded_in
     from minilq.coding.ladder import ladder
     from minilq.experiments.run import CONFIG, trained
+    from minilq.nn import coded_in
     from minilq.report.ladder import save, table
     from minilq.store.modelfile import load as load_file
 

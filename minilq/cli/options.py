@@ -39,6 +39,11 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--augment", metavar="A", help="none, crop (random crop and flip; cifar10: flip), or thesis "
                        "(brightness and saturation too); none, but thesis for imagenette")
     train.add_argument("--skip-damaged", action="store_true", help="leave damaged images of imagenette out")
+    train.add_argument("--weights", metavar="W", nargs="+", help="the method of weights and its flags, such as lsq "
+                       "bits=4; `minilq methods` lists them; none for full precision (nested: the thesis' layer)")
+    train.add_argument("--inputs", metavar="I", nargs="+", help="the method of what comes into layers (none)")
+    train.add_argument("--own", metavar="SITE=METHOD,FLAG=VALUE", action="append",
+                       help="another method for one site, such as conv2d1.weight=lsq,bits=8; may be given again")
     train.add_argument("--granularity", metavar="G", help="what shares a scale: row, column, scalar, and for kernels "
                        "channel or filter (row; channel for imagenette)")
     train.add_argument("--threshold", type=float, metavar="X", help="the rule's lambda (1e-10; colour images 1e-11)")
@@ -56,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--rounding", metavar="R", help="floor (default), nearest, ceil, trunc or stochastic")
     train.add_argument("--epochs", type=int, metavar="N", help="100; 20 for mnist and fashion")
     train.add_argument("--batch", type=int, metavar="N", help="images per step (32; cifar10 128, imagenette 64)")
+    train.add_argument("--adam", metavar="FORM", help="keras (default, as the thesis) or torch: where epsilon stands")
     train.add_argument("--lr", type=float, metavar="X", help="learning rate of Adam (1e-4)")
     train.add_argument("--seed", type=int, metavar="N", help="42")
     train.add_argument("--input", metavar="I", help="raw, pixels 0..255 (default), or unit, 0..1")
@@ -125,5 +131,6 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--integer", action="store_true",
                           help="run it on integers alone too, and compare with fake-quantized floats")
 
+    commands.add_parser("methods", help="list every method: what it learns, remembers and stores, and its flags")
     commands.add_parser("check", help="check every derivative of minilq against numbers")
     return top

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from minilq.cli.output import INTERRUPTED, print_line
 from minilq.errors import ConfigError
+from minilq.quantize.flags import Choice, parsed
 
 
 def train(options: dict[str, object]) -> int:
@@ -24,6 +25,11 @@ def train(options: dict[str, object]) -> int:
         if name in options:
             parse = partial(_of_layer, OPTION_OF[name])
             options[name] = dict(map(parse, options[name]))  # type: ignore[call-overload]
+    for name in ("weights", "inputs"):
+        if name in options:
+            options[name] = _choice(options[name])  # type: ignore[arg-type]
+    if "own" in options:
+        options["own"] = dict(map(_of_site, options["own"]))  # type: ignore[call-overload]
     config = None if resume is not None else RunConfig(**options)  # type: ignore[arg-type]
     folder = Path(str(resume)) if config is None else (
         Path(str(out)) if out is not None else run.free_folder(Path("runs"), config.data))
@@ -44,6 +50,17 @@ def train(options: dict[str, object]) -> int:
         print_line(f"\ninterrupted. Go on from what was saved last with: minilq train --resume {folder}")
         return INTERRUPTED
     return 0
+
+
+def _choice(words: list[str]) -> Choice | None:
+    return None if words == ["none"] else parsed(words)
+
+
+def _of_site(text: str) -> tuple[str, Choice | None]:
+    site, is_there, rest = text.partition("=")
+    if not is_there or not rest:
+        raise ConfigError("train", "--own takes a site and its method, such as dense1.weight=lsq,bits=8", got=repr(text))
+    return site, _choice(rest.split(","))
 
 
 def _of_layer(option: str, text: str) -> tuple[str, float]:

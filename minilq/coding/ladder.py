@@ -22,8 +22,8 @@ from typing import NamedTuple
 from minilq.autodiff.tape import Array
 from minilq.coding import codebook, zero_runs
 from minilq.coding.coders import CODERS, Coder
-from minilq.coding.codes import Coded
 from minilq.coding.sizes import lzma_of, narrowest, zip_of
+from minilq.quantize import Coded
 from minilq.quantize.statistics import entropy_of
 
 RUNGS: tuple[Coder, ...] = (CODERS["packed"], Coder("codebook", codebook.write, codebook.read), CODERS["huffman"],

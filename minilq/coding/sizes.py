@@ -1,4 +1,4 @@
-"""What parameters weigh: raw floats, zipped, bit-packed, entropy-coded; only the zipped ones leave the scales out."""
+"""What parameters weigh: raw floats, zipped, bit-packed, entropy-coded; only the zipped ones leave the grids out."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import numpy as np
 from minilq.autodiff.tape import Array
 from minilq.coding.bits import gamma_widths
 from minilq.coding.packing import HEADER, pack
+from minilq.quantize import Coded
+from minilq.quantize.coded import Grid
 from minilq.quantize.statistics import entropy_of, histogram, integers_of
 
 
@@ -41,29 +43,34 @@ def narrowest(codes: Mapping[str, Array]) -> dict[str, Array]:
     return {name: k.astype(dtype) for name, k in codes.items()}
 
 
-def packed(codes: Mapping[str, Array], scales: Mapping[str, Array]) -> int:
-    """Bytes of all codes bit-packed at each parameter's own width, with float32 scales and headers."""
+def stored_bytes(grid: Grid) -> int:
+    """Bytes of what a file must hold beside the codes: 4 for each number of the grid, a scale, a zero or a level."""
+    return 4 * sum(a.size for a in grid.stored().values())
+
+
+def packed(coded: Mapping[str, Coded]) -> int:
+    """Bytes of all codes bit-packed at each parameter's own width, with what their grids store and headers."""
     total = 0
-    for name, k in codes.items():
-        own = integers_of(k)
-        total += len(pack(k, own.minimum, own.bits)) + 4 * scales[name].size + HEADER
+    for codes, grid in coded.values():
+        own = integers_of(codes)
+        total += len(pack(codes, own.minimum, own.bits)) + stored_bytes(grid) + HEADER
     return total
 
 
-def entropy_coded(codes: Mapping[str, Array], scales: Mapping[str, Array]) -> int:
+def entropy_coded(coded: Mapping[str, Coded]) -> int:
     """Bytes of all codes at the entropy of each parameter's own histogram: what a range coder comes close to.
 
         ceil(sum_t n_t H_t / 8)      the codes of all parameters, one after the other in one stream
         ceil(sum_t table_t / 8)      the histograms, without which nothing can be decoded; see `table_bits`
-        4 bytes for each scale, and the header of `packed` for each parameter
+        what the grids store, and the header of `packed` for each parameter
 
     H_t is `entropy_of` the codes of parameter t and n_t their number. A range coder needs a few bytes more to end its
     stream. Shapes are not counted, as in `packed`.
     """
-    content = sum(k.size * entropy_of(k) for k in codes.values())
-    tables = sum(table_bits(k) for k in codes.values())
+    content = sum(one.codes.size * entropy_of(one.codes) for one in coded.values())
+    tables = sum(table_bits(one.codes) for one in coded.values())
     return (math.ceil(content / 8) + math.ceil(tables / 8)
-            + sum(4 * scales[name].size + HEADER for name in codes))
+            + sum(stored_bytes(one.grid) + HEADER for one in coded.values()))
 
 
 def table_bits(codes: Array) -> int:
@@ -82,9 +89,10 @@ def table_bits(codes: Array) -> int:
     return int(gamma_widths(np.concatenate([np.diff(values), counts])).sum())
 
 
-def compressed(codes: Mapping[str, Array], scales: Mapping[str, Array]) -> int:
-    """Bytes of `lzma_of` all codes, and of the float32 scales. Shapes are not counted."""
-    return len(lzma_of(codes)) + sum(4 * scales[name].size for name in codes)
+def compressed(coded: Mapping[str, Coded]) -> int:
+    """Bytes of `lzma_of` all codes, and of what their grids store. Shapes are not counted."""
+    return len(lzma_of({name: one.codes for name, one in coded.items()})) + sum(
+        stored_bytes(one.grid) for one in coded.values())
 
 
 def lzma_of(codes: Mapping[str, Array]) -> bytes:

@@ -17,15 +17,20 @@ from minilq.errors import ConfigError
 from minilq.experiments import models
 from minilq.experiments.config import RunConfig
 from minilq.experiments.thesis import RECIPES
-from minilq.nn import Sequential
-from minilq.objective import OF_PAIRS, Objective, l2, penalty_on
-from minilq.optim import Adam, groups_of, steps
-from minilq.quantize import Quantizer, frozen, stochastic, threshold
+from minilq.nn import Sequential, quantize
+from minilq.objective import OF_PAIRS, Objective, l2, own_penalties, penalty_on
+from minilq.optim import Adam, steps
+from minilq.quantize import Quantizer, stochastic
+from minilq.quantize.flags import Choice, method_of
 from minilq.train.checkpoint import load_checkpoint
-from minilq.train.loop import Augment, Trainer
+from minilq.train.loop import Augment, Trainer, under
 from minilq.train.metrics import INPUTS, ToInput
 
 Streams = dict[str, np.random.Generator]
+Choose = Callable[[str], Quantizer | None]
+
+ADAM: dict[str, float] = {"keras": 1e-7, "torch": 1e-8}
+"""Forms of Adam, and the epsilon that each has where it comes from."""
 
 
 def data_for(config: RunConfig) -> Dataset:
@@ -42,72 +47,77 @@ def streams(seed: int) -> Streams:
     return dict(zip(names, map(np.random.default_rng, np.random.SeedSequence(seed).spawn(len(names))), strict=True))
 
 
-def network(name: str, config: RunConfig, generators: Streams) -> Sequential:
-    """The untrained "float" or "quantized" network; both start from the same weights."""
-    return _architecture(config, generators["init"], generators["dropout"],
-                         quantizers_for(config, generators) if name == "quantized" else None)
-
-
-def rounded_network(config: RunConfig, rng: np.random.Generator, quantizer: Quantizer) -> Sequential:
-    """The network with one quantizer for all layers that the run quantizes: for `round_to_nearest`."""
-    chosen = _chosen(config)
-    return _architecture(config, rng, rng, lambda layer: quantizer if layer in chosen else None)
-
-
-def _architecture(config: RunConfig, rng: np.random.Generator, noise: np.random.Generator,
-                  quantizers: models.Quantizers) -> Sequential:
-    shape = config.image_shape
+def network(config: RunConfig, generators: Streams) -> Sequential:
+    """The untrained network of a run, in full precision."""
+    shape, rng, noise = config.image_shape, generators["init"], generators["dropout"]
     if config.model == "lenet":
-        return models.lenet(rng, quantizers, (shape[0], shape[1], shape[2] if len(shape) == 3 else 1))
+        return models.lenet(rng, (shape[0], shape[1], shape[2] if len(shape) == 3 else 1))
     if config.model == "cifar10_cnn":
-        return models.cifar10_cnn(rng, quantizers, noise)
+        return models.cifar10_cnn(rng, noise)
     if config.model == "imagenette_resnet":
-        return models.imagenette_resnet(rng, quantizers, noise, shape[0])
-    return models.mnist_mlp(rng, quantizers)
+        return models.imagenette_resnet(rng, noise, shape[0])
+    return models.mnist_mlp(rng)
 
 
-def quantizers_for(config: RunConfig, generators: Streams) -> models.Quantizers:
-    """What the settings say for each layer. Raises ConfigError for a threshold of a layer that is not quantized, and
-    when no layer is."""
-    rounding = stochastic(generators["noise"]) if config.rounding == "stochastic" else config.rounding
-    assert config.granularity is not None
-    assert config.threshold is not None
-    thresholds, otherwise = config.layer_thresholds, config.threshold
-    common = Quantizer(rounding, granularity=config.granularity)
-    chosen = _chosen(config)
-    if not chosen:
+def quantized_layers(config: RunConfig, model: Sequential) -> list[str]:
+    """Names of the layers that the settings quantize, in the order of the network. Raises ConfigError for none.
+
+    By the recipe these are the layers that the thesis quantizes: all, or where there is batch normalisation the
+    convolutions.
+    """
+    names = [name.removesuffix(".weight") for name in model.sites() if name.endswith(".weight")]
+    if config.quantize == "inner":
+        names = names[1:-1]
+    elif config.quantize == "recipe" and config.model in ("cifar10_cnn", "imagenette_resnet"):
+        names = [name for name in names if name.rpartition(".")[2].startswith("conv2d")]
+    if not names:
         raise ConfigError("train", "a layer must be left to be quantized",
                           got=f"quantize {config.quantize!r} for {config.model}",
                           cause="Choose recipe or all, or a deeper network")
-    if unknown := set(thresholds) - set(chosen):
-        raise ConfigError("train", f"a layer with its own threshold must be one of the quantized: {', '.join(chosen)}",
+    return names
+
+
+def quantized_sites(config: RunConfig, model: Sequential) -> list[str]:
+    """Names of the weights and biases that the settings quantize."""
+    choose = methods_for(config, model, streams(config.seed))
+    return [name for name, site in model.sites().items() if site.latent is not None and choose(name) is not None]
+
+
+def methods_for(config: RunConfig, model: Sequential, generators: Streams) -> Choose:
+    """What the settings say for each site of a model. Raises ConfigError for a layer or site that is not there, and for
+    flags that a method does not take."""
+    layers = quantized_layers(config, model)
+    if unknown := set(config.layer_thresholds) - set(layers):
+        raise ConfigError("train", f"a layer with its own threshold must be one of the quantized: {', '.join(layers)}",
+                          got=", ".join(sorted(unknown)))
+    if unknown := set(config.own) - set(model.sites()):
+        raise ConfigError("train", f"a site with its own method must be one of {', '.join(model.sites())}",
                           got=", ".join(sorted(unknown)))
 
-    def quantizer_of(layer: str) -> Quantizer | None:
-        if layer not in chosen:
+    def choose(name: str) -> Quantizer | None:
+        layer, _, kind = name.rpartition(".")
+        if name in config.own:
+            return _method(config.own[name], generators)
+        if layer not in layers:
             return None
-        lam = thresholds.get(layer, otherwise)
-        return replace(common, scale_rule=threshold(lam, config.gate) if lam > 0 else frozen())
+        if kind == "input":
+            return _method(config.inputs, generators)
+        method = _method(config.weights_of(layer), generators)
+        if kind == "bias" and method is not None:
+            return replace(method, granularity="scalar") if method.on_bias else None  # type: ignore[call-arg]
+        return method
 
-    return quantizer_of
+    for name in model.sites():
+        choose(name)                             # what is wrong with a flag is found out now
+    return choose
 
 
-def _chosen(config: RunConfig) -> list[str]:
-    """Names of the layers that are quantized, in the order of the network."""
-    names: list[str] = []
-    asked = Quantizer(granularity="scalar")
-
-    def note(layer: str) -> Quantizer | None:
-        names.append(layer)
+def _method(choice: Choice | None, generators: Streams) -> Quantizer | None:
+    if choice is None:
         return None
-
-    _architecture(config, np.random.default_rng(0), np.random.default_rng(0), note)
-    if config.quantize == "inner":
-        return names[1:-1]
-    if config.quantize == "all":
-        return names
-    by_recipe = _architecture(config, np.random.default_rng(0), np.random.default_rng(0), asked).quantized()
-    return [name for name in names if f"{name}.bias" in by_recipe]
+    if choice.get("rounding") == "stochastic":
+        choice = {**choice, "rounding": stochastic(generators["noise"])}
+    return method_of(choice)
 
 
 def inputs_for(config: RunConfig) -> ToInput:
@@ -140,27 +150,33 @@ def augment_for(config: RunConfig) -> Augment | None:
 
 
 def objective_for(config: RunConfig, model: Sequential) -> Objective:
-    """The recipe's L2 on kernels and biases of the residual blocks, and the penalty of the settings where the network
-    has quantized parameters."""
+    """The recipe's L2 on weights and biases of the residual blocks, the penalty of the settings where the network has
+    quantized weights, and what the methods add themselves."""
     parts: dict[str, Callable[[], Tensor]] = {}
     rate = RECIPES[config.data].l2
     chosen = [p for name, p in model.parameters().items()
-              if name.startswith("residual") and name.endswith((".kernel", ".bias"))]
+              if name.startswith("residual") and name.endswith(".latent")]
     if rate > 0 and chosen:
         parts["l2"] = partial(l2, chosen, rate)
-    if config.penalty is not None and model.quantized():
+    if config.penalty is not None and any(site.method for site in model.sites().values()):
         assert config.rate is not None
         to_scales = config.penalty in OF_PAIRS or not (config.threshold or config.layer_thresholds)
         parts[config.penalty] = penalty_on(model, config.penalty, config.rate, config.layer_rates, to_scales)
+    if (own := own_penalties(model)) is not None:
+        parts["methods"] = own
     return Objective(parts)
 
 
 def trainer_for(name: str, config: RunConfig, data: Dataset, start_from: Path | None = None) -> Trainer:
-    """A trainer at its beginning, with the parameters of a checkpoint if one is named. Both see the same batches."""
+    """A trainer of the "float" or the "quantized" network at its beginning, with the parameters of a float checkpoint
+    if one is named. Both start from the same weights and see the same batches."""
     generators = streams(config.seed)
-    model = network(name, config, generators)
+    model = network(config, generators)
     if start_from is not None:
-        model.load_state(load_checkpoint(start_from)[0], scales=False)
+        model.load_state(under("model/", load_checkpoint(start_from)[0]))
+    if name == "quantized":
+        quantize(model, methods_for(config, model, generators))
     assert config.batch is not None
-    return Trainer(model, Adam(groups_of(model), lr=config.lr), data, inputs_for(config), config.batch, generators,
+    adam = Adam(model.parameters().values(), lr=config.lr, epsilon=ADAM[config.adam], form=config.adam)
+    return Trainer(model, adam, data, inputs_for(config), config.batch, generators,
                    steps(RECIPES[config.data].schedule), augment_for(config), objective_for(config, model))

@@ -11,7 +11,6 @@ import contextlib
 import functools
 import json
 import math
-import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -24,10 +23,13 @@ from minilq.experiments.build import trainer_for
 from minilq.experiments.config import RunConfig, read_config
 from minilq.experiments.grid import Point
 from minilq.experiments.run import CHECKPOINTS, CONFIG, DONE, HISTORY, RESULT, data_of, floats_of, measure
+from minilq.experiments.training import resumed, train
 from minilq.files import make_folder, write_text
-from minilq.train.checkpoint import load_checkpoint, save_checkpoint
-from minilq.train.history import Row, write_history
+from minilq.nn import coded_in
+from minilq.train.checkpoint import save_checkpoint
+from minilq.train.history import write_history
 from minilq.train.loop import Trainer
+from minilq.train.metrics import scales_in
 
 FAILED = "FAILED"
 SECONDS_BETWEEN_CHECKPOINTS = 20.0
@@ -91,28 +93,16 @@ def check_same(point: Point, parent: Path) -> None:
 def _train_and_measure(point: Point, parent: Path, folder: Path) -> None:
     config, data = point.config, data_for_point(point.config)
     start = None if point.start is None else parent / point.start / CHECKPOINTS["float"]
-    trainer = trainer_for(point.network, config, data, start)
     path = folder / CHECKPOINTS[point.network]
-    if path.exists():
-        trainer.load_state(*load_checkpoint(path))
-    saved = time.monotonic()
-
-    def after_epoch(row: Row) -> None:
-        nonlocal saved
-        if time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS:
-            save_checkpoint(path, *trainer.state())
-            saved = time.monotonic()
-
+    trainer = resumed(trainer_for(point.network, config, data, start), path)
     assert config.epochs is not None
-    finished = trainer.run(config.epochs, after_epoch, _asked_to_stop)
-    save_checkpoint(path, *trainer.state())
-    if not finished:
+    if not train(trainer, path, config.epochs, _asked_to_stop, SECONDS_BETWEEN_CHECKPOINTS):
         return
     write_history(folder / HISTORY, [{"network": point.network, **row} for row in trainer.rows])
     write_text(folder / RESULT, json.dumps(_result(point, trainer, data), indent=1) + "\n")
     write_text(folder / DONE, "")
     # Only now: killed before, the point goes on from the whole state. The model alone is a third of it.
-    save_checkpoint(path, trainer.model.state(), {})
+    save_checkpoint(path, {f"model/{name}": a for name, a in trainer.model.state().items()}, {})
 
 
 def _result(point: Point, trainer: Trainer, data: Dataset) -> dict[str, Any]:
@@ -128,7 +118,8 @@ def _result(point: Point, trainer: Trainer, data: Dataset) -> dict[str, Any]:
     return {**what, "seed": config.seed, "input": config.input, "data": config.data, "model": config.model,
             "epochs": config.epochs, "steps": steps, "train_images": len(data.train_images),
             **measure(model, data, config),
-            "parameters": sum(a.size for a in floats.values()), "scales": sum(s.size for s in model.scales().values()),
+            "parameters": sum(a.size for a in floats.values()),
+            "scales": sum(s.size for s in scales_in(coded_in(model)).values()),
             "bytes_float32": 4 * sum(a.size for a in floats.values()), "bytes_float32_zip": zipped(floats)}
 
 

@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 
+from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError
 from minilq.nn import Sequential
-from minilq.quantize import SCALE_MIN, Quantizer, frozen
-from minilq.quantize.granularity import reduced_axes
+from minilq.quantize import SCALE_MIN, Scaled, frozen
+from minilq.quantize.granularity import Granularity, reduced_axes
 
 
-def round_to_nearest(model: Sequential, make: Callable[[np.random.Generator, Quantizer], Sequential],
-                     granularity: str, bits: int) -> Sequential:
-    """A copy of a float model whose quantized parameters are rounded to `bits` bits, each scale just large enough.
+def round_to_nearest(model: Sequential, sites: Iterable[str], granularity: Granularity, bits: int) -> Sequential:
+    """A copy of a float model with some of its sites rounded to `bits` bits, each scale just large enough.
 
     Codes -2^(bits-1) .. 2^(bits-1) - 1; s = max(max P / qmax, min P / qmin) over its group, so that nothing is
-    clipped (at 1 bit, where qmax is 0, only negative values are kept). `make` builds the model with a quantizer, and so
-    says which parameters are quantized.
+    clipped (at 1 bit, where qmax is 0, only negative values are kept). A bias has one scale.
     """
     if bits < 1:
         raise ConfigError("round_to_nearest", "bits must be at least 1", got=str(bits))
     qmin, qmax = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
-    quantizer = Quantizer("nearest", granularity=granularity, scale_rule=frozen(), qmin=qmin, qmax=qmax)
-    rounded = make(np.random.default_rng(0), quantizer)
-    parameters = {f"parameter/{name}": t.array for name, t in model.parameters().items()}
-    scales = {f"scale/{name}": smallest_scale(model.parameters()[name].array, q.scale.shape, qmin, qmax)
-              for name, q in rounded.quantized().items()}
-    buffers = {f"buffer/{name}": t.array for name, t in model.buffers().items()}
-    rounded.load_state({**parameters, **scales, **buffers})
+    method = Scaled("nearest", granularity=granularity, scale_rule=frozen(), qmin=qmin, qmax=qmax)
+    rounded = copy.deepcopy(model)
+    there = rounded.sites()
+    for name in sites:
+        site = there[name]
+        assert site.latent is not None
+        site.change(replace(method, granularity="scalar") if name.endswith("bias") else method)
+        scale = site.held["scale"]
+        assert isinstance(scale, Parameter)
+        scale.array[...] = smallest_scale(site.latent.array, scale.shape, qmin, qmax)
+        scale.changed_in_place()
     return rounded
 
 

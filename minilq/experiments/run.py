@@ -13,9 +13,7 @@ from __future__ import annotations
 import json
 import math
 import platform
-import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,23 +27,24 @@ from minilq.errors import ConfigError, DataError
 from minilq.experiments.build import (
     data_for,
     inputs_for,
+    methods_for,
     network,
-    quantizers_for,
-    rounded_network,
+    quantized_sites,
     streams,
     trainer_for,
 )
 from minilq.experiments.config import QUICK_IMAGES, RunConfig, read_config
 from minilq.experiments.rounded import round_to_nearest
+from minilq.experiments.training import resumed, train
 from minilq.files import make_folder, read_text, write_text
 from minilq.kernels import kernels_in_use
-from minilq.nn import Sequential
+from minilq.nn import Sequential, coded_in, quantize
 from minilq.quantize.statistics import integers_together, mean_entropy, zero_share
 from minilq.train.checkpoint import load_checkpoint, save_checkpoint
 from minilq.train.history import Row, write_history
 from minilq.train.interrupt import Interrupt
-from minilq.train.loop import Trainer
-from minilq.train.metrics import codes_in, evaluate, sqnr_in
+from minilq.train.loop import Trainer, under
+from minilq.train.metrics import evaluate, scales_in, sqnr_in
 
 CONFIG, HISTORY, RESULT, DONE = "config.json", "history.csv", "result.json", "DONE"
 CHECKPOINTS = {"float": "float.npz", "quantized": "quantized.npz"}
@@ -74,7 +73,8 @@ def start(config: RunConfig, folder: Path, log: Log) -> dict[str, Any]:
     there = next(path for path in (folder, *folder.parents) if path.exists())
     if not there.is_dir():
         raise ConfigError("train", "--out must be a folder", got=f"{folder}, where {there} is a file")
-    quantizers_for(config, streams(config.seed))     # a layer that is not there is found out before the data are read
+    generators = streams(config.seed)                # a layer that is not there is found out before the data are read
+    methods_for(config, network(config, generators), generators)
     data = data_of(config)
     given = None
     if config.start_from is not None:
@@ -90,7 +90,7 @@ def _float_checkpoint(path: Path, config: RunConfig) -> Path:
     """The checkpoint that `start_from` names. Raises ConfigError when it is a quantized network, or was trained on
     other inputs than this run's, as far as the run folder beside it tells."""
     file = path / CHECKPOINTS["float"] if path.is_dir() else path
-    if any(name.startswith("scale/") for name in load_checkpoint(file)[0]):
+    if any(name.startswith("before/") or name.endswith("scale") for name in load_checkpoint(file)[0]):
         raise ConfigError("train", "--from must name a float network", got=f"{file}, a quantized one",
                           cause=f"{CHECKPOINTS['float']} in the same folder is the float one")
     if (file.parent / CONFIG).exists():
@@ -139,8 +139,11 @@ def _run(config: RunConfig, data: Dataset, folder: Path, log: Log) -> dict[str, 
 def trained(folder: Path, name: str) -> Sequential:
     """The "float" or "quantized" network of a run, as it was saved last."""
     config = read_config(folder / CONFIG)
-    model = network(name, config, streams(config.seed))
-    model.load_state(load_checkpoint(folder / CHECKPOINTS[name])[0])
+    generators = streams(config.seed)
+    model = network(config, generators)
+    if name == "quantized":
+        quantize(model, methods_for(config, model, generators))
+    model.load_state(under("model/", load_checkpoint(folder / CHECKPOINTS[name])[0]))
     return model
 
 
@@ -148,29 +151,19 @@ def _train(name: str, config: RunConfig, data: Dataset, folder: Path, earlier: l
     """Train one network to the end, from its checkpoint if there is one."""
     assert config.epochs is not None
     epochs = config.epochs
-    trainer = trainer_for(name, config, data, None if config.start_from is None else folder / CHECKPOINTS["float"])
     path = folder / CHECKPOINTS[name]
-    if path.exists():
-        trainer.load_state(*load_checkpoint(path))
-        if trainer.place.epoch < epochs:
-            log(f"{name}: going on in epoch {trainer.place.epoch + 1}")
-    saved = time.monotonic()
+    trainer = resumed(trainer_for(name, config, data, None if config.start_from is None else
+                                  folder / CHECKPOINTS["float"]), path)
+    if trainer.rows and trainer.place.epoch < epochs:
+        log(f"{name}: going on in epoch {trainer.place.epoch + 1}")
 
-    def save() -> None:
-        nonlocal saved
-        save_checkpoint(path, *trainer.state())
+    def after_save() -> None:
         write_history(folder / HISTORY, [*earlier, *({"network": name, **r} for r in trainer.rows)])
-        saved = time.monotonic()
-
-    def after_epoch(row: Row) -> None:
-        log(f"{name:9} {_line(row, epochs, trainer.rows)}")
-        if time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS or row["epoch"] == epochs:
-            save()
 
     with Interrupt() as interrupt:
-        trainer.run(epochs, after_epoch, stop=lambda: interrupt.wished)
+        train(trainer, path, epochs, lambda: interrupt.wished, SECONDS_BETWEEN_CHECKPOINTS,
+              lambda row: log(f"{name:9} {_line(row, epochs, trainer.rows)}"), after_save)
         if interrupt.wished:                     # also when that was in the very last batch
-            save()
             raise Stopped
     return trainer
 
@@ -195,8 +188,8 @@ def compare(config: RunConfig, data: Dataset, networks: dict[str, Trainer]) -> d
     images, labels, to_input = data.validation_images, data.validation_labels, inputs_for(config)
     nested = measure(quantized, data, config)
     baseline_loss, baseline_accuracy = evaluate(baseline, images, labels, to_input)
-    assert config.granularity is not None
-    rounded = round_to_nearest(baseline, partial(rounded_network, config), config.granularity, max(nested["bits"], 1))
+    rounded = round_to_nearest(baseline, quantized_sites(config, baseline), config.granularity or "filter",
+                               max(nested["bits"], 1))
     floats = floats_of(config, baseline)
     raw = 4 * sum(a.size for a in floats.values())
     seconds = {name: round(sum(float(r["seconds"]) for r in t.rows), 2) for name, t in networks.items()}
@@ -204,7 +197,7 @@ def compare(config: RunConfig, data: Dataset, networks: dict[str, Trainer]) -> d
         **nested,
         "baseline_accuracy": baseline_accuracy, "baseline_loss": baseline_loss,
         "parameters": sum(a.size for a in floats.values()),
-        "scales": sum(s.size for s in quantized.scales().values()),
+        "scales": sum(s.size for s in scales_in(coded_in(quantized)).values()),
         "bytes_float32": raw, "bytes_float32_zip": zipped(floats),
         "ratio_int8_zip": round(raw / nested["bytes_int8_zip"], 2),
         "ratio_packed": round(raw / nested["bytes_packed"], 2),
@@ -216,25 +209,25 @@ def compare(config: RunConfig, data: Dataset, networks: dict[str, Trainer]) -> d
 
 def floats_of(config: RunConfig, model: Sequential) -> dict[str, Array]:
     """The latent values of those parameters that the settings quantize, whether this model does or not."""
-    quantized = network("quantized", config, streams(config.seed)).quantized()
-    return {name: model.parameters()[name].array for name in quantized}
+    parameters = model.parameters()
+    return {name: parameters[f"{name}.latent"].array for name in quantized_sites(config, model)}
 
 
 def measure(model: Sequential, data: Dataset, config: RunConfig) -> dict[str, Any]:
     """Loss and accuracy, and of a quantized network its integers and sizes (train/metrics.py, coding/sizes.py)."""
     loss, accuracy = evaluate(model, data.validation_images, data.validation_labels, inputs_for(config))
-    codes: dict[str, Array] = codes_in(model)
-    if not codes:
+    coded = coded_in(model)
+    if not coded:
         return {"accuracy": accuracy, "loss": loss}
+    codes: dict[str, Array] = {name: one.codes for name, one in coded.items()}
     together = integers_together(codes)
-    scales = {name: s.array for name, s in model.positive_scales().items()}
     small = narrowest(codes)
     return {"accuracy": accuracy, "loss": loss, "unique_integers": together.unique, "integer_min": together.minimum,
             "integer_max": together.maximum, "bits": together.bits, "bits_unique": together.bits_unique,
-            "entropy": mean_entropy(codes), "zero_share": zero_share(codes), "sqnr": sqnr_in(model, codes),
+            "entropy": mean_entropy(codes), "zero_share": zero_share(codes), "sqnr": sqnr_in(model, coded),
             "integer_type": str(next(iter(small.values())).dtype),
-            "bytes_int8_zip": zipped(small), "bytes_packed": packed(codes, scales),
-            "bytes_entropy": entropy_coded(codes, scales), "bytes_lzma": compressed(codes, scales)}
+            "bytes_int8_zip": zipped(small), "bytes_packed": packed(coded),
+            "bytes_entropy": entropy_coded(coded), "bytes_lzma": compressed(coded)}
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:

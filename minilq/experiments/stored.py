@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from minilq.coding.codes import coded_in
 from minilq.data.augment import center_crop
 from minilq.errors import ConfigError, DataError
 from minilq.experiments.build import inputs_for
@@ -19,6 +18,7 @@ from minilq.experiments.run import CONFIG, RESULT, data_of, trained
 from minilq.files import read_text
 from minilq.integer.engine import convert
 from minilq.integer.float_twin import Comparison, FloatTwin, compare
+from minilq.nn import coded_in
 from minilq.store.arrays import floats_in
 from minilq.store.modelfile import StoredModel, save
 from minilq.store.npz import to_npz

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from minilq.autodiff.tape import Array
-from minilq.coding.codes import Coded
 from minilq.errors import ConfigError
 from minilq.integer.fixed_point import Rescaling
 from minilq.integer.lines import Line, integers
@@ -31,6 +30,7 @@ from minilq.nn import (
     Sequential,
 )
 from minilq.ops.window import pair
+from minilq.quantize import Coded
 
 
 class Conversion:

@@ -47,13 +47,13 @@ from collections.abc import Callable
 import numpy as np
 
 from minilq.autodiff.tape import Array
-from minilq.coding.codes import Coded, coded_in
 from minilq.errors import ConfigError, DTypeError, NonFiniteError, ShapeError
 from minilq.integer.branch import Branch, Conversion
 from minilq.integer.lines import integers
 from minilq.integer.ranges import BATCH, Grid, calibrated, input_grid
 from minilq.integer.steps import Step, run
-from minilq.nn import Sequential
+from minilq.nn import Sequential, coded_in
+from minilq.quantize import Coded
 from minilq.store.modelfile import StoredModel
 
 

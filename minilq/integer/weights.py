@@ -7,10 +7,10 @@ import math
 import numpy as np
 
 from minilq.autodiff.tape import Array
-from minilq.coding.codes import Coded
 from minilq.errors import ConfigError, NonFiniteError
 from minilq.integer.product import LONGEST
 from minilq.integer.steps import Part
+from minilq.quantize import Coded
 
 
 def split_scales(coded: Coded, absorb: bool) -> tuple[Array, Array]:

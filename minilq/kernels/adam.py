@@ -9,19 +9,19 @@ from minilq.kernels.jit import jit
 
 
 def adam_update(p: Array, g: Array, m: Array, v: Array, step_size: float, beta1: float, beta2: float,
-                epsilon: float, minimum: float = -np.inf) -> None:
+                epsilon: float) -> None:
     if not fits(p, g, m, v):
         return NotImplemented
-    _adam(p, g, m, v, step_size, beta1, beta2, epsilon, minimum)
+    _adam(p, g, m, v, step_size, beta1, beta2, epsilon)
     return None
 
 
 @jit()
-def _adam(p, g, m, v, step_size, beta1, beta2, epsilon, minimum):  # type: ignore[no-untyped-def]
+def _adam(p, g, m, v, step_size, beta1, beta2, epsilon):  # type: ignore[no-untyped-def]
     number = p.dtype.type
     zero, tiny = number(0), np.finfo(p.dtype).tiny
     gain1, gain2 = number(1 - beta1), number(1 - beta2)
-    step_size, epsilon, minimum = number(step_size), number(epsilon), number(minimum)
+    step_size, epsilon = number(step_size), number(epsilon)
     p, g, m, v = p.reshape(p.size), g.reshape(p.size), m.reshape(p.size), v.reshape(p.size)
     for i in range(p.size):
         m_i = m[i] + (g[i] - m[i]) * gain1
@@ -30,5 +30,4 @@ def _adam(p, g, m, v, step_size, beta1, beta2, epsilon, minimum):  # type: ignor
         v_i = zero if v_i < tiny else v_i
         m[i] = m_i
         v[i] = v_i
-        p_i = p[i] - m_i * step_size / (np.sqrt(v_i) + epsilon)
-        p[i] = minimum if p_i < minimum else p_i
+        p[i] = p[i] - m_i * step_size / (np.sqrt(v_i) + epsilon)

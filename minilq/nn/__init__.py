@@ -1,13 +1,14 @@
-"""Layers and models, each layer with quantizers of its own."""
+"""Layers and models, built in floats; sites, and the methods that they are given."""
 
 from minilq.nn.conv import AveragePool2D, Conv2D, GlobalAveragePool2D, MaxPool2D
-from minilq.nn.data_quantizer import DataQuantizer
 from minilq.nn.initialise import normal
-from minilq.nn.layers import Dense, Flatten, Layer, QuantizedParameter, ReLU, scalar
+from minilq.nn.layer import Layer
+from minilq.nn.layers import Dense, Flatten, ReLU
 from minilq.nn.model import Residual, Sequential
 from minilq.nn.normalise import BatchNorm, Dropout
+from minilq.nn.site import Quantize, Site, calibrate, coded_in, codes_in, quantize
 
 __all__ = [
-    "AveragePool2D", "BatchNorm", "Conv2D", "DataQuantizer", "Dense", "Dropout", "Flatten", "GlobalAveragePool2D",
-    "Layer", "MaxPool2D", "QuantizedParameter", "ReLU", "Residual", "Sequential", "normal", "scalar",
+    "AveragePool2D", "BatchNorm", "Conv2D", "Dense", "Dropout", "Flatten", "GlobalAveragePool2D", "Layer", "MaxPool2D",
+    "Quantize", "ReLU", "Residual", "Sequential", "Site", "calibrate", "coded_in", "codes_in", "normal", "quantize",
 ]

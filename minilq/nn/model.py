@@ -1,82 +1,36 @@
-"""A model: layers made of layers, with every parameter and scale under one name."""
+"""Models: layers made of layers."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
-from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
-from minilq.errors import ConfigError, DataError, DTypeError, ShapeError
-from minilq.nn.layers import Layer, QuantizedParameter
+from minilq.errors import ConfigError, ShapeError
+from minilq.nn.layer import Layer
 
 
 class Container(Layer):
-    """A layer made of named layers, `self.layers`; their parameters, scales and buffers are its own."""
+    """A layer made of named layers, `self.layers`, whose names lead to what they hold."""
 
     layers: dict[str, Layer]
 
-    def parameters(self) -> dict[str, Tensor]:
-        return {f"{n}.{p}": t for n, layer in self._once() for p, t in layer.parameters().items()}
-
-    def quantized(self) -> dict[str, QuantizedParameter]:
-        return {f"{n}.{p}": q for n, layer in self._once() for p, q in layer.quantized().items()}
-
-    def scales(self) -> dict[str, Tensor]:
-        return {f"{n}.{p}": t for n, layer in self._once() for p, t in layer.scales().items()}
-
-    def positive_scales(self) -> dict[str, Tensor]:
-        return {f"{n}.{p}": t for n, layer in self._once() for p, t in layer.positive_scales().items()}
-
-    def buffers(self) -> dict[str, Tensor]:
-        return {f"{n}.{p}": t for n, layer in self._once() for p, t in layer.buffers().items()}
-
-    def _once(self) -> list[tuple[str, Layer]]:
-        """Each layer under its first name: one that stands here twice has its parameters once."""
-        return list({id(layer): (name, layer) for name, layer in reversed(self.layers.items())}.values())[::-1]
-
-    def state(self) -> dict[str, Array]:
-        """Copies of all parameters ("parameter/<name>"), of what is trained of the scales ("scale/<name>"), and of all
-        buffers ("buffer/<name>")."""
-        return {key: tensor.array.copy() for key, tensor in self._entries().items()}
-
-    def load_state(self, state: Mapping[str, Array], scales: bool = True) -> None:
-        """Take parameters, buffers and, unless scales=False, scales from what `state` gave. All or nothing.
-
-        Raises DataError for a missing name, ShapeError for another shape, DTypeError for what is no float.
-        """
-        entries = {k: t for k, t in self._entries().items() if scales or not k.startswith("scale/")}
-        for key, tensor in entries.items():
-            if key not in state:
-                raise DataError("load_state", f"the saved model must hold {key!r}",
-                                got=", ".join(sorted(state)) or "nothing", cause="It was saved from another model")
-            if state[key].shape != tensor.shape:
-                raise ShapeError("load_state", f"{key} must have the shape {tensor.shape}",
-                                 got=str(state[key].shape), cause="It was saved from another model")
-            if state[key].dtype.kind != "f":
-                raise DTypeError("load_state", f"{key} must be an array of floats", got=str(state[key].dtype))
-        for key, tensor in entries.items():
-            tensor.array[...] = state[key]
-            tensor.changed_in_place()
-
-    def _entries(self) -> dict[str, Tensor]:
-        return {**{f"parameter/{k}": t for k, t in self.parameters().items()},
-                **{f"scale/{k}": t for k, t in self.scales().items()},
-                **{f"buffer/{k}": t for k, t in self.buffers().items()}}
+    def parts(self) -> Iterable[tuple[str, Any]]:
+        return self.layers.items()
 
 
 class Sequential(Container):
     """Layers called one after the other, given one by one or as a list.
 
-    Names are made of the kind and the number of a layer: "dense1.weight", "conv2d2.bias".
+    Names are made of the kind and the number of a layer: its sites are "dense1.weight", "conv2d2.input".
 
     >>> import numpy as np
     >>> from minilq.nn import Dense, ReLU
     >>> rng = np.random.default_rng(0)
     >>> model = Sequential(Dense(4, 3, rng), ReLU(), Dense(3, 2, rng))
     >>> list(model.parameters())
-    ['dense1.weight', 'dense1.bias', 'dense2.weight', 'dense2.bias']
+    ['dense1.weight.latent', 'dense1.bias.latent', 'dense2.weight.latent', 'dense2.bias.latent']
     """
 
     def __init__(self, *layers: Layer) -> None:
@@ -120,7 +74,7 @@ class Residual(Container):
     >>> from minilq.nn import Dense, ReLU
     >>> block = Residual(Sequential(Dense(3, 3, np.random.default_rng(0)), ReLU()))
     >>> list(block.parameters())
-    ['body.dense1.weight', 'body.dense1.bias']
+    ['body.dense1.weight.latent', 'body.dense1.bias.latent']
     """
 
     def __init__(self, body: Layer, shortcut: Layer | None = None) -> None:

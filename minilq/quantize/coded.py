@@ -88,8 +88,9 @@ class Table(NamedTuple):
         """The level of each code, to the bit."""
         if self.levels.ndim == 1:
             return np.asarray(self.levels[codes])
-        each = self.levels.reshape(len(self.levels), *(1,) * (codes.ndim + 1 - self.levels.ndim), *self.levels.shape[1:])
-        return np.take_along_axis(np.broadcast_to(each, (len(each), *codes.shape)), codes[None].astype(np.intp), 0)[0]
+        K, *groups = self.levels.shape
+        each = self.levels.reshape(K, *(1,) * (codes.ndim - len(groups)), *groups)
+        return np.take_along_axis(np.broadcast_to(each, (K, *codes.shape)), codes[None].astype(np.intp), 0)[0]
 
     def planes(self, codes: Array) -> list[Plane]:
         """For each level that is not 0 everywhere, where its code stands."""

@@ -12,7 +12,7 @@ and need no surrogate.
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -173,14 +173,15 @@ def hoyer_square_term_vjp(g: Array, y: Array, P: Array, weight: float = 1.0) -> 
     return (c * (b * np.sign(P) - a * P),)
 
 
-def squared_deviation(pairs: Pairs, quantizer: Scaled, rates: Rates = None) -> Tensor:
+def squared_deviation(pairs: Pairs, quantizer: Scaled | Sequence[Scaled], rates: Rates = None) -> Tensor:
     """The plain sum of squared quantization errors, sum_t sum_i (P_i - s n_i)^2. See `squared_deviation_term`.
 
     What it minimises: the distance to the grid, so it snaps weights to it, and it makes the grid finer rather than
     coarser. With floor the error lies in [0, s) and every weight is drawn down to the edge of its cell, where the code
     flips; with nearest it is drawn to the middle. Use it with nearest and a scale scheme, and scales detached.
 
-    pairs       [(P, s), ...] of Tensors; quantizer: whose rounding and bounds give n, for all pairs
+    pairs       [(P, s), ...] of Tensors
+    quantizer   whose rounding and bounds give n: one for all pairs, or a list with one for each
     rates       one factor for each pair; None for 1
     Raises      as `maxbin`
 
@@ -188,29 +189,28 @@ def squared_deviation(pairs: Pairs, quantizer: Scaled, rates: Rates = None) -> T
     >>> y = squared_deviation([(P, s)], Scaled("floor")); y.backward(); P.grad.tolist(), s.grad.tolist()
     ([0.5, 0.0], [-0.5])
     """
-    _check_quantizer("squared_deviation", quantizer)
-    return total("squared_deviation", pairs, rates, partial(_with, squared_deviation_term, quantizer), by_count=False)
+    return total("squared_deviation", pairs, rates, squared_deviation_term, by_count=False,
+                 quantizers=_each("squared_deviation", pairs, quantizer))
 
 
-def absolute_deviation(pairs: Pairs, quantizer: Scaled, rates: Rates = None) -> Tensor:
+def absolute_deviation(pairs: Pairs, quantizer: Scaled | Sequence[Scaled], rates: Rates = None) -> Tensor:
     """The mean absolute quantization error, 1/T sum_t sum_i |P_i - s n_i|. See `absolute_deviation_term`.
 
     What it minimises: the distance to the grid, at one pace however large it is; it keeps scales at their minimum.
     Arguments and errors as for `squared_deviation`.
     """
-    _check_quantizer("absolute_deviation", quantizer)
-    return total("absolute_deviation", pairs, rates, partial(_with, absolute_deviation_term, quantizer), by_count=True)
+    return total("absolute_deviation", pairs, rates, absolute_deviation_term, by_count=True,
+                 quantizers=_each("absolute_deviation", pairs, quantizer))
 
 
-def dampening(pairs: Pairs, quantizer: Scaled, rates: Rates = None) -> Tensor:
+def dampening(pairs: Pairs, quantizer: Scaled | Sequence[Scaled], rates: Rates = None) -> Tensor:
     """Dampening summed over several tensors, sum_t sum_i (q_i - clip(P_i))^2, nothing for s. See `dampening_term`.
 
     What it minimises: as `squared_deviation`, for weights inside the bounds, without a say on the scales; it keeps
     weights from oscillating between two codes. Arguments and errors as for `squared_deviation`.
     """
-    _check_quantizer("dampening", quantizer)
-    return total("dampening", pairs, rates,
-                 lambda P, s, weight: dampening_term(P, s.array, quantizer, weight), by_count=False)
+    return total("dampening", pairs, rates, lambda P, s, q, weight: dampening_term(P, s.array, q, weight),
+                 by_count=False, quantizers=_each("dampening", pairs, quantizer))
 
 
 def sine(pairs: Pairs, rates: Rates = None) -> Tensor:
@@ -231,11 +231,6 @@ def hoyer_square(pairs: Pairs, rates: Rates = None) -> Tensor:
     return total("hoyer_square", pairs, rates, lambda P, s, weight: hoyer_square_term(P, weight), by_count=False)
 
 
-def _with(term: Any, quantizer: Scaled, P: Tensor, s: Tensor, weight: float) -> Tensor:
-    y: Tensor = term(P, s, quantizer, weight)
-    return y
-
-
 def _inside(error: Array, P: Array, s: Array, quantizer: Scaled) -> Array:
     """The errors of the entries within the bounds, 0 for those that are clipped."""
     v = P / s
@@ -248,6 +243,10 @@ def _over_groups(x: Array, s: Array) -> Array:
     return x.sum(axis=reduced_axes(x.shape, s.shape), keepdims=True).reshape(s.shape)
 
 
-def _check_quantizer(op: str, quantizer: Any) -> None:
-    if not isinstance(quantizer, Scaled):
-        raise ConfigError(op, "the second argument must be a Scaled", got=type(quantizer).__name__)
+def _each(op: str, pairs: Pairs, quantizer: Any) -> list[Scaled]:
+    """One quantizer for each pair."""
+    each = [quantizer] * len(pairs) if isinstance(quantizer, Scaled) else quantizer
+    if not (isinstance(each, (list, tuple)) and len(each) == len(pairs) and all(isinstance(q, Scaled) for q in each)):
+        raise ConfigError(op, "the second argument must be a Scaled, or a list with one for each pair",
+                          got=type(quantizer).__name__)
+    return list(each)

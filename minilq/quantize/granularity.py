@@ -12,8 +12,8 @@ from minilq.errors import ConfigError, NonFiniteError, ShapeError
 
 Granularity = str | tuple[int, ...]
 
-# Name -> the kept axis. Dense weights (in, out), kernels (KH, KW, C, F): "channel" is an input and "filter" an output, of
-# both; for a dense weight they are row and column too. The thesis' "row" of a kernel is an index of KH.
+# Name -> the kept axis. Dense weights (in, out), kernels (KH, KW, C, F): of both, "channel" is an input and "filter" an
+# output; of a dense weight they are row and column too. The thesis' "row" of a kernel is an index of KH.
 NAMED_AXES: dict[str, tuple[int, ...]] = {"scalar": (), "row": (0,), "column": (1,), "channel": (-2,), "filter": (-1,)}
 
 
@@ -71,8 +71,8 @@ def check_positive(op: str, s: Any) -> None:
     if not (s > 0).all():
         raise ConfigError(op, "every scale must be > 0", got=f"{np.sum(~(s > 0))} of {s.size} that are not, "
                           f"the smallest {np.min(s)}",
-                          cause="Make the scale a Parameter with the constraint Within(SCALE_MIN), which holds it up; with "
-                                "another positivity than clamp the latent has fallen too far")
+                          cause="Make the scale a Parameter with the constraint Within(SCALE_MIN), which holds it up; "
+                                "with another positivity than clamp the latent has fallen too far")
     if not np.isfinite(s).all():
         raise NonFiniteError(op, "every scale must be finite", got=f"{np.sum(np.isinf(s))} of {s.size} infinite",
                              cause="Training has diverged; try a lower learning rate for the scales")

@@ -168,8 +168,9 @@ def difference(pairs: Pairs, rates: Rates = None) -> Tensor:
     return total("difference", pairs, rates, difference_term, by_count=True)
 
 
-def total(op: str, pairs: Pairs, rates: Rates, term: Callable[..., Tensor], by_count: bool) -> Tensor:
-    """sum_t rate_t * weight_t * term_t, with weight_t = #_t / T, or 1."""
+def total(op: str, pairs: Pairs, rates: Rates, term: Callable[..., Tensor], by_count: bool,
+          quantizers: Sequence[Any] | None = None) -> Tensor:
+    """sum_t rate_t * weight_t * term_t, with weight_t = #_t / T, or 1; terms that round take each pair's quantizer."""
     pairs = list(pairs)
     if not pairs:
         raise ConfigError(op, "there must be a pair (P, s)", got="none", cause="Is any parameter quantized?")
@@ -180,8 +181,9 @@ def total(op: str, pairs: Pairs, rates: Rates, term: Callable[..., Tensor], by_c
     if len(rates) != len(pairs):
         raise ConfigError(op, "there must be one rate for each pair", got=f"{len(rates)} for {len(pairs)}")
     count = max(sum(P.size for P, _ in pairs), 1)
-    y: Tensor = add_up(*[term(P, s, rate * (P.size / count if by_count else 1))
-                         for (P, s), rate in zip(pairs, rates, strict=True)])
+    arguments = pairs if quantizers is None else [(*pair, q) for pair, q in zip(pairs, quantizers, strict=True)]
+    y: Tensor = add_up(*[term(*each, rate * (each[0].size / count if by_count else 1))
+                         for each, rate in zip(arguments, rates, strict=True)])
     return y
 
 

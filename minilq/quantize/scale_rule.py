@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from numbers import Real
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from minilq.quantize.granularity import reduced_axes
 EPS32 = np.finfo(np.float32).eps
 
 
+@runtime_checkable
 class ScaleRule(Protocol):
     """What a Scaled needs of a rule.
 
@@ -180,3 +181,32 @@ def chain_rule(grad_factor: float | Literal["lsq"] = 1.0) -> ChainRule:
 SCALE_RULES: dict[str, Callable[..., ScaleRule]] = {
     "threshold": threshold, "frozen": frozen, "chain_rule": chain_rule,
 }
+
+
+def rule_text(rule: ScaleRule) -> str:
+    """A rule as text, for files and the command line.
+
+    >>> rule_text(threshold(1e-9, gate=False)), rule_text(chain_rule("lsq")), rule_text(frozen())
+    ('threshold(1e-09, False)', 'chain_rule(lsq)', 'frozen()')
+    """
+    values = [str(value) for field in fields(rule) for value in [getattr(rule, field.name)]  # type: ignore[arg-type]
+              if field.name != "gate" or value is not True]
+    return f"{rule.name}({', '.join(values)})"
+
+
+def rule_named(text: str) -> ScaleRule:
+    """The rule of a text that `rule_text` gives; a name alone for its defaults. Raises ConfigError.
+
+    >>> rule_named("threshold(1e-09, False)"), rule_named("chain_rule")
+    (Threshold(lam=1e-09, gate=False), ChainRule(grad_factor=1.0))
+    """
+    name, _, rest = text.partition("(")
+    values = [word.strip() for word in rest.removesuffix(")").split(",") if word.strip()]
+    try:
+        return SCALE_RULES[name](*[{"True": True, "False": False, "lsq": "lsq"}[v] if v in ("True", "False", "lsq")
+                                   else float(v) for v in values])
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError("scale_rule", "must be threshold(lambda), frozen() or chain_rule(factor)",
+                          got=repr(text)) from error

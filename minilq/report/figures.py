@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from minilq.experiments.run import CHECKPOINTS, HISTORY, trained
 from minilq.files import make_folder, write_bytes
+from minilq.nn import codes_in
 from minilq.report import plots
 from minilq.train.history import read_history
-from minilq.train.metrics import codes_in
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

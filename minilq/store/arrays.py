@@ -15,8 +15,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from minilq.autodiff.tape import Array
-from minilq.coding.codes import Coded
 from minilq.nn import Sequential
+from minilq.quantize import Coded
 from minilq.quantize.granularity import NAMED_AXES, Granularity, scale_shape
 
 CODES, SCALE = ".codes", ".scale"

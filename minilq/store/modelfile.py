@@ -59,11 +59,10 @@ import numpy as np
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
 from minilq.coding.coders import CODERS
-from minilq.coding.codes import Coded, coded_in
 from minilq.errors import ConfigError, DataError, DTypeError, NonFiniteError
 from minilq.files import write_bytes
-from minilq.nn import Sequential
-from minilq.quantize import scale_shape
+from minilq.nn import Sequential, coded_in
+from minilq.quantize import Coded, scale_shape
 from minilq.quantize.granularity import Granularity
 from minilq.quantize.quantizer import narrowed
 from minilq.store.architecture import Plan, Shapes, describe, planned

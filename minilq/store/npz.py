@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from minilq.autodiff.tape import Array
-from minilq.coding.codes import Coded
 from minilq.errors import DataError
+from minilq.quantize import Coded
 from minilq.store.arrays import arrays_of, parts_of
 from minilq.train.checkpoint import load_checkpoint, save_checkpoint
 

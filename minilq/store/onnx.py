@@ -28,7 +28,6 @@ import numpy as np
 from minilq._version import __version__
 from minilq.autodiff.tape import Array, no_grad
 from minilq.autodiff.tensor import Tensor
-from minilq.coding.codes import Coded, coded_in
 from minilq.errors import ConfigError
 from minilq.files import write_bytes
 from minilq.nn import (
@@ -45,8 +44,10 @@ from minilq.nn import (
     ReLU,
     Residual,
     Sequential,
+    coded_in,
 )
 from minilq.ops.window import Padding, check_images, geometry, pair
+from minilq.quantize import Coded
 from minilq.store.modelfile import StoredModel
 
 OPSET = 21

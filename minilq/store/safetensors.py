@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 
 from minilq.autodiff.tape import Array
-from minilq.coding.codes import Coded
 from minilq.errors import DataError, DTypeError
 from minilq.files import write_bytes
+from minilq.quantize import Coded
 from minilq.store.arrays import arrays_of, parts_of
 
 # In the order in which the format's own library writes arrays: the widest first, so that each is aligned.

@@ -16,7 +16,7 @@ from minilq.autodiff.tape import Array
 from minilq.errors import DataError
 from minilq.files import write_bytes
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 def save_checkpoint(path: Path, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:

@@ -1,26 +1,22 @@
-"""What an epoch did to codes and scales, and which branches the threshold rule took.
+"""What an epoch did to codes and scales, and what methods observed.
 
     flips             share of codes that are no longer what they were before the first batch of the epoch
     scale_movement    mean over all scales of |s_now - s_before| / s_before
-    branches/...      of the last batch: full, voted, abstained, zero_gradient (see `Branches`)
+    branches/...      of the last batch: what methods observe (see quantize/branches.py)
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from typing import Any
 
 import numpy as np
 
-from minilq.autodiff.tape import Array, no_grad
+from minilq.autodiff.tape import Array
 from minilq.errors import DataError
-from minilq.nn import Sequential
-from minilq.quantize import Quantizer, fake_quantize
-from minilq.quantize.granularity import reduced_axes
-from minilq.quantize.scale_rule import EPS32, Threshold
-from minilq.quantize.surrogate import STRAIGHT_THROUGH, surrogate_named
+from minilq.nn import Sequential, coded_in
 from minilq.train.history import Row
-from minilq.train.metrics import codes_in
+from minilq.train.metrics import scales_in
 
 
 def flips(before: Mapping[str, Array], now: Mapping[str, Array]) -> float:
@@ -46,45 +42,50 @@ def scale_movement(before: Mapping[str, Array], now: Mapping[str, Array]) -> flo
 class Watch:
     """Watches a network through each epoch: `begin`, `look` in the last batch, `columns` for the history.
 
-    task_alone    whether nothing but the task loss sends gradients to the parameters. Only then P.grad is what the
-                  threshold rule saw, and branches are counted, of the parameters that are `countable`; a network in
-                  which there is none has no such columns. Each must be used once in the network: of one that is used
-                  twice, P.grad is the sum of what two calls saw.
+    task_alone    whether nothing but the task loss sends gradients to the parameters. Only then the gradient of a
+                  latent is what its method saw, and methods are asked what they observe. Each must be used once in the
+                  network: of one that is used twice, the gradient is the sum of what two calls saw.
 
-    Branches are a sample: of one batch per epoch, the last, which can be smaller than the others.
+    What is observed is a sample: of one batch per epoch, the last, which can be smaller than the others.
     With stochastic rounding two draws are compared, so codes flip although nothing has moved.
     """
 
     def __init__(self, model: Sequential, task_alone: bool) -> None:
-        self.model = model
-        self.counted = [name for name, q in model.quantized().items() if task_alone and countable(q.quantizer)]
-        self.branches = Branches()
+        self.model, self.task_alone = model, task_alone
+        self.observed: list[Any] = []            # what methods said in the last look, added up by its class
         self.codes: dict[str, Array] = {}        # before the first batch of this epoch
         self.scales: dict[str, Array] = {}
 
+    def _now(self) -> tuple[dict[str, Array], dict[str, Array]]:
+        coded = coded_in(self.model)
+        scales = {name: s.copy() for name, s in scales_in(coded).items()}
+        return {name: one.codes for name, one in coded.items()}, scales
+
     def begin(self) -> None:
         """Remember codes and scales, before the first batch of an epoch."""
-        self.codes = codes_in(self.model)
-        self.scales = {name: s.array.copy() for name, s in self.model.positive_scales().items()}
+        self.codes, self.scales = self._now()
 
     def look(self) -> None:
-        """Count branches: after the backward pass, and before the update changes what the pass was made with."""
-        self.branches = Branches()
-        quantized = self.model.quantized()
-        for P, s, quantizer in (quantized[name] for name in self.counted):
-            if P.grad is not None:               # else the loss did not reach it, and its rule was not asked
-                assert isinstance(quantizer.scale_rule, Threshold)
-                with no_grad():
-                    y = fake_quantize(P, s, quantizer).array
-                self.branches += branches(P.grad, y, quantizer.scale_rule.lam, s.shape)
+        """Ask the methods of latents: after the backward pass, and before the update changes what it was made with."""
+        seen: dict[type, Any] = {}
+        for site in self.model.sites().values() if self.task_alone else ():
+            if site.method is not None and site.latent is not None:
+                one = site.method.observe(site.latent, site.held)
+                if one is not None:
+                    seen[type(one)] = seen[type(one)] + one if type(one) in seen else one
+        self.observed = list(seen.values())
 
     def columns(self) -> Row:
-        """The columns named above, after the last batch of an epoch; none for a network without quantizers."""
+        """The columns named above, after the last batch of an epoch; none for a network without quantized weights."""
         if not self.codes:
             return {}
-        scales = {name: s.array for name, s in self.model.positive_scales().items()}
-        return {"flips": flips(self.codes, codes_in(self.model)), "scale_movement": scale_movement(self.scales, scales),
-                **(self.branches.columns() if self.counted else {})}
+        codes, scales = self._now()
+        row: Row = {"flips": flips(self.codes, codes)}
+        if scales:
+            row["scale_movement"] = scale_movement(self.scales, scales)
+        for one in self.observed:
+            row |= one.columns()
+        return row
 
     def state(self) -> dict[str, Array]:
         """What a training stopped in the middle of an epoch needs: codes in their narrow integers, and scales."""
@@ -93,8 +94,7 @@ class Watch:
 
     def load_state(self, arrays: Mapping[str, Array]) -> None:
         """Take what `state` gave. Raises DataError when it is missing, or of another network."""
-        codes = {name: q.parameter for name, q in self.model.quantized().items()}
-        scales = self.model.positive_scales()
+        codes, scales = self._now()
         for kind, tensors in (("code", codes), ("scale", scales)):
             for name, tensor in tensors.items():
                 key, kinds = f"before/{kind}/{name}", "i" if kind == "code" else "f"

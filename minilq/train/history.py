@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
+from minilq.autodiff.parameter import Parameter
 from minilq.errors import DataError
 from minilq.files import read_text, write_text
-from minilq.nn import Sequential
+from minilq.nn import Sequential, coded_in
 from minilq.quantize.statistics import integers_of, integers_together, mean_entropy, zero_share
-from minilq.train.metrics import codes_in, sqnr_in
+from minilq.train.metrics import scales_in, sqnr_in
 
 Row = dict[str, float | int | str]
 
@@ -23,27 +24,32 @@ ALWAYS = ("network", "epoch", "loss", "accuracy", "validation_loss", "validation
 
 
 def integer_columns(model: Sequential) -> Row:
-    """The integers and scales of a model as columns: pooled, and for each quantized parameter.
+    """The integers of a model and what its methods learned as columns: pooled, and for each site.
 
     entropy, zeros, sqnr                mean bits per code, share of codes that are 0, dB (see train/metrics.py)
-    integers/<name>/{unique,min,max}    codes of one parameter
-    scale/<name>/{min,median,max}       its scales
+    integers/<site>/{unique,min,max}    codes of a weight or bias
+    scale/<site>/{min,median,max}       its scales, where its grid is even
+    <tensor>/<site>/{min,median,max}    what the method of an input learned or remembers: scale/dense1.input/median
     """
     row: Row = {}
-    codes = codes_in(model)
+    coded = coded_in(model)
+    codes = {name: one.codes for name, one in coded.items()}
     if codes:
         pooled = integers_together(codes)
         row |= {"unique_integers": pooled.unique, "integer_min": pooled.minimum, "integer_max": pooled.maximum,
                 "bits": pooled.bits, "entropy": mean_entropy(codes), "zeros": zero_share(codes),
-                "sqnr": sqnr_in(model, codes)}
+                "sqnr": sqnr_in(model, coded)}
     for name, k in codes.items():
         own = integers_of(k)
         row |= {f"integers/{name}/unique": own.unique, f"integers/{name}/min": own.minimum,
                 f"integers/{name}/max": own.maximum}
-    for name, scale in model.positive_scales().items():
-        s = scale.array
-        row |= {f"scale/{name}/min": float(s.min()), f"scale/{name}/median": float(np.median(s)),
-                f"scale/{name}/max": float(s.max())}
+    numbers = {f"scale/{name}": s for name, s in scales_in(coded).items()}
+    for name, site in model.sites().items():
+        if site.latent is None and site.started:
+            numbers |= {f"{tensor}/{name}": t.array if isinstance(t, Parameter) else t
+                        for tensor, t in site.held.items()}
+    for name, s in numbers.items():
+        row |= {f"{name}/min": float(s.min()), f"{name}/median": float(np.median(s)), f"{name}/max": float(s.max())}
     return row
 
 

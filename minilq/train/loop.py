@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -19,11 +20,12 @@ from minilq.data.loader import prefetched
 from minilq.errors import ConfigError, DataError, NonFiniteError
 from minilq.nn import Sequential
 from minilq.objective import Objective
-from minilq.ops import softmax_cross_entropy
 from minilq.optim import Optimizer, Schedule, Together, constant
 from minilq.train.diagnostics import Watch
 from minilq.train.history import Row, integer_columns
 from minilq.train.metrics import ToInput, evaluate
+from minilq.train.stage import Stage
+from minilq.train.task import Task, cross_entropy
 
 Augment = Callable[[Array, np.random.Generator], Array]
 
@@ -50,14 +52,18 @@ class Trainer:
     generators    every source of randomness of the training; "shuffle" orders the batches, "augment" changes images
     schedule      epoch -> factor on the learning rates
     augment       (images, rng) -> images as the network is to see them in training: crops, flips; None for as they are
-    objective     the loss of every batch and what is added to it; by default nothing is. The mean of each part over an
-                  epoch's batches is recorded as penalty/<name>.
+    objective     what is added to the loss of every batch; by default nothing is but what methods add themselves. The
+                  mean of each part over an epoch's batches is recorded as penalty/<name>.
+    task          (model, x, t) -> the loss of a batch and how many answers are right
+    stages        a training in parts, one after the other; the last one holds from then on. The optimizer then must be
+                  a single one
     rows          the history: one row for every finished epoch
     """
 
     def __init__(self, model: Sequential, optimizer: Optimizer | Together, data: Dataset, to_input: ToInput,
                  batch: int, generators: Mapping[str, np.random.Generator], schedule: Schedule = constant,
-                 augment: Augment | None = None, objective: Objective | None = None) -> None:
+                 augment: Augment | None = None, objective: Objective | None = None, task: Task = cross_entropy,
+                 stages: Sequence[Stage] = ()) -> None:
         if batch < 1:
             raise ConfigError("Trainer", "batch must be at least 1", got=str(batch))
         for name in ("shuffle", *(("augment",) if augment is not None else ())):
@@ -65,7 +71,13 @@ class Trainer:
                 raise ConfigError("Trainer", f"generators must hold one called {name!r}", got=", ".join(generators))
         self.model, self.optimizer, self.data, self.to_input = model, optimizer, data, to_input
         self.batch, self.generators, self.schedule = batch, dict(generators), schedule
-        self.augment, self.objective = augment, objective or Objective()
+        self.augment, self.objective, self.task = augment, objective or Objective(), task
+        self.stages, self.stage = list(stages), -1               # the stage that the model is in
+        if self.stages and not isinstance(optimizer, Optimizer):
+            raise ConfigError("Trainer", "stages need one optimizer, which can follow the model",
+                              got=type(optimizer).__name__)
+        if self.stages:
+            self._enter(0)
         self.watch = Watch(model, task_alone=not self.objective.parts)
         self.rows: list[Row] = []
         self.place = Place()
@@ -89,14 +101,26 @@ class Trainer:
                 return self.place.epoch >= epochs
         return True
 
+    def _enter(self, number: int) -> None:
+        """Go on to a stage, through all before it."""
+        assert isinstance(self.optimizer, Optimizer)
+        for stage in self.stages[self.stage + 1:number + 1]:
+            stage.enter(self.model)
+        self.stage = number
+        self.optimizer.follow(self.model.parameters().values())
+
     def _epoch(self, stop: Callable[[], bool]) -> bool:
         n = len(self.data.train_images)
         if self.order is None:
+            ends = itertools.accumulate(stage.epochs for stage in self.stages[:-1])
+            if (now := sum(end <= self.place.epoch for end in ends)) > self.stage >= 0:
+                self._enter(now)
             self.watch.begin()
             self.order = self.generators["shuffle"].permutation(n)
             if self.augment is not None:
                 self.place.augment = int(self.generators["augment"].integers(2**32))
-        self.optimizer.lr_factor = self.schedule(self.place.epoch)
+        self.optimizer.lr_factor = self.schedule(self.place.epoch) * (
+            self.stages[self.stage].lr_factor if self.stages else 1.0)
         starts = range(self.place.batch * self.batch, n, self.batch)
         large = self.batch * math.prod(self.data.train_images.shape[1:]) >= LARGE
         batches = prefetched(starts, self._prepared) if large else (self._prepared(start) for start in starts)
@@ -120,10 +144,9 @@ class Trainer:
         """One batch: forward, backward, update."""
         where = f"epoch {self.place.epoch + 1}, batch {self.place.batch + 1}"
         try:
-            logits = self.model(Tensor.wrap(x), training=True)
+            loss, right = self.task(self.model, Tensor.wrap(x), t)
         except NonFiniteError as error:
             raise NonFiniteError(f"training, {where}", str(error)) from error
-        loss = softmax_cross_entropy(logits, t)
         if not math.isfinite(loss.item()):
             raise NonFiniteError("training", "the loss must stay finite", got=f"{loss.item()} in {where}",
                                  cause="Lower the learning rate, or look at the inputs")
@@ -137,7 +160,7 @@ class Trainer:
         for name, value in parts.items():
             self.place.parts[name] = self.place.parts.get(name, 0.0) + value
         self.place.loss += loss.item() * len(t)
-        self.place.right += int(np.count_nonzero(logits.array.argmax(axis=1) == t))
+        self.place.right += right
 
     def _row(self) -> Row:
         n = len(self.data.train_images)
@@ -150,17 +173,22 @@ class Trainer:
 
     def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Everything the rest of the training depends on, as arrays and JSON-able facts."""
-        arrays = {**self.model.state(), **{f"optimizer/{k}": a for k, a in self.optimizer.state().items()}}
+        arrays = {**{f"model/{k}": a for k, a in self.model.state().items()},
+                  **{f"optimizer/{k}": a for k, a in self.optimizer.state().items()}}
         if self.order is not None:
             arrays |= {"order": self.order, **self.watch.state()}
         generators = {k: json.dumps(g.bit_generator.state) for k, g in self.generators.items()}
-        return arrays, {"place": asdict(self.place), "rows": list(self.rows), "generators": generators}
+        return arrays, {"place": asdict(self.place), "rows": list(self.rows), "generators": generators,
+                        "stage": self.stage}
 
     def load_state(self, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:
         """Go on from what `state` gave. Raises DataError and ShapeError when it is of another training."""
         try:
             place, rows = Place(**meta["place"]), [dict(row) for row in meta["rows"]]
             states = {name: json.loads(meta["generators"][name]) for name in self.generators}
+            stage = meta["stage"]
+            if type(stage) is not int or not self.stage <= stage <= len(self.stages) - 1:
+                raise ValueError(f"stage {stage} of {len(self.stages)}")
             order, n = arrays.get("order"), len(self.data.train_images)
             numbers = [value for value in vars(place).values() if value is not place.parts]
             if any(type(value) not in (int, float) for value in (*numbers, *place.parts.values())) or place.batch < 0:
@@ -174,12 +202,18 @@ class Trainer:
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise DataError("resume", "the checkpoint must hold the place, the rows and the generators of a training",
                             got=f"{type(error).__name__}: {error}") from error
-        self.model.load_state(arrays)
-        self.optimizer.load_state({k.removeprefix("optimizer/"): a for k, a in arrays.items()
-                                   if k.startswith("optimizer/")})
+        if stage > self.stage:
+            self._enter(stage)
+        self.model.load_state(under("model/", arrays))
+        self.optimizer.load_state(under("optimizer/", arrays))
         if order is not None:
             self.watch.load_state(arrays)
         self.place, self.rows, self.order = place, rows, order
+
+
+def under(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """The arrays of a checkpoint whose names begin with a prefix, without it."""
+    return {key.removeprefix(prefix): a for key, a in arrays.items() if key.startswith(prefix)}
 
 
 def _base_rate(optimizer: Optimizer | Together) -> float:

@@ -9,9 +9,9 @@ import numpy as np
 
 from minilq.autodiff.tape import Array, no_grad
 from minilq.autodiff.tensor import Tensor
-from minilq.nn import Sequential
+from minilq.nn import Layer, Sequential
 from minilq.ops import softmax_cross_entropy
-from minilq.quantize import codes_of
+from minilq.quantize import Coded, Even
 from minilq.quantize.statistics import MOST_DECIBELS, sqnr_together
 
 ToInput = Callable[[Array], Array]
@@ -42,17 +42,14 @@ def evaluate(model: Sequential, images: Array, labels: Array, to_input: ToInput,
     return loss / len(images), right / len(images)
 
 
-def codes_in(model: Sequential) -> dict[str, Array]:
-    """Integer codes of every quantized parameter, from the latent values."""
-    return {name: codes_of(*q) for name, q in model.quantized().items()}
+def scales_in(coded: Mapping[str, Coded]) -> dict[str, Array]:
+    """The scales of even grids."""
+    return {name: one.grid.scale for name, one in coded.items() if isinstance(one.grid, Even)}
 
 
-def seen_in(model: Sequential, codes: Mapping[str, Array]) -> dict[str, Array]:
-    """What the network sees of every quantized parameter, k s, from its codes as `codes_in` gives them."""
-    return {name: codes[name].astype(P.dtype) * s.array for name, (P, s, _) in model.quantized().items()}
-
-
-def sqnr_in(model: Sequential, codes: Mapping[str, Array]) -> float:
-    """`sqnr_together` of all quantized parameters of a model, held within -MOST_DECIBELS..MOST_DECIBELS."""
-    latent = {name: q.parameter.array for name, q in model.quantized().items()}
-    return max(-MOST_DECIBELS, min(MOST_DECIBELS, sqnr_together(latent, seen_in(model, codes))))
+def sqnr_in(model: Layer, coded: Mapping[str, Coded]) -> float:
+    """`sqnr_together` of what `coded_in` gave for a model, held within -MOST_DECIBELS..MOST_DECIBELS."""
+    tensors = model.parameters()
+    latent = {name: tensors[f"{name}.latent"].array for name in coded}
+    seen = {name: one.values for name, one in coded.items()}
+    return max(-MOST_DECIBELS, min(MOST_DECIBELS, sqnr_together(latent, seen)))

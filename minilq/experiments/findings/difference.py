@@ -14,12 +14,11 @@ from minilq.experiments.build import trainer_for
 from minilq.experiments.config import RunConfig
 from minilq.experiments.findings.finding import Finding, listed, number, percent
 from minilq.experiments.findings.training import WEIGHT, MedianScale, Trained, train
-from minilq.nn import Sequential
+from minilq.nn import Sequential, codes_in
 from minilq.objective import Objective, penalty_on
 from minilq.optim import SGD, group
 from minilq.quantize import SCALE_MIN, difference
 from minilq.quantize.statistics import integers_together
-from minilq.train.metrics import codes_in
 
 IMAGES = 4000
 STARTS = (0.1, 0.4, 2.0, 3.0)

@@ -13,9 +13,9 @@ from minilq.experiments.config import RunConfig
 from minilq.experiments.findings.finding import Finding, listed, number, percent
 from minilq.experiments.findings.growth_penalties import QUICK, SIZES, TITLES
 from minilq.experiments.findings.training import LR, MedianScale, Trained, train
+from minilq.nn import codes_in
 from minilq.optim import Adam
 from minilq.train.diagnostics import flips
-from minilq.train.metrics import codes_in
 
 RATE = 1e-9
 LAYERS = ("dense1", "dense2")

@@ -11,11 +11,10 @@ from minilq.autodiff.tape import Array
 from minilq.data import Dataset
 from minilq.experiments.build import trainer_for
 from minilq.experiments.config import RunConfig
-from minilq.nn import Sequential
+from minilq.nn import Sequential, codes_in
 from minilq.optim import Adam, Group, Optimizer, Together, group
 from minilq.quantize import SCALE_MIN
 from minilq.quantize.statistics import Integers, integers_together
-from minilq.train.metrics import codes_in
 
 LR, EPSILON = 1e-4, 1e-7
 """Adam's learning rate in the thesis, and its epsilon there: the default of Keras."""

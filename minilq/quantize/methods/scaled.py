@@ -23,7 +23,7 @@ from minilq.quantize.granularity import NAMED_AXES, Granularity, check_positive,
 from minilq.quantize.method import Held, Quantizer, plain
 from minilq.quantize.positivity import SCALE_MIN, positivity_named
 from minilq.quantize.rounding import Rounding, rounding_function
-from minilq.quantize.scale_rule import ScaleRule, Threshold, chain_rule, frozen, threshold
+from minilq.quantize.scale_rule import ScaleRule, Threshold, chain_rule, frozen, rule_named, threshold
 from minilq.quantize.surrogate import STRAIGHT_THROUGH, Surrogate, surrogate_named
 
 MASKS = ("clip_first", "round_first")
@@ -45,7 +45,7 @@ class Scaled(Quantizer):
     rounding      floor (the thesis), nearest (half to even), ceil, trunc, sign; stochastic(rng) or any function
     surrogate     straight_through (the thesis), clipped, zero, or a Surrogate
     granularity   scalar, row, column, channel, filter, or a tuple of kept axes
-    scale_rule    threshold(lam) (the thesis), frozen(), chain_rule()
+    scale_rule    threshold(lam) (the thesis), frozen(), chain_rule(), or such a text
     qmin, qmax    bounds of the integer codes; None for no bound (the thesis)
     mask          what counts as in range, where there are bounds: clip_first, what lies between them before it is
                   rounded (LSQ); round_first, what is rounded to a code between them (PyTorch)
@@ -87,12 +87,16 @@ class Scaled(Quantizer):
         elif not (isinstance(self.granularity, tuple) and all(isinstance(a, int) for a in self.granularity)):
             raise ConfigError("Scaled", "granularity must be a name or a tuple of axes",
                               got=repr(self.granularity))
+        if isinstance(self.scale_rule, str):
+            object.__setattr__(self, "scale_rule", rule_named(self.scale_rule))
         if not hasattr(self.scale_rule, "scale_gradient"):
             raise ConfigError("Scaled", "scale_rule must be threshold(lam), frozen() or chain_rule()",
                               got=repr(self.scale_rule), cause="A rule is called first: threshold(1e-10)")
         for name, value in (("qmin", self.qmin), ("qmax", self.qmax)):
             if value is not None and not (isinstance(value, Real) and float(value).is_integer()):
                 raise ConfigError("Scaled", f"{name} must be a whole number, or None for no bound", got=repr(value))
+            if value is not None:                # a NumPy number of few bits would overflow in N qmax
+                object.__setattr__(self, name, int(value))
         if self.qmin is not None and self.qmax is not None and self.qmin > self.qmax:
             raise ConfigError("Scaled", "qmin must not be above qmax", got=f"qmin={self.qmin}, qmax={self.qmax}")
         if getattr(self.scale_rule, "grad_factor", None) == "lsq" and (self.qmax is None or self.qmax <= 0):
@@ -170,8 +174,8 @@ class Nested(Quantizer):
 
     @cached_property
     def scaled(self) -> Scaled:  # type: ignore[override]
-        return Scaled(self.rounding, granularity=self.granularity, scale_rule=threshold(self.lam, self.gate),
-                      positivity=self.positivity)
+        rule = threshold(self.lam, self.gate) if self.lam else frozen()
+        return Scaled(self.rounding, granularity=self.granularity, scale_rule=rule, positivity=self.positivity)
 
     def start(self, x: Array) -> dict[str, Parameter | Array]:
         return self.scaled.start(x)
@@ -192,14 +196,15 @@ class Nested(Quantizer):
 @twin("fake_quantize")
 def round_trip(P: Array, s: Array, rounding: str | Rounding, qmin: float | None = None,
                qmax: float | None = None) -> tuple[Array, bool]:
-    """y = s * rounding(clip(P / s, qmin, qmax)), and whether all is well: every s > 0 and every y finite.
+    """y = s * rounding(clip(P / s, qmin, qmax)), and whether all is well: every s > 0, every P / s and y finite.
 
     Divide, never multiply by 1/s: for exact multiples of s the floor of P * (1/s) is one too low far more often.
     """
     if not (s > 0).all():
         return P, False
-    y = _rounded(rounding, _clip(P / s, qmin, qmax)) * s
-    return y, bool(np.isfinite(y).all())
+    v = P / s
+    y = _rounded(rounding, _clip(v, qmin, qmax)) * s
+    return y, bool(np.isfinite(y).all() and np.isfinite(v).all())        # a clip would hide an infinity until ds = NaN
 
 
 def _rounded(rounding: str | Rounding, u: Array) -> Array:
@@ -248,12 +253,13 @@ def fake_quantize(P: Any, s: Any, quantizer: Scaled) -> Array | WithResidual:
         check_positive("fake_quantize", s)
         k = _rounded(quantizer.rounding, P / s)
         y = _clip(k, quantizer.qmin, quantizer.qmax) * s
-        _check_finite("fake_quantize", y, P, s)
+        _check_finite("fake_quantize", k, y, P)
         return WithResidual(y, k)                # kept, because a stochastic rounding cannot be asked again
     y, good = round_trip(P, s, quantizer.rounding, quantizer.qmin, quantizer.qmax)
     if not good:
         check_positive("fake_quantize", s)
-        _check_finite("fake_quantize", y, P, s)
+        with np.errstate(over="ignore"):
+            _check_finite("fake_quantize", P / s, y, P)
     return y
 
 
@@ -328,8 +334,9 @@ def codes_of(P: Any, s: Any, quantizer: Scaled) -> Array:
     s = s.array if isinstance(s, Tensor) else np.asarray(s)
     _check("codes_of", P, s, quantizer)
     check_positive("codes_of", s)
-    k = _codes(P / s, quantizer)
-    _check_finite("codes_of", k, P, s)
+    v = P / s
+    k = _codes(v, quantizer)
+    _check_finite("codes_of", v, k, P)
     low, high = (k.min(), k.max()) if k.size else (0, 0)
     if max(abs(low), abs(high)) >= 2.0**63:
         raise NonFiniteError("codes_of", "codes must fit into 64 bits", got=f"{low:g}..{high:g}",
@@ -358,11 +365,12 @@ def _check(op: str, P: Any, s: Any, quantizer: Scaled) -> None:
     check_scale_shape(op, P, s, quantizer.granularity)
 
 
-def _check_finite(op: str, y: Array, P: Array, s: Array) -> None:
-    """NonFiniteError when P was not finite, or P / s overflowed."""
-    if np.isfinite(y).all():
+def _check_finite(op: str, v: Array, y: Array, P: Array) -> None:
+    """NonFiniteError when P was not finite, or v = P / s or its reconstruction y overflowed."""
+    finite = np.isfinite(v) & np.isfinite(y)
+    if finite.all():
         return
-    where = np.unravel_index(np.argmin(np.isfinite(y)), y.shape)
+    where = np.unravel_index(np.argmin(finite), y.shape)
     value = P[where]
     raise NonFiniteError(op, "every value must be finite", got=f"P[{', '.join(map(str, where))}] = {value}",
                          cause="Training has diverged, or the input holds NaN; try a lower learning rate"
