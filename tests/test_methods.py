@@ -632,7 +632,7 @@ def test_what_cannot_be_started_from(method):
             method.start(np.array([[1.0, np.inf]]))
 
 
-@pytest.mark.parametrize("method", [LSQ(), LSQPlus(), PACT(), Affine(ranges="data"), FixedRange()])
+@pytest.mark.parametrize("method", [LSQ(), LSQPlus(), PACT(), Affine(ranges="data")])
 def test_codes_of_infinity_are_the_bounds_and_nan_has_none(method):
     held = method.start(np.array([[-1.0], [2.0]]))
     x = np.array([[-np.inf], [np.inf]])
