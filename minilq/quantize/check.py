@@ -61,7 +61,7 @@ def check(method: Quantizer | type[Quantizer], log: Callable[[str], None] = prin
     >>> [verdict.ok for verdict in check(LSQ(bits=4), log=lambda line: None)]
     [True, True, True, True, True]
     """
-    methods = _variants(method)
+    methods = variants_of(method)
     found = []
     for verdict in itertools.chain(*(_verdicts(label, one, seed) for label, one in methods.items()),
                                    _rivals(methods, seed)):
@@ -74,7 +74,8 @@ def check(method: Quantizer | type[Quantizer], log: Callable[[str], None] = prin
     return found
 
 
-def _variants(method: Quantizer | type[Quantizer]) -> dict[str, Quantizer]:
+def variants_of(method: Quantizer | type[Quantizer]) -> dict[str, Quantizer]:
+    """What is checked of a method, by the text that makes it: every variant of a class, or the one instance."""
     if isinstance(method, Quantizer):
         return {repr(method): method}
     if not (isinstance(method, type) and issubclass(method, Quantizer)):
