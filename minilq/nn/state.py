@@ -13,30 +13,29 @@ import numpy as np
 from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.tape import Array
 from minilq.errors import DataError, DTypeError, ShapeError
-from minilq.nn.layer import Layer
 from minilq.nn.site import Site
 
 
-def state_of(model: Layer) -> dict[str, Array]:
-    """Copies of all that is saved, by the names of `tensors`.
+def state_of(tensors: Mapping[str, Parameter | Array], sites: Mapping[str, Site]) -> dict[str, Array]:
+    """Copies of all that is saved, by the names of `tensors`; sites are those of the same model.
 
     >>> from minilq.nn import Dense
-    >>> list(state_of(Dense(3, 2, np.random.default_rng(0))))
+    >>> list(Dense(3, 2, np.random.default_rng(0)).state())
     ['weight.latent', 'bias.latent']
     """
-    waiting = tuple(f"{name}." for name in _waiting(model))
-    return {name: _array(t).copy() for name, t in model.tensors().items() if not name.startswith(waiting)}
+    waiting = tuple(f"{name}." for name in _waiting(sites))
+    return {name: _array(t).copy() for name, t in tensors.items() if not name.startswith(waiting)}
 
 
-def take(model: Layer, state: Mapping[str, Array]) -> None:
-    """Take what `state_of` gave from a model that is made alike. All or nothing.
+def take(tensors: Mapping[str, Parameter | Array], sites: Mapping[str, Site], state: Mapping[str, Array]) -> None:
+    """Take what `state_of` gave from a model that is made alike, all or nothing.
 
     Raises DataError, which lists what is missing and what is too much; ShapeError for another shape; DTypeError for
     another kind of number; DataError for parameters that are not finite or break their constraint.
     """
     waiting = {name: {key.removeprefix(f"{name}."): a for key, a in state.items() if key.startswith(f"{name}.")}
-               for name in _waiting(model)}
-    mine = dict(model.tensors())
+               for name in _waiting(sites)}
+    mine = dict(tensors)
     for name, held in waiting.items():
         for part in list(mine):
             if part.startswith(f"{name}.") and not held:
@@ -46,27 +45,27 @@ def take(model: Layer, state: Mapping[str, Array]) -> None:
         told = [f"{what}: {', '.join(keys)}" for what, keys in (("missing", missing), ("too much", surplus)) if keys]
         raise DataError("load_state", "the saved state must be of a model that is made alike", got="; ".join(told),
                         cause="It was saved from another model, or from one with other methods at its sites")
+    of_input = {key for key, tensor in mine.items() if not isinstance(tensor, Parameter)
+                and key.startswith(tuple(f"{name}." for name in waiting))}               # of any shape
     for key, tensor in mine.items():
         own, new = _array(tensor), state[key]
-        of_input = not isinstance(tensor, Parameter) and any(key.startswith(f"{name}.") for name in waiting)
-        if new.shape != own.shape and not of_input:
+        if new.shape != own.shape and key not in of_input:
             raise ShapeError("load_state", f"{key} must have the shape {own.shape}", got=str(new.shape),
                              cause="It was saved from another model")
         if new.dtype.kind != own.dtype.kind:
             raise DTypeError("load_state", f"{key} must be an array of {own.dtype}", got=str(new.dtype))
         if isinstance(tensor, Parameter):
             _check_allowed(key, tensor, new.astype(own.dtype))
-    sites = model.sites()
     for name, held in waiting.items():
         if held:
             site = sites[name]
             site.held |= {part: a.copy() for part, a in held.items() if not isinstance(site.held[part], Parameter)}
             site.started = True
-    for key, tensor in model.tensors().items():
-        if key in state:
+    for key, tensor in mine.items():
+        if key not in of_input:
             _array(tensor)[...] = state[key]
-            if isinstance(tensor, Parameter):
-                tensor.changed_in_place()
+        if isinstance(tensor, Parameter):
+            tensor.changed_in_place()
 
 
 def _check_allowed(key: str, parameter: Parameter, new: Array) -> None:
@@ -81,13 +80,9 @@ def _check_allowed(key: str, parameter: Parameter, new: Array) -> None:
                             cause="The state is damaged, or was saved from another model")
 
 
-def _waiting(model: Layer) -> list[str]:
+def _waiting(sites: Mapping[str, Site]) -> list[str]:
     """Names of the inputs whose method has not started."""
-    return [name for name, site in model.sites().items() if _waits(site)]
-
-
-def _waits(site: Site) -> bool:
-    return site.method is not None and not site.started
+    return [name for name, site in sites.items() if site.method is not None and not site.started]
 
 
 def _array(tensor: Parameter | Array) -> Array:
