@@ -44,6 +44,7 @@ from minilq.ops import (
     average_pool2d,
     batch_norm,
     clip,
+    concatenate,
     conv2d,
     dense,
     divide,
@@ -63,10 +64,12 @@ from minilq.ops import (
     reshape,
     sigmoid,
     softmax_cross_entropy,
+    stack,
     subtract,
     sum_of_squares,
     tanh,
     transpose,
+    where,
     zero_pad2d,
 )
 from minilq.ops import (
@@ -77,9 +80,14 @@ from minilq.ops import (
 )
 from minilq.optim import SGD, Adam
 from minilq.quantize import (
+    LSQ,
+    PACT,
     SCALE_MIN,
+    Affine,
     Coded,
     Even,
+    FixedRange,
+    LSQPlus,
     Nested,
     Quantizer,
     Scaled,
@@ -87,6 +95,7 @@ from minilq.quantize import (
     Table,
     absolute_deviation,
     chain_rule,
+    check,
     codes_of,
     dampening,
     difference,
@@ -107,16 +116,17 @@ from minilq.quantize import (
 
 # `max` and `sum` are public too, but a star import must not replace the builtins.
 __all__ = [
-    "SCALE_MIN", "SGD", "Adam", "AveragePool2D", "BatchNorm", "Coded", "ConfigError", "Conv2D", "DTypeError",
-    "DataError", "Dense", "Dropout", "Even", "Flatten", "GlobalAveragePool2D", "GradientError", "GradientReport",
-    "MaxPool2D", "MinilqError", "Nested", "NonFiniteError", "Objective", "Parameter", "Quantize", "Quantizer", "ReLU",
-    "Residual", "Scaled", "Sequential", "ShapeError", "Site", "Surrogate", "Table", "TapeError", "Tensor",
-    "WithResidual", "Within", "__version__", "absolute", "absolute_deviation", "add", "add_up", "average_pool2d",
-    "batch_norm", "calibrate", "chain_rule", "clip", "codes_of", "conv2d", "convolution_in_use", "dampening", "dense",
-    "difference", "divide", "dropout", "exp", "fake_quantize", "frozen", "global_average_pool2d", "gradcheck", "hold",
-    "hoyer_square", "index", "inverse", "kernels_in_use", "log", "matmul", "max_pool2d", "maxbin", "maximum", "mean",
-    "multiply", "nearest", "negative", "no_grad", "penalty_on", "power", "pretend", "primitive", "quantize", "relu",
-    "replay_check", "reshape", "scale_shape", "sigmoid", "sine", "smooth_of", "softmax_cross_entropy",
-    "squared_deviation", "stochastic", "subtract", "sum_of_squares", "tanh", "threads_in_use", "threshold",
-    "transpose", "use_convolution", "use_kernels", "use_threads", "vjp_of", "zero_pad2d",
+    "LSQ", "PACT", "SCALE_MIN", "SGD", "Adam", "Affine", "AveragePool2D", "BatchNorm", "Coded", "ConfigError",
+    "Conv2D", "DTypeError", "DataError", "Dense", "Dropout", "Even", "FixedRange", "Flatten", "GlobalAveragePool2D",
+    "GradientError", "GradientReport", "LSQPlus", "MaxPool2D", "MinilqError", "Nested", "NonFiniteError", "Objective",
+    "Parameter", "Quantize", "Quantizer", "ReLU", "Residual", "Scaled", "Sequential", "ShapeError", "Site",
+    "Surrogate", "Table", "TapeError", "Tensor", "WithResidual", "Within", "__version__", "absolute",
+    "absolute_deviation", "add", "add_up", "average_pool2d", "batch_norm", "calibrate", "chain_rule", "check", "clip",
+    "codes_of", "concatenate", "conv2d", "convolution_in_use", "dampening", "dense", "difference", "divide", "dropout",
+    "exp", "fake_quantize", "frozen", "global_average_pool2d", "gradcheck", "hold", "hoyer_square", "index", "inverse",
+    "kernels_in_use", "log", "matmul", "max_pool2d", "maxbin", "maximum", "mean", "multiply", "nearest", "negative",
+    "no_grad", "penalty_on", "power", "pretend", "primitive", "quantize", "relu", "replay_check", "reshape",
+    "scale_shape", "sigmoid", "sine", "smooth_of", "softmax_cross_entropy", "squared_deviation", "stack", "stochastic",
+    "subtract", "sum_of_squares", "tanh", "threads_in_use", "threshold", "transpose", "use_convolution", "use_kernels",
+    "use_threads", "vjp_of", "where", "zero_pad2d",
 ]

@@ -17,7 +17,18 @@ from minilq.quantize.coded import Coded, Even, even_codes
 from minilq.quantize.granularity import Granularity, reduced_axes, scale_shape
 from minilq.quantize.method import Held, Quantizer, plain, trained
 from minilq.quantize.methods.bounds import check_flags, check_scale, code_bounds, one_of
-from minilq.quantize.methods.lsq import COUNTS, LSQ, checked, gradient_factor, group_sum, lsq, lsq_smooth, lsq_vjp, step
+from minilq.quantize.methods.lsq import (
+    COUNTS,
+    LSQ,
+    checked,
+    codable,
+    gradient_factor,
+    group_sum,
+    lsq,
+    lsq_smooth,
+    lsq_vjp,
+    step,
+)
 from minilq.quantize.methods.scaled import Scaled
 
 ROUNDS = 20
@@ -72,8 +83,8 @@ class LSQPlus(Quantizer):
     offset      True, for inputs: b is trained too. False, for weights: no b, LSQ with another start
     mask        clip_first (the port), strict, round_first, see `lsq`
 
-    Holds `scale`, and `offset` if there is one. The start, in each group: with an offset, s (high - low) = max - min, the
-    lowest code at min; then s and b are fitted to the codes by least squares, and codes to s and b, in turns, until no
+    Holds `scale`, and `offset` if there is one. The start, in each group: with an offset, s (high - low) = max - min,
+    the lowest code at min; then s and b are fitted to codes by least squares, and codes to s and b, in turns, until no
     code changes: each turn makes the mean squared error smaller. Without, s = max |mu +- 3 sigma| / 2^(bits-1).
 
     Raises ConfigError as LSQ.
@@ -127,7 +138,7 @@ class LSQPlus(Quantizer):
         return y
 
     def coded(self, x: Array, held: Held) -> Coded:
-        x, s = checked("LSQPlus", plain(x), empty=True), trained(held, "scale").array
+        x, s = codable("LSQPlus", plain(x)), trained(held, "scale").array
         if not self.offset:
             return even_codes(x, s, self.low, self.high)
         b = trained(held, "offset").array
