@@ -17,6 +17,6 @@ from minilq.quantize.surrogate import Surrogate
 __all__ = [
     "LSQ", "PACT", "SCALE_MIN", "Affine", "Coded", "Even", "FixedRange", "Held", "LSQPlus", "Nested", "Quantizer",
     "Scaled", "Surrogate", "Table", "absolute_deviation", "chain_rule", "check", "codes_of", "dampening", "difference",
-    "fake_quantize", "frozen", "hold", "hoyer_square", "inverse", "maxbin", "nearest", "pretend", "scale_shape", "sine",
-    "squared_deviation", "stochastic", "threshold",
+    "fake_quantize", "frozen", "hold", "hoyer_square", "inverse", "maxbin", "nearest", "pretend", "scale_shape",
+    "sine", "squared_deviation", "stochastic", "threshold",
 ]
