@@ -35,6 +35,7 @@ class Site(Layer):
     def __init__(self, latent: Parameter | None = None, shape: tuple[int, ...] = (1, 1), dtype: Any = np.float32,
                  ) -> None:
         self.latent, self.shape, self.dtype = latent, shape, np.dtype(dtype)
+        self.own_constraint = None if latent is None else latent.constraint      # whatever its methods ask for
         self.method: Quantizer | None = None
         self.held: dict[str, Parameter | Array] = {}
         self.started = latent is not None
@@ -52,7 +53,7 @@ class Site(Layer):
         self.held = {} if method is None else method.start(x)
         self.method, self.started = method, self.latent is not None
         if self.latent is not None:
-            self.latent.constraint = None if method is None else method.latent
+            self.latent.constraint = getattr(type(method), "latent", None) or self.own_constraint
             if self.latent.constraint is not None:
                 self.latent.constraint(self.latent.array)
                 self.latent.changed_in_place()
