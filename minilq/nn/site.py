@@ -37,6 +37,7 @@ class Site(Part):
                  ) -> None:
         self.latent, self.dtype = latent, np.dtype(dtype)
         self.shape = shape if latent is None else latent.shape
+        self.own_constraint = None if latent is None else latent.constraint      # whatever its methods ask for
         self.method: Quantizer | None = None
         self.held: dict[str, Parameter | Array] = {}
         self.started = latent is not None
@@ -55,7 +56,7 @@ class Site(Part):
         self.held = {} if method is None else method.start(x)
         self.method, self.started = method, self.latent is not None
         if self.latent is not None:
-            self.latent.constraint = None if method is None else method.latent
+            self.latent.constraint = getattr(type(method), "latent", None) or self.own_constraint
             if self.latent.constraint is not None:
                 self.latent.constraint(self.latent.array)
                 self.latent.changed_in_place()
