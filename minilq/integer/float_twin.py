@@ -23,8 +23,8 @@ class FloatTwin:
     """What an integer network computes but for its roundings between grids: fake quantization in float64.
 
     Where an input has a method, the method itself makes the codes: there the twin is the trained network. The input of
-    the network, and that of each Dense and Conv2D without a method, is set to the nearest number of its grid. Weights are
-    the reals of their codes; biases and batch normalisation are the model's, unrounded.
+    the network, and that of each Dense and Conv2D without a method, is set to the nearest number of its grid. Weights
+    are the reals of their codes; biases and batch normalisation are the model's, unrounded.
 
     model, network      a model, or what a model file holds, and what `convert` made of it
     """
