@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -23,23 +24,26 @@ class Site(Layer):
     held        what the method learned and remembers here; its Parameters are trained with the latent
     started     whether the method has seen what it starts from. Those of latents start at once, those of inputs from
                 their first batch in training, or from `calibrate`
-    shape       of an input, with a batch axis: as far as it is known before there is one
+    shape       of the latent; of an input with a batch axis, as far as it is known before there is one
+    varied      whether there were two different numbers in what the method of an input started from
 
     >>> from minilq.quantize import Nested
     >>> site = Site(Parameter(np.ones((3, 2), np.float32)))
     >>> site.change(Nested())
-    >>> list(site.tensors()), site().numpy()[0, 0] < 1
+    >>> list(site.tensors()), bool(site().numpy()[0, 0] < 1)
     (['latent', 'scale'], True)
     """
 
     def __init__(self, latent: Parameter | None = None, shape: tuple[int, ...] = (1, 1), dtype: Any = np.float32,
                  ) -> None:
-        self.latent, self.shape, self.dtype = latent, shape, np.dtype(dtype)
+        self.latent, self.dtype = latent, np.dtype(dtype)
+        self.shape = shape if latent is None else latent.shape
         self.own_constraint = None if latent is None else latent.constraint      # whatever its methods ask for
         self.method: Quantizer | None = None
         self.held: dict[str, Parameter | Array] = {}
         self.started = latent is not None
         self.calibrating = False
+        self.varied = True
 
     def parts(self) -> Iterable[tuple[str, Any]]:
         return [("latent", self.latent), *self.held.items()]
@@ -61,6 +65,7 @@ class Site(Layer):
     def start(self, x: Array) -> None:
         """Start the method of an input from x. Parameters stay the same objects, so that an optimizer keeps them."""
         assert self.method is not None
+        self.varied = bool(x.size == 0 or x.min() < x.max())
         for name, fresh in self.method.start(x).items():
             mine = self.held.get(name)
             if isinstance(fresh, Parameter) and isinstance(mine, Parameter) and mine.shape == fresh.shape:
@@ -114,11 +119,20 @@ class Quantize(Layer):
 
     def __init__(self, method: Quantizer | None = None, shape: tuple[int, ...] = (1, 1), dtype: Any = np.float32,
                  ) -> None:
+        if not (isinstance(shape, tuple) and shape and all(type(n) is int and n >= 1 for n in shape)):
+            raise ConfigError("Quantize", "shape must be a tuple of whole numbers, at least 1", got=repr(shape))
         self.input = Site(shape=shape, dtype=dtype)
         self.input.change(method)
 
     def __call__(self, x: Tensor, training: bool = False) -> Tensor:
         return self.input(x, training)
+
+    def settings(self) -> dict[str, Any]:
+        return {"shape": self.input.shape}
+
+    @classmethod
+    def made(cls, **settings: Any) -> Quantize:
+        return cls(None, **settings)
 
 
 L = TypeVar("L", bound=Layer)
@@ -155,12 +169,19 @@ def calibrate(model: L, images: Any) -> L:
     """Start the methods of all inputs from what comes to them for these images. Returns the model, which it changes.
 
     images      (N, ...) as the network sees them: an array or a Tensor, a few hundred of the training set
-    Raises      ShapeError for none; what the layers raise for images of another shape
+    Raises      ShapeError for none; ConfigError for images that are all one number, from which no range can be taken;
+                what the layers raise for images of another shape
+    Warns       of an input behind dead layers, which was one number for all images
     """
     x = images if isinstance(images, Tensor) else Tensor(images)
     if x.ndim == 0 or len(x) == 0:
         raise ShapeError("calibrate", "at least one image is needed, in an array (N, ...)", got=str(x.shape))
-    sites = [site for site in model.sites().values() if site.latent is None and site.method is not None]
+    inputs = {name: site for name, site in model.sites().items() if site.latent is None and site.method is not None}
+    sites = list(inputs.values())
+    if sites and x.size and x.array.min() == x.array.max():
+        raise ConfigError("calibrate", "the images must differ, for they show which numbers there are",
+                          got=f"{x.array.min():g} in all of them, so that {next(iter(inputs))} never varied",
+                          cause="They are blank: take a few hundred of the training set")
     for site in sites:
         site.calibrating = True
     try:
@@ -169,4 +190,9 @@ def calibrate(model: L, images: Any) -> L:
     finally:
         for site in sites:
             site.calibrating = False
+    for name, site in inputs.items():
+        if not site.varied:
+            warnings.warn(f"calibrate: {name} was one number for all images: its codes can stand for hardly anything "
+                          "else. The layers before it are dead, or the images are not those to be predicted",
+                          stacklevel=2)
     return model
