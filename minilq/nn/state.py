@@ -13,23 +13,22 @@ import numpy as np
 from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.tape import Array
 from minilq.errors import DataError, DTypeError, ShapeError
-from minilq.nn.layer import Layer
 from minilq.nn.site import Site
 
 
-def state_of(model: Layer) -> dict[str, Array]:
-    """Copies of all that is saved, by the names of `tensors`.
+def state_of(tensors: Mapping[str, Parameter | Array], sites: Mapping[str, Site]) -> dict[str, Array]:
+    """Copies of all that is saved, by the names of `tensors`; sites are those of the same model.
 
     >>> from minilq.nn import Dense
-    >>> list(state_of(Dense(3, 2, np.random.default_rng(0))))
+    >>> list(Dense(3, 2, np.random.default_rng(0)).state())
     ['weight.latent', 'bias.latent']
     """
-    waiting = tuple(f"{name}." for name in _waiting(model))
-    return {name: _array(t).copy() for name, t in model.tensors().items() if not name.startswith(waiting)}
+    waiting = tuple(f"{name}." for name in _waiting(sites))
+    return {name: _array(t).copy() for name, t in tensors.items() if not name.startswith(waiting)}
 
 
-def take(model: Layer, state: Mapping[str, Array]) -> None:
-    """Take what `state_of` gave from a model that is made alike. All or nothing.
+def take(tensors: Mapping[str, Parameter | Array], sites: Mapping[str, Site], state: Mapping[str, Array]) -> None:
+    """Take what `state_of` gave from a model that is made alike, all or nothing.
 
     Raises DataError, which lists what is missing and what is too much; ShapeError for another shape; DTypeError for
     another kind of number; DataError for NaN, and for parameters that are infinite or break their constraint.
@@ -37,10 +36,10 @@ def take(model: Layer, state: Mapping[str, Array]) -> None:
     if not isinstance(state, Mapping):
         raise DataError("load_state", "a saved state must be a dict of arrays", got=f"a {type(state).__name__}",
                         cause="Write model.load_state(other.state())")
-    waiting = _waiting(model)
+    waiting = _waiting(sites)
     starts = {name: site for name, site in waiting.items() if any(str(key).startswith(f"{name}.") for key in state)}
     stay = tuple(f"{name}." for name in waiting if name not in starts)   # neither here nor there have they started
-    mine = {name: t for name, t in model.tensors().items() if not name.startswith(stay)}
+    mine = {name: t for name, t in tensors.items() if not name.startswith(stay)}
     missing, surplus = [k for k in mine if k not in state], [str(k) for k in state if k not in mine]
     if missing or surplus:
         told = [f"{what}: {', '.join(keys)}" for what, keys in (("missing", missing), ("too much", surplus)) if keys]
@@ -53,11 +52,12 @@ def take(model: Layer, state: Mapping[str, Array]) -> None:
     for name, site in starts.items():
         site.held |= {part: new[f"{name}.{part}"] for part, t in site.held.items() if not isinstance(t, Parameter)}
         site.started = True
-    for key, tensor in model.tensors().items():
-        if key in new:
-            _array(tensor)[...] = new[key]
-            if isinstance(tensor, Parameter):
-                tensor.changed_in_place()
+    for key, tensor in mine.items():
+        if isinstance(tensor, Parameter):
+            tensor.array[...] = new[key]
+            tensor.changed_in_place()
+        elif not key.startswith(any_shape):
+            tensor[...] = new[key]
 
 
 def _checked(key: str, tensor: Parameter | Array, new: Array, any_shape: bool) -> Array:
@@ -84,9 +84,9 @@ def _checked(key: str, tensor: Parameter | Array, new: Array, any_shape: bool) -
     return new
 
 
-def _waiting(model: Layer) -> dict[str, Site]:
+def _waiting(sites: Mapping[str, Site]) -> dict[str, Site]:
     """The inputs whose method has not started."""
-    return {name: site for name, site in model.sites().items() if site.method is not None and not site.started}
+    return {name: site for name, site in sites.items() if site.method is not None and not site.started}
 
 
 def _array(tensor: Parameter | Array) -> Array:
