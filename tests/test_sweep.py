@@ -18,9 +18,13 @@ import pytest
 import minilq
 from minilq import cli
 from minilq.experiments import point, processes, sweep
-from minilq.experiments.config import RunConfig, command
-from minilq.experiments.grid import blocks_of, points_of
-from minilq.experiments.run import Stopped, read_result, trained
+from minilq.experiments.command import command
+from minilq.experiments.config import RunConfig
+from minilq.experiments.grid import points_of
+from minilq.experiments.grids import blocks_of
+from minilq.experiments.result import read_result
+from minilq.experiments.run import Stopped, trained
+from minilq.nn import coded_in
 from minilq.train.history import read_history
 
 SMALL = {"limit": 200, "batch": 50, "epochs": 2}
@@ -156,7 +160,7 @@ def test_points_and_lines(done):
     assert [row["epoch"] for row in rows] == [1, 2]
     assert rows[-1]["validation_accuracy"] == points[-1]["accuracy"]
     assert rows[-1]["penalty/difference"] > 0
-    assert trained(points[-1]["folder"], "quantized").quantized()
+    assert len(coded_in(trained(points[-1]["folder"], "quantized"))) == 4
 
 
 def test_another_executor_gives_the_same(done, tmp_path):

@@ -34,6 +34,8 @@ def train(options: dict[str, object]) -> int:
             run.carry_on(folder, print_line)
         else:
             print_line(f"writing to {folder}")
+            if config.lr == 0:
+                print_line("a learning rate of 0: nothing will be learned")
             run.start(config, folder, print_line)
         _show(folder)
         write_text(folder / run.DONE, "")
