@@ -63,6 +63,7 @@ def start(config: RunConfig, folder: Path, log: Log) -> dict[str, Any]:
     given = None if config.start_from is None else _float_checkpoint(Path(config.start_from), config, fresh[0])
     data = data_of(config)
     baseline = trainer_for("float", config, data, given, fresh)
+    log(f"writing to {folder}")
     make_folder(folder)
     if given is not None:                        # a copy: the run goes on without the original
         save_checkpoint(folder / CHECKPOINTS["float"], *baseline.state())
