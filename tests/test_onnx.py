@@ -412,7 +412,7 @@ class Louder(ReLU):
     (Sequential(BatchNorm(3, dtype=np.float64)), (3,), ConfigError, r"float32; got batchnorm1\.gamma of float64"),
     (Sequential(Dense(3, 2, np.random.default_rng(0))), (4,), ShapeError, r"\(1, 4\)"),
     (Sequential(Conv2D(3, 2, 1, np.random.default_rng(0))), (4, 3), ShapeError, r"\(1, 4, 3\)"),
-    (calibrate(Sequential(Quantize(FixedRange())), np.ones((2, 3))), (4, 4), ShapeError, "FixedRange")], ids=str)
+    (calibrate(Sequential(Quantize(FixedRange())), images(2, 3)), (4, 4), ShapeError, "FixedRange")], ids=str)
 def test_models_without_a_graph(model, shape, error, match, onnx, tmp_path):
     with pytest.raises(error, match=match):
         to_onnx(model, tmp_path / "a.onnx", shape)
