@@ -85,7 +85,7 @@ WRONG = {
     "another method's flag": (["train", "--weights", "lsq", "--threshold", "1e-9"],
                               "threshold is no flag of the method lsq.*threshold 1e-09.*bits, signed"),
     "another method's gate": (["train", "--weights", "pact", "--no-gate"], "gate is no flag of the method pact"),
-    "another method's layers": (["train", "--weights", "lsq", "--layer-threshold", "dense1=1"], "for the method nested"),
+    "another method's layers": (["train", "--weights", "lsq", "--layer-threshold", "dense1=1"], "the method nested"),
     "said twice": (["train", "--weights", "nested", "lam=1e-9", "--threshold", "1e-8"], "threshold must be said once"),
     "no method and a flag": (["train", "--weights", "none", "--granularity", "row"], "without a method.*granularity"),
     "nothing quantized": (["train", "--weights", "none"], "full precision everywhere"),

@@ -137,7 +137,8 @@ def test_a_law_is_followed_from_the_step_on_at_which_it_can_hold(forgets, begin)
         scale[...] = factor * np.sqrt(start**2 + 2 * 1000 * d * max(step - begin, 0))
 
     for step in range(50):
-        adam._state[0]["v"][...] = (1e-6 if step < forgets else 1e-9) ** 2
+        v = np.full_like(adam.state()["0/v"], (1e-6 if step < forgets else 1e-9) ** 2)
+        adam.load_state({**adam.state(), "0/v": v})
         set_scales(step)
         growth(step, model)
     set_scales(50, 1.1)

@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from minilq.errors import DataError
 from minilq.experiments import run
 from minilq.experiments.config import RunConfig
+from minilq.nn import codes_in
 from minilq.report import plots
 from minilq.report.figures import STYLE, draw
 from minilq.report.table import HEAD, comparison
 from minilq.train.history import read_history, write_history
-from minilq.nn import codes_in
 
 
 def rows(epochs=5, networks=("float", "quantized")):

@@ -23,7 +23,7 @@ from minilq.experiments import run
 from minilq.experiments.build import streams
 from minilq.experiments.config import RunConfig, read_config
 from minilq.experiments.thesis import RECIPES
-from minilq.nn import Sequential, codes_in, coded_in
+from minilq.nn import Sequential, coded_in, codes_in
 from minilq.quantize import codes_of, fake_quantize
 from minilq.quantize.statistics import bits_for
 from minilq.train.checkpoint import load_checkpoint, save_checkpoint

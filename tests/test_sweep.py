@@ -148,7 +148,7 @@ def test_a_whole_grid_of_methods_is_swept_and_drawn(tmp_path):
 
 def test_layers_and_sites_that_are_not_there_are_found_before_anything_is_trained(tmp_path):
     for own in ({"layer_thresholds": {"dense3": 1e-9}}, {"own": {"dense3.weight": None}}):
-        with pytest.raises(minilq.ConfigError, match="must be one of .*got dense3"):
+        with pytest.raises(minilq.ConfigError, match=r"must be one of .*got dense3"):
             swept(tmp_path, [{"nested": [1e-3], **own, **SMALL}])
         assert not list(tmp_path.iterdir())
 

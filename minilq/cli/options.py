@@ -28,13 +28,15 @@ class _Parser(argparse.ArgumentParser):
         cause = meant(found[1] or found[2], known) if found else ""
         return f". {cause}" if cause else ""
 
-    def parse_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def,override]
+    def parse_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
         """An option that there is not is reported by the command that was given it, which knows its own."""
         options, rest = self.parse_known_args(args, namespace)
         if rest:
-            command = getattr(options, "command", None)
-            commands = next((action.choices for action in self._actions if action.dest == "command"), None) or {}
-            commands.get(command, self).error(f"unrecognized arguments: {' '.join(rest)}")  # type: ignore[union-attr, call-overload]
+            commands: dict[str, argparse.ArgumentParser] = {}
+            for action in self._actions:
+                if action.dest == "command" and isinstance(action.choices, dict):
+                    commands = action.choices
+            commands.get(getattr(options, "command", ""), self).error(f"unrecognized arguments: {' '.join(rest)}")
         return options
 
 

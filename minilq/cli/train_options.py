@@ -40,13 +40,13 @@ def add_options(train: argparse.ArgumentParser) -> None:
     methods.add_argument("--own", metavar="SITE=METHOD,FLAG=VALUE", action="append",
                          help="another method, or none, for one weight, bias or input, such as "
                          "conv2d1.weight=lsq,bits=8; may be given again")
-    methods.add_argument("--quantize", metavar="WHICH", help="the layers whose weights and inputs are quantized: recipe "
-                         "(those of the thesis), all, or inner (all but the first and the last)")
+    methods.add_argument("--quantize", metavar="WHICH", help="the layers whose weights and inputs are quantized: "
+                         "recipe (those of the thesis), all, or inner (all but the first and the last)")
 
     nested = train.add_argument_group("flags of the weights' method in short", "those of nested; another method takes "
                                       "those that it has too")
-    nested.add_argument("--granularity", metavar="G", help="what shares a scale: row, column, scalar, channel or filter "
-                        "(row; channel for imagenette)")
+    nested.add_argument("--granularity", metavar="G", help="what shares a scale: row, column, scalar, channel or "
+                        "filter (row; channel for imagenette)")
     nested.add_argument("--threshold", type=float, metavar="X", help="the rule's lambda (1e-10; colour images 1e-11)")
     nested.add_argument("--layer-threshold", dest="layer_thresholds", metavar="LAYER=X", action="append",
                         help="a lambda for one layer, such as conv2d1=1e-12; may be given again")
@@ -63,7 +63,8 @@ def add_options(train: argparse.ArgumentParser) -> None:
     training.add_argument("--epochs", type=int, metavar="N", help="100; 20 for mnist and fashion")
     training.add_argument("--batch", type=int, metavar="N", help="images per step (32; cifar10 128, imagenette 64)")
     training.add_argument("--lr", type=float, metavar="X", help="learning rate of Adam (1e-4)")
-    training.add_argument("--adam", metavar="FORM", help="keras (default, as the thesis) or torch: where epsilon stands")
+    training.add_argument("--adam", metavar="FORM", help="keras (default, as the thesis) or torch: where its "
+                          "epsilon stands")
     training.add_argument("--seed", type=int, metavar="N", help="42")
     training.add_argument("--from", dest="start_from", metavar="CHECKPOINT",
                           help="start from a trained float network (a run folder or its float.npz): post-training")

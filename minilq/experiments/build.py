@@ -107,7 +107,7 @@ def methods_for(config: RunConfig, model: Sequential, generators: Streams) -> Ch
             return method_from(config.inputs, generators["noise"])
         method = method_from(config.weights_of(layer), generators["noise"])
         if kind == "bias" and method is not None:
-            return replace(method, granularity="scalar") if method.on_bias else None  # type: ignore[call-arg]
+            return replace(method, granularity="scalar") if method.on_bias else None  # type: ignore[type-var]
         return method
 
     # what is wrong with a flag is found out now

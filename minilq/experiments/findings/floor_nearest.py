@@ -104,8 +104,8 @@ def _rounded(baseline: Trained, config: RunConfig, method: str, bits: int) -> di
         P, granularity = latent_of(baseline.model, name), "scalar" if name.endswith("bias") else config.granularity
         assert granularity is not None
         s = _scale(P, scale_shape(granularity, P.shape), bits)
-        method = Scaled(rounding, granularity=granularity, qmin=-2**(bits - 1), qmax=2**(bits - 1) - 1)
-        state[f"{name}.latent"] = fake_quantize(P, s, method) + P.dtype.type(shift) * s
+        fixed = Scaled(rounding, granularity=granularity, qmin=-2**(bits - 1), qmax=2**(bits - 1) - 1)
+        state[f"{name}.latent"] = fake_quantize(P, s, fixed) + P.dtype.type(shift) * s
     return state
 
 
