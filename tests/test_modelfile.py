@@ -15,30 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minilq
-from minilq import Adam, Tensor, files, softmax_cross_entropy
+from minilq import Adam, Tensor, files, nn, softmax_cross_entropy
 from minilq.autodiff.parameter import Parameter
 from minilq.coding.coders import CODERS
 from minilq.errors import ConfigError, DataError, DTypeError, NonFiniteError, UnwritableError
 from minilq.experiments import models
-from minilq.nn import (
-    AveragePool2D,
-    BatchNorm,
-    Conv2D,
-    Dense,
-    Dropout,
-    Flatten,
-    GlobalAveragePool2D,
-    Layer,
-    MaxPool2D,
-    Quantize,
-    ReLU,
-    Residual,
-    Sequential,
-    calibrate,
-    coded_in,
-    codes_in,
-    quantize,
-)
 from minilq.nn.layer import KINDS
 from minilq.quantize import Coded, Nested, Scaled, Table, frozen, stochastic, threshold
 from minilq.quantize.method import Quantizer, plain
@@ -89,7 +70,7 @@ def same_grid(a, b):
 
 def assert_same(stored, model, x, own_methods=True):
     """What was loaded is what was saved: codes, grids, values, predictions; with own_methods also what methods hold."""
-    coded, again = coded_in(model), coded_in(stored.network)
+    coded, again = nn.coded_in(model), nn.coded_in(stored.network)
     assert list(stored.coded) == list(again) == list(coded)
     for name, c in coded.items():
         back = stored.coded[name]
@@ -118,7 +99,7 @@ def assert_same(stored, model, x, own_methods=True):
     ids=["mnist_mlp", "lenet", "cifar10_cnn", "imagenette_resnet"])
 def test_the_networks_of_the_thesis_come_back_with_their_codes_and_predictions(coder, make, shape, tmp_path):
     rng = np.random.default_rng(3)
-    model = disturbed(quantize(make(rng), choosing(Scaled("floor", granularity="channel"))), rng)
+    model = disturbed(nn.quantize(make(rng), choosing(Scaled("floor", granularity="channel"))), rng)
     save(tmp_path / "model.mlq", model, coder)
     stored = load(tmp_path / "model.mlq")
     x = rng.uniform(0, 1, (1, *shape)).astype(np.float32)
@@ -150,7 +131,7 @@ def shown(model, x):
     """A model whose inputs have seen x; layers may be dead."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return calibrate(model, x)
+        return nn.calibrate(model, x)
 
 
 @st.composite
@@ -160,23 +141,23 @@ def networks(draw):
     q, q2 = (draw(st.none() | quantizers(g)) for g in (KERNEL, DENSE))
     stride, padding = draw(st.sampled_from([1, 2, (2, 1)])), draw(st.sampled_from(["same", "valid", 1, (0, 1),
                                                                                    ((1, 0), (0, 2))]))
-    pool = draw(st.sampled_from([MaxPool2D, AveragePool2D]))
+    pool = draw(st.sampled_from([nn.MaxPool2D, nn.AveragePool2D]))
     x = rng.uniform(-1, 1, (2, 6, 7, 2)).astype(np.float32)
     first = draw(st.sampled_from([None, FixedRange(3), FixedRange(4, "pixel"), FixedRange(8, "channel"), LSQ(4),
                                   LSQPlus(3, granularity="filter"), Affine(4, ranges="average"), Affine(5),
                                   Scaled("nearest", granularity="filter")]))
-    layers = [] if first is None else [Quantize(first, (1, 1, 1, 2))]
-    layers += [Conv2D(2, 3, (3, 2), rng, stride, padding), BatchNorm(3, 0.9, 1e-4), ReLU(),
-               Residual(Sequential(Conv2D(3, 3, 3, rng), Dropout(0.3, rng)),
-                        draw(st.sampled_from([None, Conv2D(3, 3, 1, rng)]))),
+    layers = [] if first is None else [nn.Quantize(first, (1, 1, 1, 2))]
+    layers += [nn.Conv2D(2, 3, (3, 2), rng, stride, padding), nn.BatchNorm(3, 0.9, 1e-4), nn.ReLU(),
+               nn.Residual(nn.Sequential(nn.Conv2D(3, 3, 3, rng), nn.Dropout(0.3, rng)),
+                        draw(st.sampled_from([None, nn.Conv2D(3, 3, 1, rng)]))),
                pool(2, draw(st.sampled_from([None, 1])), draw(st.sampled_from(["same", ((0, 1), (1, 0))])))]
     if draw(st.booleans()):
-        layers += [GlobalAveragePool2D()]
+        layers += [nn.GlobalAveragePool2D()]
         n = 3
     else:
-        layers += [Flatten()]
-        n = shown(Sequential(*layers), x)(x).shape[1]
-    model = Sequential(*layers, Sequential(Dense(n, 4, rng), ReLU()), Dense(4, 2, rng))
+        layers += [nn.Flatten()]
+        n = shown(nn.Sequential(*layers), x)(x).shape[1]
+    model = nn.Sequential(*layers, nn.Sequential(nn.Dense(n, 4, rng), nn.ReLU()), nn.Dense(4, 2, rng))
     inputs = draw(st.sampled_from([None, PACT(3), LSQ(4, signed=False), Affine(4, ranges="data")]))
     for name, site in model.sites().items():
         if name != "quantize1.input" and "shortcut" not in name:
@@ -198,7 +179,7 @@ def test_any_network_comes_back_with_its_codes_and_predictions(made, coder, tmp_
 
 def test_a_stochastic_rounding_gives_whole_codes_around_the_latents(tmp_path):
     q = Scaled(stochastic(np.random.default_rng(5)), granularity="row")
-    model = quantize(models.mnist_mlp(np.random.default_rng(0)), choosing(q))
+    model = nn.quantize(models.mnist_mlp(np.random.default_rng(0)), choosing(q))
     disturbed(model, np.random.default_rng(1))
     save(tmp_path / "m.mlq", model)
     stored = load(tmp_path / "m.mlq")
@@ -210,15 +191,15 @@ def test_a_stochastic_rounding_gives_whole_codes_around_the_latents(tmp_path):
 
 
 def test_codes_as_wide_as_32_bits_and_none_at_all(tmp_path):
-    model = Sequential(Dense(3, 2, np.random.default_rng(0)))
-    quantize(model, choosing(Scaled("nearest", granularity="scalar")))
+    model = nn.Sequential(nn.Dense(3, 2, np.random.default_rng(0)))
+    nn.quantize(model, choosing(Scaled("nearest", granularity="scalar")))
     site = model.sites()["dense1.weight"]
     site.held["scale"].data[...] = 2.0**-24
     site.latent.data[...] = [[-128, 127.9999], [0, 1], [3, 4]]
     save(tmp_path / "wide.mlq", model)
     assert load(tmp_path / "wide.mlq").coded["dense1.weight"].codes.dtype == np.int32
     assert_same(load(tmp_path / "wide.mlq"), model, np.ones((1, 3), np.float32))
-    save(tmp_path / "none.mlq", Sequential(Flatten(), ReLU()))
+    save(tmp_path / "none.mlq", nn.Sequential(nn.Flatten(), nn.ReLU()))
     assert load(tmp_path / "none.mlq").coded == {}
 
 
@@ -248,9 +229,9 @@ METHODS = [LSQ(4), LSQ(3, granularity="filter"), LSQPlus(4), LSQPlus(4, signed=F
 def test_a_network_that_was_loaded_is_trained_on_and_saved_with_its_integers(method, tmp_path):
     rng = np.random.default_rng(0)
     x = rng.uniform(-1, 1, (20, 30)).astype(np.float32)
-    model = Sequential(Dense(30, 8, rng), ReLU(), Dense(8, 3, rng))
-    quantize(model, choosing(method, LSQ(4), biases=False))
-    calibrate(disturbed(model, rng), x)
+    model = nn.Sequential(nn.Dense(30, 8, rng), nn.ReLU(), nn.Dense(8, 3, rng))
+    nn.quantize(model, choosing(method, LSQ(4), biases=False))
+    nn.calibrate(disturbed(model, rng), x)
     for site in model.sites().values():
         if "count" in site.held:
             site.held["count"][...] = 1
@@ -276,7 +257,7 @@ def test_a_network_that_was_loaded_is_trained_on_and_saved_with_its_integers(met
 
 def test_load_then_save_keeps_the_integers(tmp_path):
     """Of the thesis' network, and of files of version 1: once 20,009 bytes became 51,060."""
-    model = quantize(models.mnist_mlp(np.random.default_rng(0)), choosing(Nested()))
+    model = nn.quantize(models.mnist_mlp(np.random.default_rng(0)), choosing(Nested()))
     disturbed(model, np.random.default_rng(1))
     save(tmp_path / "a.mlq", model)
     stored = load(tmp_path / "a.mlq")
@@ -285,19 +266,20 @@ def test_load_then_save_keeps_the_integers(tmp_path):
     old = load(GOLDEN / "model-v1-range.mlq")
     save(tmp_path / "c.mlq", old.network, facts=old.facts)
     new = load(tmp_path / "c.mlq")
-    for name, codes in codes_in(old.network).items():
+    for name, codes in nn.codes_in(old.network).items():
         np.testing.assert_array_equal(new.coded[name].codes, codes)
     assert (tmp_path / "c.mlq").stat().st_size < (GOLDEN / "model-v1-range.mlq").stat().st_size + 400
 
 
 def test_arrays_that_are_the_same_stand_in_a_file_once():
-    model = quantize(models.mnist_mlp(np.random.default_rng(0)), lambda n: Nested() if n.endswith("weight") else None)
+    model = nn.quantize(models.mnist_mlp(np.random.default_rng(0)),
+                        lambda n: Nested() if n.endswith("weight") else None)
     disturbed(model, np.random.default_rng(1))
     header = split(io.BytesIO(content := contents(model)), len(content)).header
     assert header["arrays"] == [["f4", [784, 1]], ["f4", [128, 1]]]
     assert header["sites"]["dense1.weight"]["grid"] == {"scale": 0}
     assert "held" not in header["sites"]["dense1.weight"]                # it is the grid
-    shared = Sequential(Dense(30, 20, np.random.default_rng(0)))
+    shared = nn.Sequential(nn.Dense(30, 20, np.random.default_rng(0)))
     shared.layers["dense1"].weight.change(Shared())
     header = split(io.BytesIO(content := contents(shared)), len(content)).header
     assert header["arrays"] == [["f4", [3]]]
@@ -305,38 +287,40 @@ def test_arrays_that_are_the_same_stand_in_a_file_once():
 
 
 def test_an_input_that_has_seen_nothing_has_to_see_something_after_it_was_loaded(tmp_path):
-    model = Sequential(Dense(4, 3, np.random.default_rng(0)))
-    quantize(model, lambda name: LSQ(4) if name == "dense1.input" else None)
+    model = nn.Sequential(nn.Dense(4, 3, np.random.default_rng(0)))
+    nn.quantize(model, lambda name: LSQ(4) if name == "dense1.input" else None)
     save(tmp_path / "m.mlq", model)
     network = load(tmp_path / "m.mlq").network
     x = np.arange(8, dtype=np.float32).reshape(2, 4)
     with pytest.raises(ConfigError, match="must be seen"):
         network(x)
-    np.testing.assert_array_equal(calibrate(network, x)(x).numpy(), calibrate(model, x)(x).numpy())
+    np.testing.assert_array_equal(nn.calibrate(network, x)(x).numpy(), nn.calibrate(model, x)(x).numpy())
 
 
 def test_an_input_with_a_function_keeps_its_steps_or_is_refused(tmp_path):
     x = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
-    model = calibrate(Sequential(Quantize(Scaled(np.floor, granularity="scalar", qmin=-3))), x)
+    model = nn.calibrate(nn.Sequential(nn.Quantize(Scaled(np.floor, granularity="scalar", qmin=-3))), x)
     model.sites()["quantize1.input"].held["scale"].data[...] = 0.3
     save(tmp_path / "m.mlq", model)
     stored = load(tmp_path / "m.mlq")
     assert stored.network.sites()["quantize1.input"].method == FixedGrid(-3, None, "floor")
     np.testing.assert_array_equal(stored.network(x).numpy(), model(x).numpy())
-    model = Sequential(Quantize(Scaled(stochastic(np.random.default_rng(0)), granularity="scalar")))
+    model = nn.Sequential(nn.Quantize(Scaled(stochastic(np.random.default_rng(0)), granularity="scalar")))
     with pytest.raises(ConfigError, match=r"function among its flags.*quantize1\.input"):
-        save(tmp_path / "n.mlq", calibrate(model, x))
+        save(tmp_path / "n.mlq", nn.calibrate(model, x))
 
 
 # The architecture.
 def test_every_kind_of_layer_is_described_in_json_and_built_from_it():
     rng = np.random.default_rng(0)
     x = rng.uniform(0, 1, (2, 4, 4, 1)).astype(np.float32)
-    model = Sequential(
-        Quantize(shape=(1, 4, 4, 1)), Conv2D(1, 2, (3, 1), rng, stride=(2, 1), padding=(1, 0)), ReLU(),
-        BatchNorm(2, 0.5, 1e-5), Dropout(0.25, rng), MaxPool2D(2, 1, "same"), AveragePool2D(np.int64(2), None, 1),
-        Residual(Sequential(Conv2D(2, 2, 1, rng)), Conv2D(2, 2, 1, rng)), Residual(ReLU()), Sequential(),
-        Sequential(GlobalAveragePool2D()), Flatten(), Dense(2, 3, rng))
+    model = nn.Sequential(
+        nn.Quantize(shape=(1, 4, 4, 1)), nn.Conv2D(1, 2, (3, 1), rng, stride=(2, 1), padding=(1, 0)), nn.ReLU(),
+        nn.BatchNorm(2, 0.5, 1e-5), nn.Dropout(0.25, rng), nn.MaxPool2D(2, 1, "same"), nn.AveragePool2D(np.int64(2),
+                                                                                                        None, 1),
+        nn.Residual(nn.Sequential(nn.Conv2D(2, 2, 1, rng)), nn.Conv2D(2, 2, 1, rng)), nn.Residual(nn.ReLU()),
+        nn.Sequential(),
+        nn.Sequential(nn.GlobalAveragePool2D()), nn.Flatten(), nn.Dense(2, 3, rng))
     described = json.loads(json.dumps(describe(model)))
     mine = {kind for kind, layer in KINDS.items() if layer.__module__.startswith("minilq.nn")}
     assert {layer["kind"] for layer in described} | {"GlobalAveragePool2D"} == mine
@@ -351,7 +335,7 @@ def test_every_kind_of_layer_is_described_in_json_and_built_from_it():
     assert (dropout.rate, norm.momentum, norm.eps) == (0.25, 0.5, 1e-5)
 
 
-class Scale(Layer):
+class Scale(nn.Layer):
     """A layer of a user's own that a file can hold, because it says its settings."""
 
     def __init__(self, factor, inner):
@@ -371,38 +355,38 @@ class Scale(Layer):
 
 def test_a_layer_of_ones_own_that_says_its_settings_is_saved(tmp_path):
     rng = np.random.default_rng(0)
-    model = Sequential(Residual(Scale(2.5, Dense(3, 3, rng))))
+    model = nn.Sequential(nn.Residual(Scale(2.5, nn.Dense(3, 3, rng))))
     model.parameters()["residual1.body.shift"].data[...] = [1, 2, 3]
     save(tmp_path / "m.mlq", model)
     x = np.ones((2, 3), np.float32)
     np.testing.assert_array_equal(load(tmp_path / "m.mlq").network(x).numpy(), model(x).numpy())
 
 
-class Doubled(Layer):
+class Doubled(nn.Layer):
     def __call__(self, x, training=False):
         return x + x
 
 
-class MyDense(Dense):
+class MyDense(nn.Dense):
     pass
 
 
 def test_layers_that_a_file_cannot_hold_are_named():
     rng = np.random.default_rng(0)
     with pytest.raises(ConfigError, match=r"doubled1 \(Doubled\)"):
-        describe(Sequential(ReLU(), Doubled()))
+        describe(nn.Sequential(nn.ReLU(), Doubled()))
     with pytest.raises(ConfigError, match=r"residual1\.body\.mydense1 \(MyDense\)"):
-        describe(Sequential(Residual(Sequential(MyDense(2, 2, rng)))))
+        describe(nn.Sequential(nn.Residual(nn.Sequential(MyDense(2, 2, rng)))))
     with pytest.raises(ConfigError, match=r"got Dense"):
-        describe(Dense(2, 2, rng))
-    twice = Dense(2, 2, rng)
+        describe(nn.Dense(2, 2, rng))
+    twice = nn.Dense(2, 2, rng)
     with pytest.raises(ConfigError, match=r"dense2 \(Dense\) again"):
-        describe(Sequential(twice, ReLU(), twice))
-    relu = ReLU()
-    assert len(describe(Sequential(relu, relu))) == 2
-    deep = Sequential(ReLU())
+        describe(nn.Sequential(twice, nn.ReLU(), twice))
+    relu = nn.ReLU()
+    assert len(describe(nn.Sequential(relu, relu))) == 2
+    deep = nn.Sequential(nn.ReLU())
     for _ in range(MAX_DEPTH):
-        deep = Sequential(deep)
+        deep = nn.Sequential(deep)
     with pytest.raises(ConfigError, match="16 containers"):
         describe(deep)
     assert planned(describe(deep.layers["sequential1"]), 0).make()
@@ -411,9 +395,9 @@ def test_layers_that_a_file_cannot_hold_are_named():
 # What cannot be saved.
 def small(dtype=np.float32):
     rng = np.random.default_rng(0)
-    model = Sequential(Dense(4, 3, rng, dtype=dtype), ReLU(), Dense(3, 2, rng, dtype=dtype))
+    model = nn.Sequential(nn.Dense(4, 3, rng, dtype=dtype), nn.ReLU(), nn.Dense(3, 2, rng, dtype=dtype))
     choose = choosing(Scaled("nearest", granularity="row"))
-    quantize(model, lambda name: choose(name) if name.startswith("dense1") else None)
+    nn.quantize(model, lambda name: choose(name) if name.startswith("dense1") else None)
     for site in model.sites().values():
         if site.held:
             site.held["scale"].data[...] = 0.02
@@ -436,10 +420,10 @@ def test_what_a_file_cannot_hold_is_refused_before_anything_is_written(tmp_path)
         model.parameters()[f"{name}.latent"].data[0] = np.nan
         with pytest.raises(NonFiniteError):
             save(path, model)
-    layer = Dropout(0.5, np.random.default_rng(0))
+    layer = nn.Dropout(0.5, np.random.default_rng(0))
     layer.rate = 1.5
     with pytest.raises(ConfigError, match=r"rate.*1\.5"):
-        save(path, Sequential(layer))
+        save(path, nn.Sequential(layer))
     model = small()
     model.sites()["dense1.weight"].held["scale"].data[...] = 1e-12
     with pytest.raises(ConfigError, match="scale is far too small"):
@@ -536,10 +520,10 @@ def by_formula(shape, k, modulus):
 
 def golden_layers():
     rng = np.random.default_rng(0)
-    return Sequential(
-        Conv2D(1, 4, 3, rng, stride=2, padding="same"), BatchNorm(4), ReLU(),
-        Residual(Sequential(Conv2D(4, 4, 3, rng, padding=1), Dropout(0.5, rng)), None),
-        MaxPool2D(2), Flatten(), Dense(16, 10, rng), ReLU(), Dense(10, 3, rng))
+    return nn.Sequential(
+        nn.Conv2D(1, 4, 3, rng, stride=2, padding="same"), nn.BatchNorm(4), nn.ReLU(),
+        nn.Residual(nn.Sequential(nn.Conv2D(4, 4, 3, rng, padding=1), nn.Dropout(0.5, rng)), None),
+        nn.MaxPool2D(2), nn.Flatten(), nn.Dense(16, 10, rng), nn.ReLU(), nn.Dense(10, 3, rng))
 
 
 def golden_network():
@@ -549,7 +533,7 @@ def golden_network():
     scalar = replace(q, granularity="scalar")
     methods = {"conv2d1.weight": q, "residual1.body.conv2d1.weight": q2, "dense1.weight": q, "conv2d1.bias": scalar,
                "residual1.body.conv2d1.bias": scalar, "dense1.bias": scalar}
-    quantize(model, methods.get)
+    nn.quantize(model, methods.get)
     # In the order of version 1: all that is trained, then what is remembered.
     named = {name.removesuffix(".latent"): tensor for name, tensor in model.tensors().items() if "scale" not in name}
     order = [*(n for n, t in named.items() if isinstance(t, Parameter)),
@@ -570,7 +554,7 @@ def golden_network_2():
     """That of the files of version 2: methods of all kinds of grids, and inputs; do not change it."""
     model = golden_layers()
     zero = FixedGrid(-2, 13)
-    quantize(model, {"conv2d1.weight": LSQ(4, granularity="filter"), "conv2d1.bias": Nested(granularity="scalar"),
+    nn.quantize(model, {"conv2d1.weight": LSQ(4, granularity="filter"), "conv2d1.bias": Nested(granularity="scalar"),
                      "residual1.body.conv2d1.weight": LSQPlus(3), "dense1.weight": zero, "dense2.weight": FixedGrid(),
                      "conv2d1.input": PACT(4), "residual1.body.conv2d1.input": LSQPlus(4, signed=False),
                      "dense1.input": Affine(6, ranges="average"), "dense2.input": LSQ(4, signed=False)}.get)
@@ -654,12 +638,12 @@ def test_the_documentation_is_enough_to_read_a_file():
 
 def test_with_the_range_coder_a_file_is_within_three_per_cent_of_the_bound():
     rng = np.random.default_rng(0)
-    model = quantize(models.mnist_mlp(rng), choosing(Scaled("nearest", granularity="row")))
+    model = nn.quantize(models.mnist_mlp(rng), choosing(Scaled("nearest", granularity="row")))
     for site in model.sites().values():
         if site.held:
             scale = site.held["scale"]
             scale.data[...] = 0.16 * rng.uniform(0.7, 1.4, scale.shape)      # most codes 0, as in the thesis
-    coded = coded_in(model)
+    coded = nn.coded_in(model)
     bound = sum(c.codes.size * entropy_of(c.codes) / 8 + 4 * c.grid.scale.size for c in coded.values())
     sizes = {coder: len(contents(model, coder)) for coder in CODERS}
     assert 8_000 < bound < 13_000                             # that of the thesis is about 12,700
