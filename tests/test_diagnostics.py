@@ -137,7 +137,8 @@ def trainer(method=None, seed=0, lr=1e-3, **settings):
         quantize(model, everywhere(method or Scaled(scale_rule=threshold(1e-3))))
     if "objective" in settings:
         settings["objective"] = settings["objective"](model)
-    return Trainer(model, Adam(model.parameters().values(), lr=lr), tiny(), INPUTS["unit"], BATCH, generators, **settings)
+    adam = Adam(model.parameters().values(), lr=lr)
+    return Trainer(model, adam, tiny(), INPUTS["unit"], BATCH, generators, **settings)
 
 
 def moment(t):

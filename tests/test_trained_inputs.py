@@ -16,6 +16,7 @@ from minilq.integer.engine import convert
 from minilq.integer.float_twin import FloatTwin, compare
 from minilq.integer.grid import DOWN
 from minilq.integer.trained import trained_grid
+from minilq.integer.weights import parts_of
 from minilq.nn import (
     AveragePool2D,
     BatchNorm,
@@ -36,6 +37,7 @@ from minilq.nn import (
 from minilq.optim import Adam
 from minilq.quantize import Coded, Even, Nested, Quantizer, Scaled, Table, pretend
 from minilq.quantize.methods import LSQ, PACT, Affine, FixedRange, LSQPlus
+from minilq.store import modelfile
 from minilq.train.metrics import INPUTS
 from minilq.train.task import cross_entropy
 from tests.strategies import seeds
@@ -196,6 +198,35 @@ def test_weights_on_any_grid_are_multiplied_as_they_are(weights, split):
     network = convert(model, split=split)
     assert network.rounded == []
     close(network, model, images)
+
+
+def test_a_quantize_layer_gives_the_grid_that_the_next_layer_multiplies():
+    rng, images = np.random.default_rng(0), normal(9, 2, 2, 3)
+    weights = LSQ(6, granularity="row")          # its scales are not absorbed: the grid would be another
+    for first in (LSQ(4), LSQ(4, granularity="filter")):
+        layers = Quantize(shape=(1, 1, 1, 3)), MaxPool2D(1), Flatten(), Dense(12, 4, rng)
+        model = calibrate(quantize(Sequential(layers), lambda name, m=first: m if name == "quantize1.input"
+                                   else weights if name.endswith("weight") else None), images)
+        network = convert(model, images)
+        close(network, model, images)
+        assert set(network.codes_between(network.grid.codes(images))) == {"quantize1", "dense1", "logits"}
+
+
+def test_parts_are_kept_apart_along_the_axes_of_any_plane():
+    codes = np.arange(6, dtype=np.int8).reshape(3, 2)
+    planes = [(np.ones((1, 1)), codes), (np.array([[1.0], [2.0], [3.0]]), codes + 1)]
+    parts, scales, kept = parts_of("here", planes, np.ones(1))
+    assert kept == (0,)
+    assert [part.codes.tolist() for part in parts] == [[[0, 1]], [[2, 3]], [[4, 5]], [[1, 2]], [[3, 4]], [[5, 6]]]
+    assert scales.tolist() == [[1, 1]] * 4 + [[2, 2], [3, 3]]
+
+
+def test_a_grid_far_from_0_is_known_though_floats_there_are_half_a_step_apart():
+    site = Site(shape=(1, 1))
+    site.change(LSQPlus(3, signed=False))
+    step = np.spacing(np.float32(1000))
+    site.held["scale"].array[...], site.held["offset"].array[...] = 2 * step, 1000
+    assert trained_grid("here", site) == (2 * step, 0, 7, 1000.0, 0.5)
 
 
 @dataclass(frozen=True)
@@ -366,6 +397,9 @@ def test_without_images_every_input_needs_a_grid_and_an_image_its_shape():
     with pytest.raises(ConfigError, match="first layer that computes"):
         convert(first, shape=(2, 2))
     assert convert(first, x).predict(x).shape == (20,)
+    of_features = fitted(layers, x, None, LSQ(4, granularity="filter"))
+    with pytest.raises(ConfigError, match=r"after Flatten, one of a single scale"):
+        convert(of_features, shape=(2, 2))
 
 
 def test_pixels_stay_pixels_and_other_numbers_get_the_grid_of_the_first_input():
@@ -417,6 +451,18 @@ def test_trained_digits_are_classified_as_by_the_trained_network(weights, inputs
     result = compare(network, FloatTwin(model, network), images)
     assert all(difference.largest <= 1 for difference in result.alone.values())
     assert result.agreement >= 0.999
+
+
+@pytest.mark.filterwarnings("ignore:calibrate", "ignore:convert")
+@given(made=networks())
+def test_what_a_model_file_holds_becomes_the_same_integers(tmp_path_factory, made):
+    model, images = made
+    path = tmp_path_factory.mktemp("stored") / "model.mlq"
+    modelfile.save(path, model)
+    network, stored = convert(model, images), convert(modelfile.load(path), images)
+    codes = network.grid.codes(images)
+    np.testing.assert_array_equal(network(codes), stored(codes))
+    assert network.grids.keys() == stored.grids.keys()
 
 
 def test_a_trained_grid_is_that_of_the_method():

@@ -110,7 +110,7 @@ class Storage:
         """
         view = self.lent_view(array)
         if view is None:
-            view = np.asarray(memoryview(array))
+            view = np.asarray(memoryview(array))  # type: ignore[arg-type]
             self._views.append(weakref.ref(view))
             if not self.lent:
                 self.lent = True
