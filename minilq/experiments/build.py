@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -116,6 +117,12 @@ def methods_for(config: RunConfig, model: Sequential, generators: Streams) -> Ch
                           got="weights in full precision everywhere",
                           cause="Leave a layer to --weights, or give a weight a method with --own")
     return choose
+
+
+def flag_of_weights(config: RunConfig, flag: str) -> Any:
+    """What the method of the weights has for a flag, such as its granularity; None where it has no such flag."""
+    method = None if config.weights is None else method_from(config.weights_of(""), np.random.default_rng(0))
+    return getattr(method, flag, None)
 
 
 def _on_bias(choice: Choice | None) -> Choice | None:

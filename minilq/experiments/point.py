@@ -16,12 +16,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from minilq.data import Dataset
 from minilq.errors import ConfigError, MinilqError, UnwritableError
-from minilq.experiments.build import trainer_for
-from minilq.experiments.choices import method_from
+from minilq.experiments.build import flag_of_weights, trainer_for
 from minilq.experiments.config import RunConfig, read_config
 from minilq.experiments.grid import Point
 from minilq.experiments.measure import counted, measure
@@ -123,12 +120,12 @@ def _result(point: Point, model: Sequential, data: Dataset) -> dict[str, Any]:
 
 def _of_method(config: RunConfig) -> dict[str, str]:
     """Granularity and rounding of the weights; "own" where the method has no such flag."""
-    if config.nested:
-        return {"granularity": str(config.granularity), "rounding": str(config.rounding)}
-    method = None if config.weights is None else method_from(config.weights, np.random.default_rng(0))
-    named = {name: getattr(method, name, "own") for name in ("granularity", "rounding")}
-    return {name: value if isinstance(value, str) else "stochastic" if callable(value) else ",".join(map(str, value))
-            for name, value in named.items()}
+    words = {}
+    for name in ("granularity", "rounding"):
+        value = flag_of_weights(config, name)
+        words[name] = ("own" if value is None else "stochastic" if callable(value) else value if isinstance(value, str)
+                       else ",".join(map(str, value)) or "scalar")
+    return words
 
 
 def data_for_point(config: RunConfig) -> Dataset:

@@ -40,7 +40,7 @@ def steps_of(method: Quantizer, held: Held, shape: tuple[int, ...], dtype: Any =
     Steps(grid=Even(scale=array([1.]), zero=None, offset=None), low=0, high=3, rounding='nearest')
     """
     kind = type(method).__name__
-    shape = np.broadcast_shapes(shape, *(array.shape for array in held.values() if array.ndim <= len(shape)))
+    shape = np.broadcast_shapes(shape, *(array.shape for array in held.values()))
     grids = [method.coded(np.full(shape, x, dtype), held).grid for x in (0, 1, -3)]
     even = grids[0]
     if not isinstance(even, Even):

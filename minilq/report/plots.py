@@ -70,7 +70,8 @@ def followed(rows: Sequence[Row]) -> dict[str, str]:
     columns = [column.removesuffix("/median") for column in dict.fromkeys(c for row in own for c in row)
                if column.endswith("/median")]
     parts = {column: column.partition("/")[::2] for column in columns}
-    return {column: site if name == "scale" else f"{name} of {site}" for column, (name, site) in parts.items()}
+    return {column: site if name == "scale" else f"{name} of {site}" for column, (name, site) in parts.items()
+            if name != "count"}                  # of batches: no number of a grid
 
 
 def scale_trajectories(rows: Sequence[Row], ax: Axes, beside: int = 0) -> Axes:

@@ -67,8 +67,7 @@ def _restore_input(where: str, site: Site, part: Part) -> bool:
         return True
     stored = {} if steps is None else steps.grid.stored()
     held = _held(where, method, part.held, np.ones(site.shape, np.float32), stored, of_input=True)
-    shape = told(where, lambda: np.broadcast_shapes(site.shape, *(a.shape for a in held.values()
-                                                                  if a.ndim <= len(site.shape))))
+    shape = told(where, lambda: np.broadcast_shapes(site.shape, *(a.shape for a in held.values())))
     if math.prod(shape) > MOST_INPUTS:
         raise wrong(where, f"an input of at most {MOST_INPUTS} numbers", shape)
     told(where, lambda: method.coded(np.zeros(shape, np.float32), held))
