@@ -1,8 +1,10 @@
 """The methods, one file each; `minilq methods` lists them."""
 
 from minilq.quantize.methods.affine import Affine
+from minilq.quantize.methods.fixed_range import FixedRange
 from minilq.quantize.methods.lsq import LSQ
+from minilq.quantize.methods.lsq_plus import LSQPlus
 from minilq.quantize.methods.pact import PACT
 from minilq.quantize.methods.scaled import Nested, Scaled
 
-__all__ = ["LSQ", "PACT", "Affine", "Nested", "Scaled"]
+__all__ = ["LSQ", "PACT", "Affine", "FixedRange", "LSQPlus", "Nested", "Scaled"]
