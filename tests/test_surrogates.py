@@ -229,3 +229,35 @@ def test_a_nan_gradient_is_not_hidden_by_the_rule():
     g, y, s = np.array([[0.0, np.nan]]), np.array([[1.0, 1.0]]), np.array([[0.5]])
     assert np.isnan(threshold_scale_gradient(g, y, s, 0.01)).all()
     assert codes_of(y, s, Quantizer()).tolist() == [[2, 2]]
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("limits", [{}, {"qmin": -4, "qmax": 3}, {"qmin": -4}, {"qmax": 3}])
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_parameter_that_is_not_finite_is_refused_with_and_without_bounds(value, limits, mask, dtype):
+    q = Quantizer("nearest", granularity="scalar", mask=mask, **limits)
+    P, s = np.array([0.3, value], dtype), np.array([0.5], dtype)
+    for call in (fake_quantize, codes_of):
+        with pytest.raises(minilq.NonFiniteError, match=r"P\[1\] = "):
+            call(P, s, q)
+    P[1] = np.finfo(dtype).max
+    for call in (fake_quantize, codes_of):
+        with np.errstate(over="ignore"), pytest.raises(minilq.NonFiniteError, match="the scale is far too small"):
+            call(P, s, q)
+
+
+@pytest.mark.parametrize("qmax", [255, np.uint8(255), np.int16(255), 255.0, np.float32(255)])
+def test_bounds_of_any_whole_number_give_one_factor(qmax):
+    q = Quantizer("nearest", granularity="scalar", scale_rule=chain_rule("lsq"), qmin=0, qmax=qmax)
+    assert (q.qmax, type(q.qmax)) == (255, int)
+    P, s, g = np.linspace(-1, 1, 300), np.array([0.5]), np.full(300, 0.1)
+    want = gradients(P, s, Quantizer("nearest", granularity="scalar", scale_rule=chain_rule(), qmin=0, qmax=255), g)[2]
+    np.testing.assert_allclose(gradients(P, s, q, g)[2], want / math.sqrt(300 * 255), rtol=1e-12)
+
+
+def test_bounds_from_the_codes_themselves():
+    codes = codes_of(np.array([63.5, -64.0]), np.array([0.5]), Quantizer("nearest", granularity="scalar"))
+    q = Quantizer("nearest", granularity="scalar", scale_rule=chain_rule("lsq"), qmin=codes.min(), qmax=codes.max())
+    assert (q.qmin, q.qmax) == (-128, 127)
+    assert np.isfinite(gradients(np.ones(300), np.array([0.5]), q, np.ones(300))[2]).all()

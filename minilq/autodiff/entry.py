@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from minilq.autodiff.memory import Memory, active_memory, replaying, same_draws
-from minilq.autodiff.tape import Array
+from minilq.autodiff import guard
+from minilq.autodiff.memory import active_memory, replaying, same_draws
+from minilq.autodiff.tape import Array, is_checking
 from minilq.errors import ConfigError, GradientError
 
 if TYPE_CHECKING:
@@ -17,9 +20,10 @@ if TYPE_CHECKING:
 
 Kind = Literal["exact", "surrogate", "defined", "heuristic"]
 
-# rng -> (float64 arrays to differentiate at, the operation's first arguments; its options by name)
+# rng -> (arrays, the operation's first arguments, of which the float64 ones are differentiated; the others by name)
 SamplePoints = Callable[[np.random.Generator], tuple[list[Array], dict[str, Any]]]
 
+PACKAGE = str(Path(__file__).parents[1]) + os.sep
 KINDS: tuple[Kind, ...] = ("exact", "surrogate", "defined", "heuristic")
 
 
@@ -32,6 +36,12 @@ class WithResidual(NamedTuple):
 
     y: Array
     residual: Any
+
+
+def is_own(function: Callable[..., Any]) -> bool:
+    """Whether a function stands in one of minilq's own files."""
+    code = getattr(inspect.unwrap(function), "__code__", None)           # None for a function of NumPy
+    return code is not None and code.co_filename.startswith(PACKAGE)
 
 
 class Primitive:
@@ -55,6 +65,8 @@ class Primitive:
         self.needed_positions: frozenset[int] = frozenset()
         self.needs_result = False
         self.vjp_takes_need = False
+        self.own = is_own(forward)
+        self.trusted = False                     # its derivative is minilq's own, and known not to write
 
     def gradients(self, g: Array, node: Node) -> tuple[Array | None, ...]:
         """Call the vector-Jacobian product of a recorded node."""
@@ -63,7 +75,14 @@ class Primitive:
         options = node.options
         if self.vjp_takes_need:
             options = {**options, "need": tuple([t is not None and t.requires_grad for t in node.inputs])}
-        gradients = self.vjp(g, node.y, *node.args, **options)
+        if is_checking():
+            with replaying(None):                # what the derivative itself calls is no part of the program
+                gradients = guard.watched(f"{self.name}_vjp", self.vjp, (g, node.y, *node.args), options,
+                                          self.unneeded(len(node.args)))
+        elif self.trusted:
+            gradients = self.vjp(g, node.y, *node.args, **options)
+        else:
+            gradients = guard.read_only(f"{self.name}_vjp", self.vjp, (g, node.y, *node.args), options)
         if not isinstance(gradients, tuple):
             raise ConfigError(f"{self.name}_vjp", "must return a tuple with one gradient for each array argument",
                               got=type(gradients).__name__, cause="Write return (dx,) for a single one")
@@ -71,8 +90,13 @@ class Primitive:
             if tensor is not None and tensor.requires_grad:
                 raise ConfigError(self.name, f"only its first {len(gradients)} arguments are differentiable",
                                   got="a Tensor that requires a gradient in a later place")
-        memory = active_memory()
-        return gradients if memory is None else self.without_heuristics(memory, gradients, node)
+        return self.without_heuristics(gradients, node) if is_checking() else gradients
+
+    def unneeded(self, count: int) -> dict[int, str]:
+        """Position in (g, y, *args) -> name of what the derivative has not said that it reads."""
+        names = list(self.signature.parameters)
+        positions = {2 + i: names[min(i, len(names) - 1)] for i in range(count) if i not in self.needed_positions}
+        return positions if self.needs_result else {1: "y", **positions}
 
     def heuristics(self, *args: Any, **options: Any) -> list[str]:
         """The arguments whose "gradient" is a heuristic, in a call with these arguments."""
@@ -80,9 +104,11 @@ class Primitive:
             return self.heuristic(*args, **options).split()
         return self.heuristic.split() or (list(self.signature.parameters) if self.kind == "heuristic" else [])
 
-    def without_heuristics(self, memory: Memory, gradients: tuple[Array | None, ...],
-                           node: Node) -> tuple[Array | None, ...]:
-        """NaN in place of every heuristic that is asked for: nobody is to verify one."""
+    def without_heuristics(self, gradients: tuple[Array | None, ...], node: Node) -> tuple[Array | None, ...]:
+        """In a replay, NaN in place of every heuristic that is asked for: nobody is to verify one."""
+        memory = active_memory()
+        if memory is None:
+            return gradients
         assert node.args is not None
         options = {name: value for name, value in node.options.items() if name != "residual"}
         names = self.heuristics(*node.args, **options)
@@ -94,8 +120,8 @@ class Primitive:
                 gradients = (*gradients[:position], nothing, *gradients[position + 1:])
         return gradients
 
-    def run(self, args: Sequence[Any], options: dict[str, Any]) -> Any:
-        """The forward, or while a replay is running the smooth program."""
+    def replayed(self, *args: Any, **options: Any) -> Any:
+        """What a replay runs in place of the forward: the smooth program, where there is one."""
         memory = active_memory()
         if memory is None or self.smooth is None:
             return self.forward(*args, **options)

@@ -7,24 +7,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
 
-from minilq.autodiff.tape import Array, no_grad, walk_back
+from minilq.autodiff.differences import careful_difference, central_differences, complex_step
+from minilq.autodiff.guard import read_only
+from minilq.autodiff.tape import Array, checking, no_grad, walk_back
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError, DTypeError, GradientError, ShapeError
 
 Method = Literal["central", "complex"]
 
-EPS = float(np.finfo(np.float64).eps)
 RTOL = 1e-6
-STEP = 1e-5
 
 
 @dataclass(frozen=True)
 class GradientReport:
-    """The worst entry of a gradient check: whose, where, and the two numbers."""
+    """The worst entry of a gradient check: whose, where, and the two numbers.
+
+    Three verdicts: it agrees (`ok`), it disagrees, or the check `cannot_tell`, because f cancels or bends so much that
+    float64 does not show the difference. Neither of the last two is ok.
+    """
 
     ok: bool
     error: float                                 # relative; see `compare`
@@ -33,12 +38,16 @@ class GradientReport:
     yours: float
     expected: float
     entries: int
+    cannot_tell: bool = False
+    noise: float = 0.0                           # how far rounding can have moved what was expected
 
     def __bool__(self) -> bool:
         return self.ok
 
     def __str__(self) -> str:
         verdict = "agrees" if self.ok else "disagrees"
+        if self.cannot_tell:
+            verdict = f"cannot tell: f cancels, rounding alone can move a difference by {self.noise:.1e}"
         return (f"{verdict} ({self.entries} entries compared); worst: argument {self.argument} at {list(self.index)}, "
                 f"yours {self.yours:.9g}, expected {self.expected:.9g} (relative error {self.error:.1e})")
 
@@ -54,8 +63,12 @@ def gradcheck(f: Callable[..., Any], *inputs: Any, vjp: Callable[..., Any] | Non
     method   "central": (L(x+h) - L(x-h)) / 2h with L = sum(g * f). "complex": Im L(x + ih) / h, exact to rounding,
              for analytic f on arrays only (Squire and Trapp 1998).
 
-    Returns a GradientReport; raises GradientError naming the worst entry when it disagrees (unless raises=False).
-    A surrogate fails here, as it should: use `replay_check`.
+    rtol     how far an entry may be off, relative to itself; entries that are nothing beside the largest may be off by
+             what float64 rounding explains.
+
+    Returns a GradientReport; raises GradientError naming the worst entry when it disagrees or cannot be told (unless
+    raises=False), GradientError for a derivative that reads what its `needs` does not name, and TapeError for one that
+    writes into what it was handed. A surrogate fails here, as it should: use `replay_check`.
 
     >>> import numpy as np
     >>> bool(gradcheck(lambda x: x * x, np.array([1.0, -2.0])))
@@ -65,131 +78,141 @@ def gradcheck(f: Callable[..., Any], *inputs: Any, vjp: Callable[..., Any] | Non
     (False, 0, (0,))
     """
     arrays = as_float64("gradcheck", inputs)
+    check_rtol("gradcheck", rtol)
     if method not in ("central", "complex"):
         raise ConfigError("gradcheck", "method must be 'central' or 'complex'", got=repr(method))
     if vjp is None:
         if method == "complex":
             raise ConfigError("gradcheck", "the complex step needs plain functions on arrays: pass vjp as well")
-        _, g, yours = tape_gradients(f, arrays, g, seed)
+        g, yours = tape_gradients("gradcheck", f, arrays, g, seed)
         plain = on_arrays(f)
     else:
-        y = np.asarray(f(*arrays))
-        g = cotangent(y, g, seed)
-        gradients = vjp(g, y, *arrays)
+        plain = f
+        y = f(*arrays)
+        if not isinstance(y, (np.ndarray, Real)):
+            raise ConfigError("gradcheck", "f must return one array", got=type(y).__name__)
+        y = np.asarray(y)
+        g = cotangent("gradcheck", y, g, seed)
+        gradients = read_only(f"gradcheck: {getattr(vjp, '__name__', 'vjp')}", vjp, (g, y, *arrays), {})
         if not isinstance(gradients, (tuple, list)):
             raise ConfigError("gradcheck", "vjp must return a tuple with one gradient for each input",
                               got=type(gradients).__name__, cause="Write return (dx,) for a single one")
         yours = list(gradients)
-        plain = f
-    differences = complex_step if method == "complex" else central_differences
-    expected, noise = differences(plain, arrays, g)
-    return compare("gradcheck", yours, expected, noise, rtol=rtol, raises=raises)
+    if method == "complex":
+        return compare("gradcheck", yours, *complex_step(plain, arrays, g), rtol=rtol, raises=raises)
+    return against_differences("gradcheck", plain, arrays, g, yours, rtol=rtol, raises=raises)
 
 
-def central_differences(f: Callable[..., Any], arrays: Sequence[Array], g: Array) -> tuple[list[Array], list[Array]]:
-    """d sum(g * f) / d(every entry of every array), by central differences with steps of about 1e-5 relative.
-
-    Returns the gradients, and for every entry how far float64 rounding alone can have moved it: the results that the
-    entry reaches, times a few eps, over the step. Numbers of f far larger than their changes drown a derivative.
-    """
-    gradients, noises = [], []
-    for which, array in enumerate(arrays):
-        moved = list(arrays)
-        gradient, noise = np.zeros_like(array), np.zeros_like(array)
-        for index, h in np.ndenumerate(steps_of(array)):
-            ends = []
-            for sign in (+1, -1):
-                moved[which] = np.array(array)
-                moved[which][index] += sign * h
-                ends.append((np.asarray(f(*moved)), moved[which][index]))
-            (up, x_up), (down, x_down) = ends
-            gradient[index] = np.sum(g * (up - down)) / (x_up - x_down)
-            noise[index] = 16 * EPS * np.sum(np.abs(g * up) * (up != down)) / (x_up - x_down)
-        gradients.append(gradient)
-        noises.append(noise)
-    return gradients, noises
-
-
-def complex_step(f: Callable[..., Any], arrays: Sequence[Array], g: Array) -> tuple[list[Array], list[Array]]:
-    """The same by one imaginary step of 1e-30: no subtraction, so no cancellation. f must be analytic."""
-    h = 1e-30
-    gradients, noises = [], []
-    for which, array in enumerate(arrays):
-        moved: list[Any] = list(arrays)
-        gradient, noise = np.zeros_like(array), np.zeros_like(array)
-        for index in np.ndindex(array.shape):
-            moved[which] = np.array(array, dtype=complex)
-            moved[which][index] += 1j * h
-            terms = g * np.imag(f(*moved)) / h
-            gradient[index] = np.sum(terms)
-            noise[index] = 16 * EPS * np.sum(np.abs(terms))
-        gradients.append(gradient)
-        noises.append(noise)
-    return gradients, noises
-
-
-def steps_of(array: Array) -> Array:
-    """A step for every entry: relative to the entry, but not below a hundredth of the largest."""
-    largest = np.max(np.abs(array), initial=0.0)
-    return STEP * np.maximum(np.abs(array), 0.01 * largest if largest > 0 else 1.0)
+def against_differences(op: str, f: Callable[..., Any], arrays: Sequence[Array], g: Array, yours: Sequence[Any], *,
+                        rtol: float, raises: bool) -> GradientReport:
+    """The report of gradients beside central differences of f; where these settle nothing, beside careful ones."""
+    expected, noises = central_differences(f, arrays, g)
+    unit = float(np.max(np.abs(g), initial=0.0))
+    check_gradients(op, yours, expected)
+    gradients = [np.asarray(a) for a in yours]
+    natural = natural_size(gradients, expected, unit)
+    for which, (a, b, noise) in enumerate(zip(gradients, expected, noises, strict=True)):
+        near = np.abs(a - b) <= rtol * np.maximum(np.abs(a), np.abs(b))
+        settled = near & ((a != 0) | (noise <= rtol * natural))
+        for index in map(tuple, np.argwhere(~settled)):
+            b[index], noise[index] = careful_difference(f, arrays, g, which, index)
+    return compare(op, gradients, expected, noises, rtol=rtol, raises=raises, unit=unit)
 
 
 def compare(op: str, yours: Sequence[Any], expected: Sequence[Array], noises: Sequence[Array], *,
-            rtol: float = RTOL, raises: bool = True) -> GradientReport:
-    """Relative errors |yours - expected| / max(|yours|, |expected|, noise / rtol), the worst in a report."""
-    if len(yours) != len(expected):
-        raise ShapeError(op, f"one gradient for each of the {len(expected)} inputs", got=f"{len(yours)} gradients")
+            rtol: float = RTOL, raises: bool = True, unit: float = 0.0) -> GradientReport:
+    """Relative errors |yours - expected| / max(|yours|, |expected|, noise / rtol), the worst in a report.
+
+    An entry agrees when the two differ by rtol of the larger; or by no more than the noise, where that is nothing
+    beside the largest gradient or `unit`. A difference within a larger noise cannot be told from none.
+    """
+    check_gradients(op, yours, expected)
+    gradients = [np.asarray(a) for a in yours]
+    natural = natural_size(gradients, expected, unit)
     worst = GradientReport(True, 0.0, 0, (), 0.0, 0.0, sum(a.size for a in expected))
-    for argument, (a, b, noise) in enumerate(zip(yours, expected, noises, strict=True)):
-        a = np.asarray(a)
-        if a.shape != b.shape:
-            raise ShapeError(op, f"the gradient of argument {argument} must have its shape {b.shape}",
-                             got=str(a.shape), cause="A sum over broadcast axes, or a transpose, is missing")
-        floor = np.maximum(noise / rtol, np.finfo(np.float64).tiny)
-        error = np.abs(a - b) / np.maximum(np.maximum(np.abs(a), np.abs(b)), floor)
+    for argument, (a, b, noise) in enumerate(zip(gradients, expected, noises, strict=True)):
+        larger = np.maximum(np.abs(a), np.abs(b))
+        error = np.abs(a - b) / np.maximum(np.maximum(larger, noise / rtol), np.finfo(np.float64).tiny)
         error = np.where(np.isfinite(error), error, np.inf)
-        if error.size and error.max() >= worst.error:
-            index = tuple(int(i) for i in np.unravel_index(np.argmax(error), error.shape))
-            size = float(error[index])
-            worst = GradientReport(size <= rtol, size, argument, index, float(a[index]), float(b[index]),
-                                   worst.entries)
+        drowned = (error <= rtol) & (noise > rtol * natural) & ((np.abs(a - b) > rtol * larger) | (larger == 0))
+        rank = np.where(error > rtol, 2, np.where(drowned, 1, 0))          # disagrees, cannot tell, agrees
+        if not error.size:
+            continue
+        index = tuple(int(i) for i in np.unravel_index(np.lexsort((error.ravel(), rank.ravel()))[-1], error.shape))
+        if rank[index] == 1 and larger[index]:   # for the reader the noise is no excuse
+            error[index] = np.abs(a[index] - b[index]) / larger[index]
+        found = GradientReport(not rank[index], float(error[index]), argument, index, float(a[index]), float(b[index]),
+                               worst.entries, bool(rank[index] == 1), float(noise[index]))
+        if (found.ok, found.cannot_tell, -found.error) <= (worst.ok, worst.cannot_tell, -worst.error):
+            worst = found
     if raises and not worst.ok:
         raise GradientError(op, "the gradient must equal the finite differences", got=f"one that {worst}",
-                            cause="If the input stands on a kink, move it; a rounding inside f needs replay_check")
+                            cause="f adds numbers so large that rounding hides what it does; check its parts"
+                            if worst.cannot_tell else
+                            "If the input stands on a kink, move it; a rounding inside f needs replay_check")
     return worst
 
 
+def check_gradients(op: str, yours: Sequence[Any], expected: Sequence[Array]) -> None:
+    """ShapeError unless there is one gradient for each input, of its shape."""
+    if len(yours) != len(expected):
+        raise ShapeError(op, f"one gradient for each of the {len(expected)} inputs", got=f"{len(yours)} gradients")
+    for argument, (a, b) in enumerate(zip(yours, expected, strict=True)):
+        if np.shape(a) != b.shape:
+            raise ShapeError(op, f"the gradient of argument {argument} must have its shape {b.shape}",
+                             got=str(np.shape(a)), cause="A sum over broadcast axes, or a transpose, is missing")
+
+
+def natural_size(gradients: Sequence[Array], expected: Sequence[Array], unit: float) -> float:
+    """The largest gradient of the two, or the unit: what noise must be small beside."""
+    return max(unit, *(float(np.max(np.abs(a), initial=0.0, where=np.isfinite(a))) for a in (*gradients, *expected)))
+
+
+def check_rtol(op: str, rtol: Any) -> None:
+    """ConfigError for a tolerance that accepts everything, or nothing."""
+    if not isinstance(rtol, Real) or not 0 < float(rtol) < 1:
+        raise ConfigError(op, "rtol must be a number with 0 < rtol < 1", got=repr(rtol),
+                          cause="It is relative: 1e-6 asks for six digits")
+
+
 def as_float64(op: str, inputs: Sequence[Any]) -> list[Array]:
-    """The arrays of the inputs; DTypeError unless they are float64."""
-    arrays = [x.array if isinstance(x, Tensor) else np.asarray(x) for x in inputs]
+    """Copies of the inputs as arrays; DTypeError unless they are float64, ConfigError when they hold no number."""
+    arrays = [np.array(x.array if isinstance(x, Tensor) else x) for x in inputs]
     for position, array in enumerate(arrays):
         if array.dtype != np.float64:
             raise DTypeError(op, "inputs must be float64", got=f"{array.dtype} for argument {position}",
                              cause="In float32, finite differences have no digits left; convert with "
                                    ".astype(np.float64)" if array.dtype.kind == "f" else
                                    "What is not to be differentiated, such as labels, belongs into f")
+    if not sum(array.size for array in arrays):
+        raise ConfigError(op, "there is nothing to compare", got="inputs without a single number")
     return arrays
 
 
-def cotangent(y: Array, g: Any, seed: int) -> Array:
+def cotangent(op: str, y: Array, g: Any, seed: int) -> Array:
     """The given g, checked, or a standard normal one."""
     if g is None:
         return np.asarray(np.random.default_rng(seed).standard_normal(y.shape))
-    g = np.asarray(g.array if isinstance(g, Tensor) else g, dtype=np.float64)
+    g = np.array(g.array if isinstance(g, Tensor) else g, dtype=np.float64)
     if g.shape != y.shape:
-        raise ShapeError("gradcheck", f"g must have the shape {y.shape} of the result", got=str(g.shape))
+        raise ShapeError(op, f"g must have the shape {y.shape} of the result", got=str(g.shape))
     return g
 
 
-def tape_gradients(f: Callable[..., Any], arrays: Sequence[Array], g: Any,
-                   seed: int) -> tuple[Array, Array, list[Array]]:
-    """Value, cotangent, and the gradients that the tape gives for f on Tensors."""
+def tape_gradients(op: str, f: Callable[..., Any], arrays: Sequence[Array], g: Any,
+                   seed: int) -> tuple[Array, list[Array]]:
+    """Cotangent, and the gradients that the tape gives for f on Tensors."""
     tensors = [Tensor(a, requires_grad=True) for a in arrays]
-    y = f(*tensors)
-    g = cotangent(y.array, g, seed)
-    # Whatever else f closes over keeps its .grad. Without a node f ignores its inputs, or returns one of them.
-    found = dict(walk_back(y.node, g)) if y.node is not None else {y: g}
-    return y.array, g, [found.get(t, np.zeros_like(t.array)) for t in tensors]
+    with checking():
+        y = f(*tensors)
+        if not isinstance(y, Tensor):
+            raise ConfigError(op, "f must return one Tensor", got=type(y).__name__,
+                              cause="A function on arrays is checked with its derivative: vjp=..." if isinstance(
+                                  y, (np.ndarray, float)) else "Several results: check each, or their sum")
+        g = cotangent(op, y.array, g, seed)
+        # Whatever else f closes over keeps its .grad. Without a node f ignores its inputs, or returns one of them.
+        found = dict(walk_back(y.node, g)) if y.node is not None else {y: g}
+    return g, [found.get(t, np.zeros_like(t.array)) for t in tensors]
 
 
 def on_arrays(f: Callable[..., Any]) -> Callable[..., Array]:

@@ -10,10 +10,11 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from minilq.autodiff.entry import KINDS, SamplePoints
+from minilq.autodiff.entry import KINDS, SamplePoints, is_own
 from minilq.autodiff.entry import Kind as Kind
 from minilq.autodiff.entry import Primitive as Primitive
 from minilq.autodiff.entry import WithResidual as WithResidual
+from minilq.autodiff.memory import active_memory
 from minilq.autodiff.tape import Array, Node, Storage, is_recording
 from minilq.autodiff.tensor import OPERATORS, Tensor
 from minilq.errors import ConfigError, DTypeError
@@ -22,6 +23,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 PRIMITIVES: dict[str, Primitive] = {}
+MANY = 1000
+"""Arguments that a primitive with *x can be given and still have watched."""
 
 
 def primitive(forward: Callable[P, Any]) -> Callable[P, Any]:
@@ -41,7 +44,8 @@ def primitive(forward: Callable[P, Any]) -> Callable[P, Any]:
             bound = entry.signature.bind(*args, **options)
             args, options = bound.args, bound.kwargs  # type: ignore[assignment]
         arrays, inputs, dtype, wanted = _unpack(entry.name, args)
-        result = entry.run(list(args) if dtype is None else arrays, options)
+        run = entry.forward if active_memory() is None else entry.replayed
+        result = run(*(args if dtype is None else arrays), **options)
         if isinstance(result, WithResidual):
             options = {"residual": result.residual}  # type: ignore[assignment]
             result = result.y
@@ -57,7 +61,9 @@ def primitive(forward: Callable[P, Any]) -> Callable[P, Any]:
             raise ConfigError(entry.name, "a primitive needs a derivative before it can be recorded",
                               cause=f"Write {entry.name}_vjp under it and register it with @vjp_of")
         for position, _ in entry.needed_arguments:       # what is no Tensor is not watched, so it is copied
-            if position < len(arrays) and inputs[position] is None:
+            if position >= len(arrays):
+                break
+            if inputs[position] is None:
                 a = arrays[position]
                 arrays[position] = a.copy() if isinstance(a, np.ndarray) else copy.deepcopy(a)
         return Tensor.wrap(y, storage, Node(entry, arrays, options, inputs, y, storage))
@@ -81,8 +87,8 @@ def vjp_of(operation: Callable[..., Any], kind: Kind, needs: str = "all", heuris
     heuristic   the arguments whose "gradient" is the derivative of nothing (`"s"`); where that depends on a setting, a
                 function of the forward's arguments that returns such a string. A replay check of one is refused.
     at          sample points for `minilq check` and the tests: a function of a random generator that returns the
-                float64 arrays to differentiate at, which are the operation's first arguments, and a dict of the others
-                by name. minilq's own primitives must have them, yours may.
+                arrays that are the operation's first arguments, of which the float64 ones are differentiated, and a
+                dict of the others by name. minilq's own primitives must have them, yours may.
     """
     entry = _entry("vjp_of", operation, "a derivative")
     if kind not in KINDS:
@@ -104,9 +110,11 @@ def vjp_of(operation: Callable[..., Any], kind: Kind, needs: str = "all", heuris
         entry.kind = kind
         entry.heuristic = heuristic
         entry.at = at
-        entry.needed_arguments = [(names.index(name), name) for name in wanted if name in names]
+        entry.needed_arguments = sorted((position, name) for name in wanted if name in names
+                                        for position in _positions(entry, names.index(name)))
         entry.needed_positions = frozenset(position for position, _ in entry.needed_arguments)
         entry.needs_result = "y" in wanted
+        entry.trusted = is_own(vjp)
         entry.vjp_takes_need = "need" in inspect.signature(vjp).parameters
         return vjp
 
@@ -151,6 +159,12 @@ def _entry(op: str, operation: Callable[..., Any], what: str) -> Primitive:
     return entry
 
 
+def _positions(entry: Primitive, index: int) -> range:
+    """Where a parameter finds its arguments: *x takes all that come."""
+    parameter = list(entry.signature.parameters.values())[index]
+    return range(index, MANY if parameter.kind is parameter.VAR_POSITIONAL else index + 1)
+
+
 def _origin(function: Callable[..., Any]) -> tuple[str, str]:
     return function.__module__, function.__qualname__
 
@@ -167,6 +181,7 @@ def _unpack(op: str, args: tuple[Any, ...],
     dtype: np.dtype[Any] | None = None
     wanted = False
     plain = False
+    complex_number: Any = None
     for a in args:
         if isinstance(a, Tensor):
             arrays.append(a.array)
@@ -180,12 +195,20 @@ def _unpack(op: str, args: tuple[Any, ...],
         else:
             if isinstance(a, (np.floating, np.integer)):
                 a = a.item()                     # a NumPy number counts as a Python number: it takes the tensors' dtype
+            elif isinstance(a, (complex, np.complexfloating)):
+                complex_number = a
             arrays.append(a)
             inputs.append(None)
             plain = plain or isinstance(a, np.ndarray)
-    if plain and dtype is not None:
+    if complex_number is not None and dtype is not None:
+        raise DTypeError(op, "tensors and their operands must be real", got=f"the number {complex_number}")
+    if plain:
         for a in args:
-            if isinstance(a, np.ndarray) and a.dtype.kind == "f" and a.dtype != dtype:
+            if isinstance(a, (np.ma.MaskedArray, np.matrix)):
+                raise DTypeError(op, "arrays must be plain NumPy arrays", got=f"a {type(a).__name__}",
+                                 cause="x.filled(0.0) and np.asarray(x) make them so; a mask would be ignored, and * "
+                                       "would mean another product")
+            if dtype is not None and isinstance(a, np.ndarray) and a.dtype.kind in "fc" and a.dtype != dtype:
                 raise DTypeError(op, "arrays must have the dtype of the tensors", got=f"{a.dtype} beside {dtype}",
                                  cause="Give both one dtype, as in Tensor(data, dtype=np.float32)")
     return arrays, inputs, dtype, wanted

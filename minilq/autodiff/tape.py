@@ -11,6 +11,7 @@ import contextlib
 import heapq
 import itertools
 import threading
+from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ _clock = itertools.count()
 
 class _Mode(threading.local):
     recording = True
+    checking = False
 
 
 _mode = _Mode()
@@ -37,6 +39,21 @@ _mode = _Mode()
 def is_recording() -> bool:
     """Whether operations of this thread are being recorded."""
     return _mode.recording
+
+
+def is_checking() -> bool:
+    """Whether operations of this thread are being checked: see `checking`."""
+    return _mode.checking
+
+
+@contextlib.contextmanager
+def checking() -> Iterator[None]:
+    """A block whose derivatives are watched for what they read and write (guard.py); its tape keeps all arrays."""
+    before, _mode.checking = _mode.checking, True
+    try:
+        yield
+    finally:
+        _mode.checking = before
 
 
 class no_grad(contextlib.ContextDecorator):
@@ -136,16 +153,18 @@ class Node:
         self.number = next(_clock)
         # (name, storage, version) of every array whose content the vector-Jacobian product will read
         self.seen: list[tuple[str, Storage, int]] = []
-        for position, name in primitive.needed_arguments:
-            if position < len(inputs) and (tensor := inputs[position]) is not None:
+        for position, name in primitive.needed_arguments:        # in order
+            if position >= len(inputs):
+                break
+            if (tensor := inputs[position]) is not None:
                 self.seen.append((name, tensor.storage, tensor.storage.record()))
         if primitive.needs_result:
             self.seen.append(("its result", y_storage, y_storage.record()))
-        elif y.nbytes >= LARGE:
+        elif y.nbytes >= LARGE and not _mode.checking:
             self.y = shape_only(y)
         for position, tensor in enumerate(inputs):
             if (tensor is not None and tensor.node is not None and tensor.array.nbytes >= LARGE
-                    and position not in primitive.needed_positions):
+                    and position not in primitive.needed_positions and not _mode.checking):
                 args[position] = shape_only(tensor.array)
                 inputs[position] = tensor.without_content(args[position])
 

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from minilq.autodiff import numpy_functions
 from minilq.autodiff.tape import Array, Node, Storage, walk_back
 from minilq.errors import DTypeError, ShapeError, TapeError
 
-# Name of a primitive -> the operation; filled by @primitive, so that the operators below need no import of the ops.
+# Name of a primitive, or of an operation made of some -> the operation; filled by @primitive and by ops/join.py, so
+# that the operators below need no import of the ops.
 OPERATORS: dict[str, Callable[..., Any]] = {}
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
@@ -50,7 +52,11 @@ class Tensor:
             given = np.asarray(data)
         except ValueError as error:
             raise ShapeError("Tensor", "rows must have equal lengths", got=str(error)) from None
-        array = np.array(given, dtype=dtype if given.dtype.kind in "fiub" else None, order="C")
+        if isinstance(data, np.ma.MaskedArray):
+            raise DTypeError("Tensor", "data must be a plain array", got="a masked array",
+                             cause="Say what stands in the masked places: x.filled(0.0)")
+        native = given.dtype.newbyteorder("=")
+        array = np.array(given, dtype=(dtype or native) if native.kind in "fiub" else None, order="C")
         if array.dtype not in FLOATS:
             raise DTypeError("Tensor", "data must be float32 or float64", got=str(array.dtype),
                              cause="Pass dtype=np.float32, or write 1.0 for 1")
@@ -173,6 +179,9 @@ class Tensor:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return np.array(self.array, dtype=dtype)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
+        return numpy_functions.call(function, OPERATORS, args, options)
 
     # Arithmetic: the primitives of ops/, looked up by name.
     def __add__(self, other: Any) -> Tensor:

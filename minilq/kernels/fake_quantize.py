@@ -59,16 +59,18 @@ def _round_trip(x, s, y, shape, mode, low, high):  # type: ignore[no-untyped-def
     if B == 1:
         for a in range(A):
             for k in range(K):
-                y_i = _code(x[a, k, 0] / s[k], mode, low, high) * s[k]
-                good &= abs(y_i) < infinity      # false for NaN
+                v = x[a, k, 0] / s[k]
+                y_i = _code(v, mode, low, high) * s[k]
+                good &= (abs(v) < infinity) & (abs(y_i) < infinity)      # false for NaN
                 y[a, k, 0] = y_i
     else:
         for a in range(A):
             for k in range(K):
                 s_k = s[k]
                 for b in range(B):
-                    y_i = _code(x[a, k, b] / s_k, mode, low, high) * s_k
-                    good &= abs(y_i) < infinity
+                    v = x[a, k, b] / s_k
+                    y_i = _code(v, mode, low, high) * s_k
+                    good &= (abs(v) < infinity) & (abs(y_i) < infinity)
                     y[a, k, b] = y_i
     return good
 

@@ -158,15 +158,18 @@ def tanh_vjp(g: Array, y: Array, x: Array) -> tuple[Array]:
 def sigmoid(x: Any) -> Array:
     """Logistic function: y = 1 / (1 + e^-x), with dx = g y (1 - y). Kind: exact.
 
-    Computed as (1 + tanh(x/2)) / 2, the same function without an overflow for large negative x.
+    Computed as e^x / (1 + e^x) for x < 0: without an overflow, and with all its digits where y is near 0.
     """
-    return 0.5 * (1 + np.tanh(0.5 * x))
+    positive = np.real(x) >= 0
+    e = np.exp(np.where(positive, np.negative(x), x))            # e^-|x|
+    return np.where(positive, np.ones_like(e), e) / (1 + e)
 
 
-@vjp_of(sigmoid, kind="exact", needs="y", at=normal((3, 4)))
+@vjp_of(sigmoid, kind="exact", needs="x", at=normal((3, 4)))
 def sigmoid_vjp(g: Array, y: Array, x: Array) -> tuple[Array]:
-    # dy/dx = y (1 - y)
-    return (g * y * (1 - y),)
+    # dy/dx = y (1 - y) = e / (1 + e)^2 with e = e^-|x|, where 1 - y would have lost its digits
+    e = np.exp(-np.abs(x))
+    return (g * (e / np.square(1 + e)),)
 
 
 @primitive

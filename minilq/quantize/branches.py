@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minilq.autodiff.tape import Array
 from minilq.quantize.granularity import reduced_axes
-from minilq.quantize.scale_rule import EPS32
+from minilq.quantize.scale_rule import EPS32, Threshold
+from minilq.quantize.surrogate import STRAIGHT_THROUGH, surrogate_named
+
+if TYPE_CHECKING:
+    from minilq.quantize.methods.scaled import Scaled
 
 
 @dataclass(frozen=True)
@@ -56,3 +61,16 @@ def branches(g: Array, y: Array, lam: float, s_shape: tuple[int, ...]) -> Branch
     voted, outvoted = int(np.count_nonzero(votes)), int(np.count_nonzero(full)) * (y.size // max(full.size, 1))
     return Branches(int(np.count_nonzero(full)), full.size, voted, y.size - voted - outvoted, y.size,
                     int(np.count_nonzero(votes & (g == 0))))
+
+
+def countable(quantizer: Scaled) -> bool:
+    """Whether the branches that a quantizer's rule took can be counted afterwards, from the gradient of the parameter.
+
+    They can under the threshold rule (lambda > 0, with its gate) in the thesis' nested layer: without bounds and with
+    the straight-through surrogate, the gradient g that `fake_quantize` receives is that of P, bit for bit. The rounding
+    must be a named one, which gives the same reconstruction again.
+    """
+    rule = quantizer.scale_rule
+    return (isinstance(rule, Threshold) and rule.gate and rule.lam > 0 and isinstance(quantizer.rounding, str)
+            and quantizer.qmin is None and quantizer.qmax is None
+            and surrogate_named(quantizer.surrogate) is STRAIGHT_THROUGH)

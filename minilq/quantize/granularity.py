@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from minilq.errors import ConfigError, NonFiniteError, ShapeError
+from minilq.autodiff.tape import Array
+from minilq.errors import ConfigError, DTypeError, NonFiniteError, ShapeError
 
 Granularity = str | tuple[int, ...]
 
@@ -76,3 +77,28 @@ def check_positive(op: str, s: Any) -> None:
     if not np.isfinite(s).all():
         raise NonFiniteError(op, "every scale must be finite", got=f"{np.sum(np.isinf(s))} of {s.size} infinite",
                              cause="Training has diverged; try a lower learning rate for the scales")
+
+
+def check_arguments(op: str, P: Any, s: Any, granularity: Granularity) -> None:
+    """DTypeError or ShapeError unless P and s are floats of one dtype, and s has a scale for each group of P."""
+    for name, x in (("P", P), ("s", s)):
+        if not isinstance(x, np.ndarray) or x.dtype.char not in "fd":
+            raise DTypeError(op, f"{name} must be a float32 or float64 array",
+                             got=f"an array of {x.dtype}" if isinstance(x, np.ndarray) else f"a {type(x).__name__}")
+    if P.dtype != s.dtype:
+        raise DTypeError(op, "P and s must have one dtype", got=f"P {P.dtype}, s {s.dtype}")
+    if P.ndim == 0:
+        raise ShapeError(op, "P must have at least one axis", got="a 0-d array", cause="Write P.reshape(1)")
+    check_scale_shape(op, P, s, granularity)
+
+
+def check_finite(op: str, v: Array, y: Array, P: Array) -> None:
+    """NonFiniteError when P was not finite, or v = P / s or its reconstruction y overflowed."""
+    finite = np.isfinite(v) & np.isfinite(y)
+    if finite.all():
+        return
+    where = np.unravel_index(np.argmin(finite), y.shape)
+    value = P[where]
+    raise NonFiniteError(op, "every value must be finite", got=f"P[{', '.join(map(str, where))}] = {value}",
+                         cause="Training has diverged, or the input holds NaN; try a lower learning rate"
+                         if not np.isfinite(value) else f"P / s overflows {P.dtype}: the scale is far too small")

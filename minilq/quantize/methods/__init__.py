@@ -4,7 +4,8 @@ from minilq.quantize.methods.affine import Affine
 from minilq.quantize.methods.fixed_range import FixedRange
 from minilq.quantize.methods.lsq import LSQ
 from minilq.quantize.methods.lsq_plus import LSQPlus
+from minilq.quantize.methods.nested import Nested
 from minilq.quantize.methods.pact import PACT
-from minilq.quantize.methods.scaled import Nested, Scaled
+from minilq.quantize.methods.scaled import Scaled
 
 __all__ = ["LSQ", "PACT", "Affine", "FixedRange", "LSQPlus", "Nested", "Scaled"]

@@ -1,9 +1,8 @@
-"""Scaled: y = s rounding(clip(x / s)), with every choice open; and Nested, the thesis' choice."""
+"""Scaled: y = s rounding(clip(x / s)), with every choice open."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -15,11 +14,18 @@ from minilq.autodiff.primitive import WithResidual, primitive, smooth_of, vjp_of
 from minilq.autodiff.samples import cells
 from minilq.autodiff.tape import Array, no_grad
 from minilq.autodiff.tensor import Tensor
-from minilq.errors import ConfigError, DTypeError, NonFiniteError, ShapeError
+from minilq.errors import ConfigError, NonFiniteError
 from minilq.kernels import twin
-from minilq.quantize.branches import Branches, branches
+from minilq.quantize.branches import Branches, branches, countable
 from minilq.quantize.coded import Coded, Even, narrowed
-from minilq.quantize.granularity import NAMED_AXES, Granularity, check_positive, check_scale_shape, scale_shape
+from minilq.quantize.granularity import (
+    NAMED_AXES,
+    Granularity,
+    check_arguments,
+    check_finite,
+    check_positive,
+    scale_shape,
+)
 from minilq.quantize.method import Held, Quantizer, plain
 from minilq.quantize.positivity import SCALE_MIN, positivity_named
 from minilq.quantize.rounding import Rounding, rounding_function
@@ -95,6 +101,8 @@ class Scaled(Quantizer):
         for name, value in (("qmin", self.qmin), ("qmax", self.qmax)):
             if value is not None and not (isinstance(value, Real) and float(value).is_integer()):
                 raise ConfigError("Scaled", f"{name} must be a whole number, or None for no bound", got=repr(value))
+            if value is not None:                # a NumPy number of few bits would overflow in N qmax
+                object.__setattr__(self, name, int(value))
         if self.qmin is not None and self.qmax is not None and self.qmin > self.qmax:
             raise ConfigError("Scaled", "qmin must not be above qmax", got=f"qmin={self.qmin}, qmax={self.qmax}")
         if getattr(self.scale_rule, "grad_factor", None) == "lsq" and (self.qmax is None or self.qmax <= 0):
@@ -133,75 +141,18 @@ class Scaled(Quantizer):
         return branches(x.grad, y, self.scale_rule.lam, s.shape)
 
 
-def countable(quantizer: Scaled) -> bool:
-    """Whether the branches that a quantizer's rule took can be counted afterwards, from the gradient of the parameter.
-
-    They can under the threshold rule (lambda > 0, with its gate) in the thesis' nested layer: without bounds and with
-    the straight-through surrogate, the gradient g that `fake_quantize` receives is that of P, bit for bit. The rounding
-    must be a named one, which gives the same reconstruction again.
-    """
-    rule = quantizer.scale_rule
-    return (isinstance(rule, Threshold) and rule.gate and rule.lam > 0 and isinstance(quantizer.rounding, str)
-            and quantizer.qmin is None and quantizer.qmax is None
-            and surrogate_named(quantizer.surrogate) is STRAIGHT_THROUGH)
-
-
-@dataclass(frozen=True)
-class Nested(Quantizer):
-    """The thesis' nested quantization layer: y = s floor(x / s), s grows by a threshold rule. A Scaled by fewer flags.
-
-    lam           threshold lambda >= 0 of the rule, see `threshold_scale_gradient`; 0 leaves s to penalties
-    granularity, rounding, positivity     as for Scaled
-    gate          False: the rule without its gate, every entry votes whatever its gradient
-
-    >>> Nested(1e-9).scaled == Scaled("floor", granularity="row", scale_rule=threshold(1e-9))
-    True
-    """
-
-    lam: float = 1e-10
-    granularity: Granularity = "row"
-    rounding: str | Rounding = "floor"
-    gate: bool = True
-    positivity: str = "clamp"
-
-    variants: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"lam": 1e-9, "gate": False, "granularity": "scalar"})
-    on_bias: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        assert self.scaled                       # what is wrong with a flag is found out now
-
-    @cached_property
-    def scaled(self) -> Scaled:  # type: ignore[override]
-        rule = threshold(self.lam, self.gate) if self.lam else frozen()
-        return Scaled(self.rounding, granularity=self.granularity, scale_rule=rule, positivity=self.positivity)
-
-    def start(self, x: Array) -> dict[str, Parameter | Array]:
-        return self.scaled.start(x)
-
-    def __call__(self, x: Tensor, held: Held, training: bool = False) -> Tensor:
-        return self.scaled(x, held, training)
-
-    def coded(self, x: Array, held: Held) -> Coded:
-        return self.scaled.coded(x, held)
-
-    def scale(self, held: Held) -> Tensor:
-        return self.scaled.scale(held)
-
-    def observe(self, x: Tensor, held: Held) -> Branches | None:
-        return self.scaled.observe(x, held)
-
-
 @twin("fake_quantize")
 def round_trip(P: Array, s: Array, rounding: str | Rounding, qmin: float | None = None,
                qmax: float | None = None) -> tuple[Array, bool]:
-    """y = s * rounding(clip(P / s, qmin, qmax)), and whether all is well: every s > 0 and every y finite.
+    """y = s * rounding(clip(P / s, qmin, qmax)), and whether all is well: every s > 0, every P / s and y finite.
 
     Divide, never multiply by 1/s: for exact multiples of s the floor of P * (1/s) is one too low far more often.
     """
     if not (s > 0).all():
         return P, False
-    y = _rounded(rounding, _clip(P / s, qmin, qmax)) * s
-    return y, bool(np.isfinite(y).all())
+    v = P / s
+    y = _rounded(rounding, _clip(v, qmin, qmax)) * s
+    return y, bool(np.isfinite(y).all() and np.isfinite(v).all())        # a clip would hide an infinity until ds = NaN
 
 
 def _rounded(rounding: str | Rounding, u: Array) -> Array:
@@ -250,12 +201,13 @@ def fake_quantize(P: Any, s: Any, quantizer: Scaled) -> Array | WithResidual:
         check_positive("fake_quantize", s)
         k = _rounded(quantizer.rounding, P / s)
         y = _clip(k, quantizer.qmin, quantizer.qmax) * s
-        _check_finite("fake_quantize", y, P, s)
+        check_finite("fake_quantize", k, y, P)
         return WithResidual(y, k)                # kept, because a stochastic rounding cannot be asked again
     y, good = round_trip(P, s, quantizer.rounding, quantizer.qmin, quantizer.qmax)
     if not good:
         check_positive("fake_quantize", s)
-        _check_finite("fake_quantize", y, P, s)
+        with np.errstate(over="ignore"):
+            check_finite("fake_quantize", P / s, y, P)
     return y
 
 
@@ -330,8 +282,9 @@ def codes_of(P: Any, s: Any, quantizer: Scaled) -> Array:
     s = s.array if isinstance(s, Tensor) else np.asarray(s)
     _check("codes_of", P, s, quantizer)
     check_positive("codes_of", s)
-    k = _codes(P / s, quantizer)
-    _check_finite("codes_of", k, P, s)
+    v = P / s
+    k = _codes(v, quantizer)
+    check_finite("codes_of", v, k, P)
     low, high = (k.min(), k.max()) if k.size else (0, 0)
     if max(abs(low), abs(high)) >= 2.0**63:
         raise NonFiniteError("codes_of", "codes must fit into 64 bits", got=f"{low:g}..{high:g}",
@@ -346,26 +299,7 @@ def _codes(v: Array, quantizer: Scaled) -> Array:
     return _rounded(quantizer.rounding, _clip(v, low, high))
 
 
-def _check(op: str, P: Any, s: Any, quantizer: Scaled) -> None:
+def _check(op: str, P: Any, s: Any, quantizer: Any) -> None:
     if not isinstance(quantizer, Scaled):
         raise ConfigError(op, "the third argument must be a Scaled", got=type(quantizer).__name__)
-    for name, x in (("P", P), ("s", s)):
-        if not isinstance(x, np.ndarray) or x.dtype.char not in "fd":
-            raise DTypeError(op, f"{name} must be a float32 or float64 array",
-                             got=f"an array of {x.dtype}" if isinstance(x, np.ndarray) else f"a {type(x).__name__}")
-    if P.dtype != s.dtype:
-        raise DTypeError(op, "P and s must have one dtype", got=f"P {P.dtype}, s {s.dtype}")
-    if P.ndim == 0:
-        raise ShapeError(op, "P must have at least one axis", got="a 0-d array", cause="Write P.reshape(1)")
-    check_scale_shape(op, P, s, quantizer.granularity)
-
-
-def _check_finite(op: str, y: Array, P: Array, s: Array) -> None:
-    """NonFiniteError when P was not finite, or P / s overflowed."""
-    if np.isfinite(y).all():
-        return
-    where = np.unravel_index(np.argmin(np.isfinite(y)), y.shape)
-    value = P[where]
-    raise NonFiniteError(op, "every value must be finite", got=f"P[{', '.join(map(str, where))}] = {value}",
-                         cause="Training has diverged, or the input holds NaN; try a lower learning rate"
-                         if not np.isfinite(value) else f"P / s overflows {P.dtype}: the scale is far too small")
+    check_arguments(op, P, s, quantizer.granularity)
