@@ -26,7 +26,7 @@ from minilq.autodiff.replay import replay_check
 from minilq.autodiff.samples import cells
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import OPERATORS, Tensor
-from minilq.quantize import Quantizer, chain_rule, fake_quantize, frozen, threshold
+from minilq.quantize import Scaled, chain_rule, fake_quantize, frozen, threshold
 from minilq.quantize.rounding import ROUNDINGS
 from minilq.quantize.scale_rule import SCALE_RULES, ScaleRule
 from minilq.quantize.surrogate import SURROGATES
@@ -75,7 +75,7 @@ def surrogate_report(surrogate: str, rule: ScaleRule, rng: np.random.Generator) 
     reports = []
     for rounding in ROUNDINGS:
         for limits in RANGES[getattr(rule, "grad_factor", 1.0) == "lsq":]:
-            quantizer = Quantizer(rounding, surrogate, "row", rule, **limits)
+            quantizer = Scaled(rounding, surrogate, "row", rule, **limits)
             s = rng.uniform(0.05, 0.5, (3, 1))
             P, x = cells(rng, (3, 4), s), rng.standard_normal((2, 3))
             reports.append(replay_check(
@@ -106,7 +106,7 @@ def heuristic_error(make: Callable[[], ScaleRule], expected: Callable[..., Array
         P, g = cells(rng, (4, 5), s), rng.standard_normal((4, 5)) * 10.0 ** rng.integers(-4, 1, (4, 5))
         g[rng.random(g.shape) < 0.3] = 0
         P_, s_ = Tensor(P, requires_grad=True), Tensor(s, requires_grad=True)
-        y = fake_quantize(P_, s_, Quantizer("floor", scale_rule=make()))
+        y = fake_quantize(P_, s_, Scaled("floor", scale_rule=make()))
         y.backward(g)
         want = expected(g, y.numpy(), s)
         assert s_.grad is not None
