@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError
 from minilq.integer.fixed_point import Rescaling
-from minilq.integer.lines import Line, integers
-from minilq.integer.ranges import Grid, Ranges, grid_over, usual_range
-from minilq.integer.steps import Kernel, Maximum, Mean, Product, Rescale, Reshape, Step, Sum
-from minilq.integer.weights import parts_of, rounded, split_scales
+from minilq.integer.grid import Grid, grid_over, usual_range
+from minilq.integer.lines import Line, codes_of_grid, integers
+from minilq.integer.ranges import Ranges
+from minilq.integer.steps import INSIDE, Kernel, Maximum, Mean, Product, Rescale, Reshape, Show, Step, Sum
+from minilq.integer.trained import trained_grid
+from minilq.integer.weights import MOST_PLANES, for_inputs, parts_of, planes_of, reals_of, rounded
 from minilq.nn import (
     AveragePool2D,
     BatchNorm,
@@ -25,23 +27,65 @@ from minilq.nn import (
     GlobalAveragePool2D,
     Layer,
     MaxPool2D,
+    Quantize,
     ReLU,
     Residual,
     Sequential,
+    Site,
 )
-from minilq.ops.window import pair
+from minilq.nn.layers import Weighted
 from minilq.quantize import Coded
 
 
 class Conversion:
-    """What all branches of a network share while it is converted."""
+    """What all branches of a network share while it is converted.
+
+    grids       of what each Dense, Conv2D and Quantize takes, by its name
+    trained     those of them that methods have trained
+    rounded     names of the weights that were rounded to 8 bits
+    """
 
     def __init__(self, network: Sequential, coded: dict[str, Coded], ranges: Ranges, split: bool,
                  outside: float, top: int) -> None:
-        self.parameters, self.coded, self.ranges = network.parameters(), coded, ranges
-        self.split, self.outside, self.top = split, outside, top
+        self.coded, self.ranges, self.split, self.outside, self.top = coded, ranges, split, outside, top
+        self.names = {id(site): name for name, site in network.sites().items()}
         self.grids: dict[str, Grid] = {}
+        self.trained: dict[str, Grid] = {}
         self.rounded: list[str] = []
+
+    def grid_of(self, name: str, site: Site) -> Grid:
+        """The trained grid of an input site with a method. `name` is that of the place; a tied layer has several."""
+        if name not in self.trained:
+            self.trained[name] = trained_grid(f"{name}.input", site, self.ranges.samples.get(name))
+        self.grids[name] = self.trained[name]
+        return self.grids[name]
+
+    def sample(self, name: str) -> Array:
+        """What came to an input without a grid of its own. Warns of one that never varied."""
+        if name not in self.ranges.samples:
+            raise ConfigError("convert", "images are needed for inputs that no method has given a grid", got=name)
+        x = self.ranges.samples[name]
+        if x.min() == x.max():
+            warnings.warn(f"convert: the input of {name} was {x.min():g} for all images: its codes can stand for "
+                          "hardly anything else. The layers before it are dead, or the images are not those that the "
+                          "network was trained on", stacklevel=2)
+        return x
+
+    def weight(self, site: Site) -> Coded:
+        """A weight of at most four planes: its codes, or where it has none, or too many planes, codes of 8 bits."""
+        name = self.names[id(site)]
+        if name not in self.coded or len(planes_of(self.coded[name])) > MOST_PLANES:
+            self.coded[name] = rounded(name, self.reals(site))
+            self.rounded.append(name)
+        return self.coded[name]
+
+    def reals(self, site: Site) -> Array:
+        """What the network sees of a weight or a bias, float64."""
+        name = self.names[id(site)]
+        if name in self.coded:
+            return reals_of(self.coded[name])
+        assert site.latent is not None
+        return site.latent.array.astype(np.float64)
 
 
 class Branch:
@@ -68,14 +112,18 @@ class Branch:
             case Residual():
                 self._residual(prefix, layer)
             case Dense():
-                self._multiply(name, f"{prefix}weight", None)
+                self._multiply(name, layer, None)
             case Conv2D():
-                KH, KW, *_ = layer.kernel.shape
-                kernel = Kernel((KH, KW), pair(name, "stride", layer.stride), layer.padding)
-                self._multiply(name, f"{prefix}kernel", kernel)
+                assert layer.weight.latent is not None
+                KH, KW, *_ = layer.weight.latent.shape
+                self._multiply(name, layer, Kernel((KH, KW), layer.stride, layer.padding))
+            case Quantize():
+                if layer.input.method is not None:
+                    self._encode(name, self.made.grid_of(name, layer.input))
+                    self.steps.append(Show(name))
             case BatchNorm():
-                gamma, beta, mean, variance = (t.array.astype(np.float64) for t in (
-                    layer.gamma, layer.beta, layer.mean, layer.variance))
+                gamma, beta, mean, variance = (a.astype(np.float64) for a in (
+                    layer.gamma.array, layer.beta.array, layer.mean, layer.variance))
                 factor = gamma / np.sqrt(variance + layer.eps)
                 self.act(self.line.affine(factor, beta - factor * mean))
             case ReLU():
@@ -86,30 +134,30 @@ class Branch:
                 if self.product is not None:
                     self.refine(name)
                 shape = self.made.ranges.shapes[name]
-                self.line = self.line.spread(shape) if self.line.scale.size > 1 else self.line
+                if self.line.scale.size > 1:     # each channel has its own line, and its grid is that of no feature
+                    self.act(self.line.spread(shape))
                 self.steps.append(Reshape(math.prod(shape)))
             case MaxPool2D():
                 if self.product is not None or not self.line.plain:
                     self.refine(name)
-                self.steps.append(Maximum(_kernel(name, layer)))
+                self.steps.append(Maximum(Kernel(layer.size, layer.stride, layer.padding)))
             case AveragePool2D():
                 self.refine(name)
-                self.steps.append(Mean(_kernel(name, layer)))
+                self.steps.append(Mean(Kernel(layer.size, layer.stride, layer.padding)))
             case GlobalAveragePool2D():
                 self.refine(name)
                 self.steps.append(Mean(None))
             case _:
                 raise ConfigError("convert", "every layer must be one that integers can compute",
                                   got=f"{name} ({type(layer).__name__})",
-                                  cause="Layers of your own and DataQuantizer have no integer form")
+                                  cause="Layers of your own have no integer form")
 
     def act(self, line: Line) -> None:
         """The integers now stand for what another line says."""
         self.line, self.grid = line, None
 
-    def rescale(self, name: str, unit: Array, zero: int, dtype: type[Any]) -> None:
-        """Make integers y / unit + zero of what there is, in one step with the product before."""
-        rescaling = self.line.rescaling(name, unit, zero, dtype)
+    def rescale(self, rescaling: Rescaling) -> None:
+        """Make other integers of what there is, in one step with the product before."""
         self.steps.append(Rescale(rescaling) if self.product is None else self.product(rescaling))
         self.product = None
 
@@ -120,47 +168,63 @@ class Branch:
                 return
             unit = self.line.unit
         most = np.ceil(self.line.largest / unit)
-        self.rescale(name, unit, 0, np.int32)
+        self.rescale(self.line.rescaling(name, unit, np.zeros(()), np.int32))
         self.line, self.grid, self.exact = integers(unit[None], np.zeros(1), -most[None], most[None]), None, True
 
-    def _multiply(self, name: str, weight: str, kernel: Kernel | None) -> None:
+    def _multiply(self, name: str, layer: Weighted, kernel: Kernel | None) -> None:
         made = self.made
-        if weight not in made.parameters or name in made.grids:
-            raise ConfigError("convert", "a layer with weights must stand in one place", got=name)
-        if weight not in made.coded:
-            made.coded[weight] = rounded(weight, made.parameters[weight].array)
-            made.rounded.append(weight)
-        s, t = split_scales(made.coded[weight], absorb=not made.split)
-        parts, scales, kept = parts_of(name, made.coded[weight].codes, t)
-        grid = self._codes_for(name, s)
+        coded = made.weight(layer.weight)
+        grid, s = self._codes_for(name, layer.input, coded)
+        planes = [(scale / s[:, None], codes) for scale, codes in planes_of(coded)]
+        parts, scales, kept = parts_of(name, planes, grid.scale.reshape(-1))
         if grid.top > 255:                       # q = low byte + 256 high byte
             parts = [part._replace(byte=byte) for byte in (0, 1) for part in parts]
             scales = np.concatenate([scales, 256 * scales])
-        codes = [part.codes.astype(np.float64) for part in parts]
-        sums = np.array([k.sum(axis=0) for k in codes])                              # (parts, F)
-        unit, zero = float(grid.scale), grid.zero
-        zeros = np.array([zero >> 8 * part.byte & 255 for part in parts])[:, None]   # the bytes of Z
-        self.product = lambda rescaling: Product(name, parts, kept, kernel, zero, rescaling)
-        #   sum_i (q_i - Z) k_ij = sum_i q_i k_ij - Z sum_i k_ij, whose second half joins the bias
-        self.act(integers(unit * scales, self._bias(f"{name}.bias") - unit * (zeros * scales * sums).sum(axis=0),
-                          np.array([255 * np.minimum(k, 0).sum(axis=0) for k in codes]),
-                          np.array([255 * np.maximum(k, 0).sum(axis=0) for k in codes])))
+        #   sum_i x_i w_ij = sum_i scale_i q_i w_ij + sum_i base_i w_ij, x_i = scale_i q_i + base_i within the image
+        shift = made.reals(layer.bias)
+        border = grid.code_of_zero
+        if kernel is None or kernel.padding == "valid" or border is not None:
+            #  ... and around it, as the code of 0 has scale q + base = 0: the second sum is the same everywhere
+            base = np.broadcast_to(grid.base.reshape(-1)[:, None], planes[0][1].shape)
+            shift = shift + sum((base * scale * codes).reshape(-1, codes.shape[-1]).sum(axis=0)
+                                for scale, codes in planes)
+        else:                                    # ... and around it x_i = 0: the second sum goes over what is inside
+            more, their_scales, _ = parts_of(name, planes, grid.base.reshape(-1), INSIDE)
+            parts, scales = parts + more, np.concatenate([scales, their_scales])
+        self.product = lambda rescaling: Product(name, parts, kept, kernel, border or 0, rescaling)
+        top = np.array([[1 if part.byte == INSIDE else min(grid.top >> 8 * part.byte, 255)] for part in parts])
+        sums = [(np.minimum(k, 0).sum(axis=0), np.maximum(k, 0).sum(axis=0))
+                for k in (part.codes.astype(np.float64) for part in parts)]
+        self.act(integers(scales, shift, *(top * np.array(ends) for ends in zip(*sums, strict=True))))
         self.exact = False
 
-    def _codes_for(self, name: str, s: Array) -> Grid:
-        """The grid of x s, and steps that make codes of it unless the integers are such codes."""
-        made, grid = self.made, self.grid
-        if grid is None or s.size > 1:
-            grid = grid_over(*usual_range(made.ranges.samples[name] * s, made.outside), made.top)
-            self.rescale(name, grid.scale / s, grid.zero, grid.dtype)
-        made.grids[name] = grid._replace(scale=grid.scale / s) if s.size > 1 else grid
-        return grid
+    def _codes_for(self, name: str, site: Site, weight: Coded) -> tuple[Grid, Array]:
+        """The grid of x s, s of each input feature or channel, and steps that make its codes.
 
-    def _bias(self, name: str) -> Array:
-        coded = self.made.coded.get(name)
-        if coded is None:
-            return self.made.parameters[name].array.astype(np.float64)
-        return coded.codes * coded.scale.astype(np.float64)
+        A trained grid is that of x, s = 1. Without one, s is the scales along inputs of the weight, if the input shall
+        absorb them. Integers that are codes already are taken as they are, if they can be.
+        """
+        made = self.made
+        if site.method is not None:
+            grid = made.grid_of(name, site)
+            self._encode(name, grid)
+            return grid, np.ones(1)
+        taken = self.grid
+        as_trained = any(taken is grid for grid in made.trained.values())
+        s = np.ones(1) if made.split or as_trained else for_inputs(weight)
+        if taken is not None and s.size == 1:
+            made.grids[name] = taken
+            return taken, s
+        grid = grid_over(*usual_range(made.sample(name) * s, made.outside), made.top)
+        made.grids[name] = grid._replace(scale=grid.scale / s) if s.size > 1 else grid
+        self._encode(name, made.grids[name])
+        return grid, s
+
+    def _encode(self, name: str, grid: Grid) -> None:
+        """Make the codes of a grid, unless the integers are such codes."""
+        if self.grid is not grid:
+            self.rescale(self.line.coding(name, grid))
+            self.line, self.grid, self.exact = codes_of_grid(grid), grid, False
 
     def _residual(self, prefix: str, layer: Residual) -> None:
         if self.product is not None or not self.line.plain:
@@ -175,8 +239,3 @@ class Branch:
         self.steps.append(Sum(body.steps, beside.steps))
         most = body.line.most + beside.line.most
         self.line, self.grid, self.exact = integers(unit[None], np.zeros(1), -most, most), None, True
-
-
-def _kernel(name: str, layer: MaxPool2D | AveragePool2D) -> Kernel:
-    size = pair(name, "size", layer.size)
-    return Kernel(size, size if layer.stride is None else pair(name, "stride", layer.stride), layer.padding)

@@ -22,13 +22,27 @@ y_j = sum_i x_i s_i k_ij.
 
 Scales for rows or columns of a kernel, or for pairs of axes, can only be split.
 
-**Float weights** (layers that training left as they are) are rounded to 8 bits at conversion, with one scale for each
-output; `IntegerNetwork.rounded` names them.
+**Trained inputs.** Where an input has a method, its grid and its codes are the ones that training found, and nothing is
+calibrated: the trained network itself is what the integers are compared with. Codes k = low .. high become q = k - low,
+unsigned. With s (k - z) + o for x_i and sums over i,
+
+    sum x_i w_ij = s sum q_i w_ij + base sum w_ij,      base = o - s (z - low), what q = 0 stands for
+
+and the second sum joins the bias. Around an image x_i is 0, not the nearest to 0 on the grid. Where 0 is on it, its
+code stands there. Where it is not, as with an offset (LSQ+) or signs, q = 0 stands there, and the second sum, which
+then goes over the pixels inside alone, is a product of its own, weight codes times ones. Both are exact. Nothing is
+absorbed into such a grid: scales along inputs are split.
+
+**Weights on any grid.** A zero point, an offset, codes of two to four bytes and tables of values are planes, int8
+matrices with scales of their own, that add up to the weight (quantize/coded.py): a sum for each. Of four planes at
+most; weights of more, and float weights (of layers that training left as they are), are rounded to 8 bits at
+conversion, with one scale for each output; `IntegerNetwork.rounded` names them.
 
 **How exact.** Given equal input codes, each code differs by at most 1 from that of the same network in float64
 (float_twin.py). Both round the same real numbers to the same grid; but factors of 31 bits, offsets of at most 48 bits
 behind the point, and the int32 in between move a number a little before it is rounded, by far less than half a code.
-One that lies that near to a half may be rounded the other way, and none further. The int32 have 2^30 steps for the
+One that lies that near to a half may be rounded the other way, and none further. Methods round halves to even, and
+integers round them up: one that is a half may differ by 1 as well. The int32 have 2^30 steps for the
 largest number that the weights could make of any codes. Where the numbers that really occur, and with them the next
 grid, are narrower than some 2^-22 of that (thousands of weights that cancel each other, before a pool or a Residual),
 codes are finer than these steps and differ by as many as lie in one or two. Codes of 16 bits are that fine sooner, and
@@ -43,27 +57,31 @@ Source      Jacob et al. 2018 (arXiv 1712.05877)
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError, DTypeError, NonFiniteError, ShapeError
 from minilq.integer.branch import Branch, Conversion
-from minilq.integer.lines import integers
-from minilq.integer.ranges import BATCH, Grid, calibrated, input_grid
+from minilq.integer.grid import Grid, grid_of_pixels, grid_over
+from minilq.integer.lines import codes_of_grid
+from minilq.integer.ranges import BATCH, Ranges, calibrated, in_a_row, without_images
 from minilq.integer.steps import Step, run
-from minilq.nn import Sequential, coded_in
+from minilq.nn import Conv2D, Dense, Dropout, Flatten, MaxPool2D, Quantize, Sequential, coded_in
 from minilq.quantize import Coded
-from minilq.store.modelfile import StoredModel
+
+if TYPE_CHECKING:
+    from minilq.store.modelfile import StoredModel
 
 
 class IntegerNetwork:
     """A network of integers, made by `convert`.
 
     grid            of the input images
-    grids           of the input of each Dense and Conv2D, by its name
+    grids           of the input of each Dense, Conv2D and Quantize, by its name
     coded           the weights that are multiplied, and the biases that were quantized, by name
-    rounded         names of the float weights that conversion rounded to 8 bits
+    rounded         names of the weights that conversion rounded to 8 bits
     logits_scale    logits * logits_scale is in the unit of the float network's logits
     shape           of an image; without Flatten, height and width may be others
     """
@@ -92,7 +110,7 @@ class IntegerNetwork:
         return np.concatenate([self(self.grid.codes(images[start:start + BATCH])).argmax(axis=-1) for start in starts])
 
     def codes_between(self, codes: Array) -> dict[str, Array]:
-        """The codes that each Dense and Conv2D multiplies, by its name, and "logits"."""
+        """The codes that each Dense and Conv2D multiplies and each Quantize gives, by its name, and "logits"."""
         seen: dict[str, list[Array]] = {}
         logits = self._run(codes, lambda name, q: seen.setdefault(name, []).append(q))
         return {**{name: np.concatenate(parts) for name, parts in seen.items()}, "logits": logits}
@@ -112,29 +130,34 @@ class IntegerNetwork:
         return np.concatenate([run(self.steps, codes[start:start + BATCH], seen) for start in starts])
 
 
-def convert(model: Sequential | StoredModel, images: Array, split: bool = False, bits: int = 8,
-            outside: float | None = None) -> IntegerNetwork:
+def convert(model: Sequential | StoredModel, images: Array | None = None, split: bool = False, bits: int = 8,
+            outside: float | None = None, shape: tuple[int, ...] | None = None) -> IntegerNetwork:
     """The integer network of a trained one.
 
     model       of minilq's own layers, or what a model file holds
-    images      (N, ...) as the float network sees them, from which the grids are taken: that of the input, and that of
-                the input of each Dense and Conv2D. A few hundred images of the training set will do
+    images      (N, ...) as the float network sees them, from which the grids are taken that no method has trained: that
+                of the network's input, and that of the input of each Dense and Conv2D without a method. A few hundred
+                images of the training set will do. None where every input has a method: then the network's input has
+                the grid of the first one
     split       True: scales along inputs are split, not absorbed; see the top of this file
-    bits        8, or 16: codes of two bytes between layers, twice the products, for networks to which 256 codes are too
-                few. Pixels stay one byte
+    bits        8, or 16: codes of two bytes between layers without a trained grid, twice the products, for networks to
+                which 256 codes are too few. Pixels stay one byte
     outside     the share of a layer's input, of a sample of half a million numbers, that lies beyond either end of its
                 grid and is taken as that end; by default 1e-4 with 8 bits and none with 16. With none, a few rare
                 numbers, as batch normalisation after relu makes of channels that are nearly always 0, can leave a
                 handful of codes for all others
-    Raises      ConfigError for layers of the user's own and a DataQuantizer, for codes beyond 16 bits, for a product of
-                more than 65793 terms, for a layer with weights that stands in two places, each with the layer's name;
-                what the layers raise for images of another shape; NonFiniteError
+    shape       of one image, where there are no images and the first layer is not Dense
+    Raises      ConfigError for layers of the user's own, for codes of inputs beyond 16 bits, for inputs whose method
+                has not started or has no integer form (integer/trained.py), for a product of more than 65793 terms,
+                each with the layer's name; for images that are all one number; what the layers raise for images of
+                another shape; NonFiniteError
+    Warns       of a layer whose input never varied
 
-    >>> from minilq.nn import Dense, ReLU, scalar
-    >>> from minilq.quantize import Quantizer
+    >>> from minilq.nn import Dense, ReLU, quantize
+    >>> from minilq.quantize.methods import LSQ
     >>> rng = np.random.default_rng(0)
-    >>> q = Quantizer("nearest")
-    >>> model = Sequential(Dense(4, 8, rng, q, scalar(q)), ReLU(), Dense(8, 3, rng))
+    >>> model = Sequential(Dense(4, 8, rng), ReLU(), Dense(8, 3, rng))
+    >>> model = quantize(model, lambda name: LSQ() if name == "dense1.weight" else None)
     >>> pixels = rng.integers(0, 256, (50, 4))
     >>> network = convert(model, pixels.astype(np.float32))
     >>> logits = network(pixels.astype(np.uint8))
@@ -144,24 +167,72 @@ def convert(model: Sequential | StoredModel, images: Array, split: bool = False,
     >>> bool(largest < 0.01 * np.abs(model(pixels.astype(np.float32)).numpy()).max())
     True
     """
-    network = model.network if isinstance(model, StoredModel) else model
+    network = getattr(model, "network", model)
     if type(network) is not Sequential:
         raise ConfigError("convert", "the model must be a Sequential", got=type(network).__name__)
-    coded = model.coded if isinstance(model, StoredModel) else coded_in(network)
     if bits not in (8, 16):
         raise ConfigError("convert", "bits must be 8 or 16", got=repr(bits))
     if outside is None:
         outside = 1e-4 if bits == 8 else 0.0
     if not (isinstance(outside, (int, float)) and 0 <= outside < 0.5):
         raise ConfigError("convert", "outside must lie in 0 <= outside < 1/2", got=repr(outside))
-    top = 2**bits - 1
-    made = Conversion(network, dict(coded), calibrated(network, images), split, outside, top)
-    grid = input_grid(images, top)
-    start = integers(grid.scale.reshape(1, 1), -grid.scale.reshape(1) * grid.zero, np.zeros((1, 1)),
-                     np.full((1, 1), float(grid.top)))
-    branch = Branch(made, start, grid)
+    for name, site in network.sites().items():
+        if site.method is not None and not site.started:
+            raise ConfigError("convert", "an input must be seen before it has a grid", got=f"{name} with "
+                              f"{type(site.method).__name__}", cause="Call calibrate(model, images), or train first")
+    ranges = _shapes_of(network, shape) if images is None else calibrated(network, images)
+    coded = coded_in(network) if isinstance(model, Sequential) else model.coded
+    if images is not None:
+        _check_varied(network, images)
+    made = Conversion(network, dict(coded), ranges, split, outside, 2**bits - 1)
+    grid = _grid_of_images(made, network, images)
+    branch = Branch(made, codes_of_grid(grid), grid)
     branch.through("", network)
     unit = branch.line.unit.max(keepdims=True)
-    branch.rescale("logits", unit, 0, np.int32)
-    return IntegerNetwork(grid, made.grids, made.coded, made.rounded, float(unit.item()), images.shape[1:],
-                          branch.steps)
+    branch.rescale(branch.line.rescaling("logits", unit, np.zeros(()), np.int32))
+    return IntegerNetwork(grid, made.grids, made.coded, made.rounded, float(unit.item()),
+                          ranges.shapes[next(iter(ranges.shapes))], branch.steps)
+
+
+def _shapes_of(network: Sequential, shape: tuple[int, ...] | None) -> Ranges:
+    """Those of all layers for images of this shape, which is that of a Dense that comes first."""
+    first = next(iter(network.layers.values()), None)
+    if shape is None and isinstance(first, Dense):
+        shape = first.input.shape[1:]
+    if shape is None:
+        raise ConfigError("convert", "without images, the shape of one is needed", got="None",
+                          cause="Write convert(model, shape=(28, 28))")
+    return without_images(network, shape)
+
+
+def _grid_of_images(made: Conversion, network: Sequential, images: Array | None) -> Grid:
+    """The grid of the network's input: that of pixels; else the one that the first method has trained, where nothing
+    but layers that leave numbers as they are stands before it; else one over all images."""
+    grid = None if images is None else grid_of_pixels(images)
+    if grid is None:
+        grid = _first_trained(made, network)
+    if grid is None and images is not None:
+        grid = grid_over(float(images.min()), float(images.max()), made.top)
+    if grid is None:
+        raise ConfigError("convert", "without images, the first layer that computes must have an input with a method, "
+                          "and one scale", got=repr(network), cause="Give it images, a few hundred will do")
+    return grid
+
+
+def _first_trained(made: Conversion, network: Sequential) -> Grid | None:
+    for name, layer in in_a_row("", network):
+        if isinstance(layer, (Dense, Conv2D, Quantize)) and layer.input.method is not None:
+            grid = made.grid_of(name, layer.input)
+            return grid if grid.scale.ndim == 0 else None
+        if not isinstance(layer, (Flatten, Dropout, MaxPool2D, Quantize)):
+            return None
+    return None
+
+
+def _check_varied(network: Sequential, images: Array) -> None:
+    """ConfigError for images that are all one number: grids for these would leave no codes for others."""
+    if images.size and images.min() == images.max():
+        first = next((name for name, _ in in_a_row("", network)), "the network")
+        raise ConfigError("convert", "the images must differ, for they show which numbers there are",
+                          got=f"{images.min():g} in all of them, so that the input of {first} never varied",
+                          cause="They are blank: take a few hundred of the training set")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -11,61 +11,79 @@ from minilq.autodiff.tape import Array, no_grad
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ShapeError
 from minilq.integer.engine import IntegerNetwork
+from minilq.integer.grid import DOWN, Grid
 from minilq.integer.ranges import BATCH, walk
-from minilq.nn import BatchNorm, Conv2D, Dense, Layer, Sequential
+from minilq.integer.weights import reals_of
+from minilq.nn import BatchNorm, Conv2D, Dense, Layer, Quantize, Sequential, Site
 from minilq.ops import batch_norm, conv2d, dense
-from minilq.store.modelfile import StoredModel
+
+if TYPE_CHECKING:
+    from minilq.store.modelfile import StoredModel
 
 
 class FloatTwin:
     """What an integer network computes but for its roundings between grids: fake quantization in float64.
 
-    The input of the network, and that of each Dense and Conv2D, is set to the nearest number of its grid. Weights are
-    codes * scale; biases and batch normalisation are the model's, unrounded.
+    Where an input has a method, the method itself makes the codes: there the twin is the trained network. That of the
+    network, and that of each Dense and Conv2D without a method, is set to the nearest number of its grid. Weights are
+    the reals of their codes; biases and batch normalisation are the model's, unrounded.
 
     model, network      a model, or what a model file holds, and what `convert` made of it
     """
 
     def __init__(self, model: Sequential | StoredModel, network: IntegerNetwork) -> None:
-        self.layers = model.network if isinstance(model, StoredModel) else model
+        self.layers = model if isinstance(model, Sequential) else model.network
         self.network = network
+        self.names = {id(site): name for name, site in self.layers.sites().items()}
 
     def __call__(self, images: Array, given: Mapping[str, Array] | None = None) -> dict[str, Array]:
-        """The codes that each Dense and Conv2D multiplies, by its name, and "logits", reals.
+        """The codes that each Dense and Conv2D multiplies and each Quantize gives, by its name, and "logits", reals.
 
-        given       codes that a layer multiplies in place of its own: then each layer's codes come from inputs that are
-                    equal to those of the integer network
+        given       codes in place of a layer's own: then each layer's codes come from inputs that are equal to those of
+                    the integer network
         """
         codes: dict[str, Array] = {}
 
         def visit(name: str, layer: Layer, x: Array) -> Array:
-            if isinstance(layer, (Dense, Conv2D)):
+            if isinstance(layer, (Dense, Conv2D, Quantize)) and name in self.network.grids:
                 grid = self.network.grids[name]
-                codes[name] = grid.codes(x)
+                codes[name] = _codes(layer.input, grid, x)
                 x = grid.reals(codes[name] if given is None else given[name])
             return self._through(name, layer, x)
 
-        grid = self.network.grid
+        grid = self.network.grid                 # a method that rounds down may give the next code below a code's reals
+        x = images.astype(np.float64) if grid.half == DOWN else grid.reals(grid.codes(images))
         with no_grad():
-            logits = walk(self.layers, "", grid.reals(grid.codes(images)), visit)
+            logits = walk(self.layers, "", x, visit)
         return {**codes, "logits": logits}
 
     def _through(self, name: str, layer: Layer, x: Array) -> Array:
         if isinstance(layer, BatchNorm):
-            gamma, beta, mean, variance = (t.array.astype(np.float64) for t in (
-                layer.gamma, layer.beta, layer.mean, layer.variance))
+            gamma, beta, mean, variance = (a.astype(np.float64) for a in (
+                layer.gamma.array, layer.beta.array, layer.mean, layer.variance))
             return batch_norm(x, gamma, beta, mean, variance, training=False, eps=layer.eps)
         if isinstance(layer, Dense):
-            return dense(x, self._seen(f"{name}.weight"), self._seen(f"{name}.bias"))
+            return dense(x, self._seen(layer.weight), self._seen(layer.bias))
         if isinstance(layer, Conv2D):
-            return conv2d(x, self._seen(f"{name}.kernel"), self._seen(f"{name}.bias"), layer.stride, layer.padding)
+            return conv2d(x, self._seen(layer.weight), self._seen(layer.bias), layer.stride, layer.padding)
+        if isinstance(layer, Quantize):
+            return x
         return layer(Tensor(x)).array
 
-    def _seen(self, name: str) -> Array:
-        if name not in self.network.coded:
-            return self.layers.parameters()[name].array.astype(np.float64)
-        codes, scale, _ = self.network.coded[name]
-        return codes * scale.astype(np.float64)
+    def _seen(self, site: Site) -> Array:
+        coded = self.network.coded.get(self.names[id(site)])
+        if coded is not None:
+            return reals_of(coded)
+        assert site.latent is not None
+        return site.latent.array.astype(np.float64)
+
+
+def _codes(site: Site, grid: Grid, x: Array) -> Array:
+    """Of x, by the site's method where it has one."""
+    if site.method is None:
+        return grid.codes(x)
+    values = site.method.coded(x.astype(site.dtype), site.held).values
+    return grid._replace(half=0.5).codes(values)
 
 
 class Difference(NamedTuple):
@@ -82,7 +100,7 @@ class Difference(NamedTuple):
 class Comparison(NamedTuple):
     """An integer network beside its float twin.
 
-    alone       of each Dense and Conv2D, by its name, when all layers before it got equal codes in both networks
+    alone       of each Dense, Conv2D and Quantize, by its name, when all layers before it got equal codes in both
     together    the same when only the images were equal, so that differences add up
     logits      the largest difference when every layer got equal codes, in steps of the integer logits
     predicted   the class of each image, by the integers

@@ -14,6 +14,7 @@ import numpy as np
 
 from minilq.autodiff.tape import Array
 from minilq.integer.fixed_point import Rescaling, rescaling
+from minilq.integer.grid import Grid
 
 LARGEST = 2.0**30
 """What int32 numbers between products stay within: the sum of two branches, and its rounding, fit as well."""
@@ -82,14 +83,27 @@ class Line(NamedTuple):
         return Line(flat(self.scale[0])[None], flat(self.shift), flat(self.low), flat(self.high),
                     flat(self.least[0])[None], flat(self.most[0])[None])
 
-    def rescaling(self, name: str, unit: Array, zero: int, dtype: type[Any]) -> Rescaling:
-        """Integers q = y / unit + zero, rounded, halves up, and what is beyond the ends of dtype set to them."""
+    def rescaling(self, name: str, unit: Array, zero: Array, dtype: type[Any], top: int | None = None) -> Rescaling:
+        """Integers q = y / unit + zero, rounded, halves up, and what is beyond 0 .. top, or the ends of dtype, set to
+        them. zero may be any real numbers."""
         info = np.iinfo(dtype)
-        y = self.affine(1 / unit, np.array(float(zero)))
+        least, most = (info.min, info.max) if top is None else (0, top)
+        y = self.affine(1 / unit, zero)
         shape = np.broadcast_shapes(y.scale.shape[1:], y.shift.shape, y.low.shape)
-        low, high = (np.broadcast_to(np.clip(end, info.min, info.max), shape) for end in (y.low, y.high))
+        low, high = (np.broadcast_to(np.clip(end, least, most), shape) for end in (y.low, y.high))
         return rescaling(name, np.broadcast_to(y.scale, (len(y.scale), *shape)), np.broadcast_to(y.shift, shape), low,
                          high, np.maximum(np.abs(y.least), np.abs(y.most)), dtype)
+
+    def coding(self, name: str, grid: Grid) -> Rescaling:
+        """The codes of y on a grid: q = floor((y - offset) / scale + half) + zero within 0 .. top."""
+        moved = grid.zero - grid.offset / grid.scale + grid.half - 0.5
+        return self.rescaling(name, grid.scale, np.asarray(moved), grid.dtype, grid.top)
+
+
+def codes_of_grid(grid: Grid) -> Line:
+    """The line of the codes of a grid."""
+    scale = grid.scale.reshape(1, -1)
+    return integers(scale, grid.base.reshape(-1), np.zeros((1, 1)), np.full((1, 1), float(grid.top)))
 
 
 def integers(scale: Array, shift: Array, least: Array, most: Array) -> Line:

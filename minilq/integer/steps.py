@@ -1,6 +1,6 @@
 """Steps: what an integer network does, one after the other, to arrays of integers. Nothing here is a float.
 
-A step takes its array and `seen`, which is told the codes that each product multiplies.
+A step takes its array and `seen`, which is told the codes that each product multiplies, and those of each Quantize.
 """
 
 from __future__ import annotations
@@ -47,11 +47,14 @@ class Kernel(NamedTuple):
 
 class Part(NamedTuple):
     """Weight codes that share their scales, int8 (R, F), and what they multiply: a group of inputs, and of these the
-    low byte (0) or the high byte (1)."""
+    low byte (0), the high byte (1), or INSIDE, 1 for each input and 0 for what stands around an image."""
 
     group: int
     codes: Array
     byte: int = 0
+
+
+INSIDE = -1
 
 
 @dataclass(frozen=True)
@@ -61,14 +64,16 @@ class Product:
     kept        axes of the input, of (C,) or, in a window, (KH, KW, C), along which parts differ; a group for each
                 of their indices
     kernel      None for a Dense layer
-    zero        the code of 0, which stands around images
+    border      the code that stands around images: that of 0, where there is one. Where there is none, 0, which adds
+                nothing to the sums; and as a code of 0 within the image stands for a number, parts that multiply INSIDE
+                add that number for each pixel that is one
     """
 
     name: str
     parts: list[Part]
     kept: tuple[int, ...]
     kernel: Kernel | None
-    zero: int
+    border: int
     rescale: Rescaling
 
     def __call__(self, x: Array, seen: Seen) -> Array:
@@ -79,20 +84,32 @@ class Product:
         y = np.empty((len(x), window.out_height, window.out_width, self.parts[0].codes.shape[1]), self.rescale.dtype)
         numbers = window.out_height * window.out_width * window.KH * window.KW * x.shape[3]
         step = max(BLOCK // max(numbers, 1), 1)
+        inside = windows(padded(np.ones((1, *x.shape[1:]), np.uint8), window), window)   # (1, OH, OW, KH, KW, C)
         for start in range(0, len(x), step):
             part = slice(start, start + step)
-            y[part] = self._rescaled(windows(padded(x[part], window, self.zero), window)).reshape(y[part].shape)
+            seen_by = windows(padded(x[part], window, self.border), window)
+            y[part] = self._rescaled(seen_by, inside).reshape(y[part].shape)
         return y
 
-    def _rescaled(self, x: Array) -> Array:
+    def _rescaled(self, x: Array, inside: Array | None = None) -> Array:
         """x (..., *inputs) -> (product of ..., F)."""
+        groups = self._groups(x)
+
+        def sums(part: Part) -> Array:
+            if part.byte == INSIDE:
+                assert inside is not None
+                return np.tile(int8_product(self._groups(inside)[part.group], part.codes), (len(x), 1))
+            return int8_product(_byte(groups[part.group], part.byte), part.codes)
+
+        return self.rescale(map(sums, self.parts))
+
+    def _groups(self, x: Array) -> Array:
+        """One matrix for each group: (..., *inputs) -> (G, product of ..., R)."""
         lead = x.ndim - (1 if self.kernel is None else 3)
         kept = [lead + axis for axis in self.kept]
         others = [axis for axis in range(lead, x.ndim) if axis not in kept]
-        groups = x.transpose(*kept, *range(lead), *others)           # one matrix (M, R) for each group
         G, M = (math.prod(x.shape[axis] for axis in axes) for axes in (kept, range(lead)))
-        groups = groups.reshape(G, M, len(self.parts[0].codes))
-        return self.rescale(int8_product(_byte(groups[group], byte), codes) for group, codes, byte in self.parts)
+        return x.transpose(*kept, *range(lead), *others).reshape(G, M, len(self.parts[0].codes))
 
 
 def _byte(x: Array, number: int) -> Array:
@@ -107,6 +124,17 @@ class Rescale:
 
     def __call__(self, x: Array, seen: Seen) -> Array:
         return self.rescale([x])
+
+
+@dataclass(frozen=True)
+class Show:
+    """The codes as they are, shown to who looks: those of a Quantize layer."""
+
+    name: str
+
+    def __call__(self, x: Array, seen: Seen) -> Array:
+        seen(self.name, x)
+        return x
 
 
 @dataclass(frozen=True)
