@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ from minilq.autodiff.tensor import Tensor
 from minilq.nn.layer import Layer
 from minilq.nn.layers import Weighted
 from minilq.ops import average_pool2d, conv2d, global_average_pool2d, max_pool2d
-from minilq.ops.window import Padding, geometry, pair
+from minilq.ops.pool import check_borders
+from minilq.ops.window import Padding, geometry, pair, sides_of
 
 Size = int | tuple[int, int]
 
@@ -41,6 +43,19 @@ class Conv2D(Weighted):
         return conv2d(self.input(x, training), self.weight(training=training), self.bias(training=training),
                       self.stride, self.padding)
 
+    def settings(self) -> dict[str, Any]:
+        KH, KW, n_in, n_out = self.weight.shape
+        return {"n_in": n_in, "n_out": n_out, **window_settings((KH, KW), self.stride, self.padding)}
+
+    @classmethod
+    def made(cls, **settings: Any) -> Conv2D:
+        return cls(**settings, rng=np.random.default_rng(0), std=0)
+
+    @classmethod
+    def numbers(cls, **settings: Any) -> int:
+        n_out: int = settings["n_out"]
+        return (math.prod(settings["size"]) * settings["n_in"] + 1) * n_out
+
 
 class Pool(Layer):
     """What pools share: their windows. stride=None moves by the size of the window.
@@ -51,7 +66,8 @@ class Pool(Layer):
     def __init__(self, size: Size, stride: Size | None = None, padding: Padding = "valid") -> None:
         self.size, self.padding = pair(type(self).__name__, "size", size), padding
         self.stride = self.size if stride is None else pair(type(self).__name__, "stride", stride)
-        self(Tensor.wrap(np.zeros((1, *self.size, 1), np.float32)))      # one window: its padding is checked
+        op = type(self).__name__
+        check_borders(op, geometry(op, *self.size, self.size, self.stride, padding), padding)
 
 
 class MaxPool2D(Pool):
@@ -60,6 +76,9 @@ class MaxPool2D(Pool):
     def __call__(self, x: Tensor, training: bool = False) -> Tensor:
         return max_pool2d(x, self.size, self.stride, self.padding)
 
+    def settings(self) -> dict[str, Any]:
+        return window_settings(self.size, self.stride, self.padding)
+
 
 class AveragePool2D(Pool):
     """The mean of each window; see `minilq.average_pool2d`. stride=None moves by the size of the window."""
@@ -67,9 +86,23 @@ class AveragePool2D(Pool):
     def __call__(self, x: Tensor, training: bool = False) -> Tensor:
         return average_pool2d(x, self.size, self.stride, self.padding)
 
+    def settings(self) -> dict[str, Any]:
+        return window_settings(self.size, self.stride, self.padding)
+
 
 class GlobalAveragePool2D(Layer):
     """The mean of each channel over the image: (N, H, W, C) -> (N, C)."""
 
     def __call__(self, x: Tensor, training: bool = False) -> Tensor:
         return global_average_pool2d(x)
+
+    def settings(self) -> dict[str, Any]:
+        return {}
+
+
+def window_settings(size: tuple[int, ...], stride: tuple[int, int], padding: Padding) -> dict[str, Any]:
+    """Size, stride and padding with two numbers each, of a padding that is no word, four."""
+    if padding not in ("same", "valid"):
+        top, bottom, left, right = sides_of("settings", padding)
+        padding = ((top, bottom), (left, right))
+    return {"size": size, "stride": stride, "padding": padding}

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from minilq.nn.site import Site
 
 
+KINDS: dict[str, type[Layer]] = {}
+"""Layers that say their settings, by the name of their class: those that a file can hold."""
+
+
 class Layer:
     """A function of one Tensor.
 
@@ -30,6 +34,24 @@ class Layer:
 
     def __call__(self, x: Tensor, training: bool = False) -> Tensor:
         raise NotImplementedError
+
+    def __init_subclass__(cls) -> None:
+        if "settings" in vars(cls):              # said for itself, not for a class that it was derived from
+            KINDS[cls.__name__] = cls
+
+    def settings(self) -> dict[str, Any]:
+        """What makes it again, as JSON can hold it; the layers that it is made of as layers. See store/architecture.py."""
+        raise NotImplementedError
+
+    @classmethod
+    def made(cls, **settings: Any) -> Layer:
+        """A layer of these settings, float32; what has been learned comes later."""
+        return cls(**settings)
+
+    @classmethod
+    def numbers(cls, **settings: Any) -> int:
+        """How many numbers a layer of these settings holds, but for those of layers in it: asked before it is made."""
+        return 0
 
     def parts(self) -> Iterable[tuple[str, Any]]:
         """What it is made of, by name: its attributes, unless a layer says otherwise."""

@@ -61,12 +61,28 @@ class Dense(Weighted):
     def __call__(self, x: Tensor, training: bool = False) -> Tensor:
         return dense(self.input(x, training), self.weight(training=training), self.bias(training=training))
 
+    def settings(self) -> dict[str, Any]:
+        n_in, n_out = self.weight.shape
+        return {"n_in": n_in, "n_out": n_out}
+
+    @classmethod
+    def made(cls, **settings: Any) -> Dense:
+        return cls(**settings, rng=np.random.default_rng(0), std=0)
+
+    @classmethod
+    def numbers(cls, **settings: Any) -> int:
+        n_out: int = settings["n_out"]
+        return (settings["n_in"] + 1) * n_out
+
 
 class ReLU(Layer):
     """y = max(x, 0)."""
 
     def __call__(self, x: Tensor, training: bool = False) -> Tensor:
         return relu(x)
+
+    def settings(self) -> dict[str, Any]:
+        return {}
 
 
 class Flatten(Layer):
@@ -76,3 +92,6 @@ class Flatten(Layer):
         if x.ndim == 0:
             raise ShapeError("Flatten", "x must be (N, ...)", got="a single number")
         return reshape(x, (x.shape[0], math.prod(x.shape[1:])))
+
+    def settings(self) -> dict[str, Any]:
+        return {}

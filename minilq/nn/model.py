@@ -45,6 +45,13 @@ class Sequential(Container):
             x = layer(x, training)
         return x
 
+    def settings(self) -> dict[str, Any]:
+        return {"layers": list(self.layers.values())}
+
+    @classmethod
+    def made(cls, **settings: Any) -> Sequential:
+        return cls(*settings["layers"])
+
     def __repr__(self) -> str:
         return f"Sequential({', '.join(self.layers)})"
 
@@ -89,6 +96,9 @@ class Residual(Container):
                              got=f"body {y.shape}, shortcut {beside.shape}",
                              cause="" if "shortcut" in self.layers else "A 1 x 1 convolution as shortcut adapts x")
         return y + beside
+
+    def settings(self) -> dict[str, Any]:
+        return {"body": self.layers["body"], "shortcut": self.layers.get("shortcut")}
 
 
 def check_layers(op: str, layers: Iterable[Any]) -> None:

@@ -41,6 +41,14 @@ class BatchNorm(Layer):
     def __call__(self, x: Tensor, training: bool = False) -> Tensor:
         return batch_norm(x, self.gamma, self.beta, self.mean, self.variance, training, self.momentum, self.eps)
 
+    def settings(self) -> dict[str, Any]:
+        return {"channels": self.gamma.size, "momentum": float(self.momentum), "eps": float(self.eps)}
+
+    @classmethod
+    def numbers(cls, **settings: Any) -> int:
+        channels: int = settings["channels"]
+        return 4 * channels
+
 
 class Dropout(Layer):
     """With training=True each number is set to 0 with probability `rate`; see `minilq.dropout`.
@@ -55,3 +63,10 @@ class Dropout(Layer):
 
     def __call__(self, x: Tensor, training: bool = False) -> Tensor:
         return dropout(x, self.rate, self.rng, training)
+
+    def settings(self) -> dict[str, Any]:
+        return {"rate": float(self.rate)}
+
+    @classmethod
+    def made(cls, **settings: Any) -> Dropout:
+        return cls(**settings, rng=np.random.default_rng(0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -23,18 +24,19 @@ class Site(Layer):
     held        what the method learned and remembers here; its Parameters are trained with the latent
     started     whether the method has seen what it starts from. Those of latents start at once, those of inputs from
                 their first batch in training, or from `calibrate`
-    shape       of an input, with a batch axis: as far as it is known before there is one
+    shape       of the latent; of an input with a batch axis, as far as it is known before there is one
 
     >>> from minilq.quantize import Nested
     >>> site = Site(Parameter(np.ones((3, 2), np.float32)))
     >>> site.change(Nested())
-    >>> list(site.tensors()), site().numpy()[0, 0] < 1
+    >>> list(site.tensors()), bool(site().numpy()[0, 0] < 1)
     (['latent', 'scale'], True)
     """
 
     def __init__(self, latent: Parameter | None = None, shape: tuple[int, ...] = (1, 1), dtype: Any = np.float32,
                  ) -> None:
-        self.latent, self.shape, self.dtype = latent, shape, np.dtype(dtype)
+        self.latent, self.dtype = latent, np.dtype(dtype)
+        self.shape = shape if latent is None else latent.shape
         self.method: Quantizer | None = None
         self.held: dict[str, Parameter | Array] = {}
         self.started = latent is not None
@@ -113,11 +115,24 @@ class Quantize(Layer):
 
     def __init__(self, method: Quantizer | None = None, shape: tuple[int, ...] = (1, 1), dtype: Any = np.float32,
                  ) -> None:
+        if not (isinstance(shape, tuple) and shape and all(type(n) is int and n >= 1 for n in shape)):
+            raise ConfigError("Quantize", "shape must be a tuple of whole numbers, at least 1", got=repr(shape))
         self.input = Site(shape=shape, dtype=dtype)
         self.input.change(method)
 
     def __call__(self, x: Tensor, training: bool = False) -> Tensor:
         return self.input(x, training)
+
+    def settings(self) -> dict[str, Any]:
+        return {"shape": self.input.shape}
+
+    @classmethod
+    def made(cls, **settings: Any) -> Quantize:
+        return cls(None, **settings)
+
+    @classmethod
+    def numbers(cls, **settings: Any) -> int:
+        return math.prod(settings["shape"])      # a method may hold one for each of its input
 
 
 L = TypeVar("L", bound=Layer)

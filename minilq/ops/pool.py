@@ -137,7 +137,12 @@ def _window(op: str, x: Any, size: Size, stride: Size | None, padding: Padding) 
     kernel = pair(op, "size", size)
     window = geometry(op, x.shape[1], x.shape[2], kernel, kernel if stride is None else pair(op, "stride", stride),
                       padding)
+    check_borders(op, window, padding)
+    return window
+
+
+def check_borders(op: str, window: Window, padding: Padding) -> None:
+    """ConfigError for a border as wide as the window: some windows would hold no pixel."""
     if max(window.top, window.bottom) >= window.KH or max(window.left, window.right) >= window.KW:
         raise ConfigError(op, "padding must be smaller than the window, or some windows hold no pixel",
-                          got=f"padding {padding} for a window of {kernel}")
-    return window
+                          got=f"padding {padding} for a window of {window.KH, window.KW}")

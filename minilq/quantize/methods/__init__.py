@@ -1,6 +1,7 @@
 """The methods, one file each; `minilq methods` lists them."""
 
 from minilq.quantize.methods.affine import Affine
+from minilq.quantize.methods.fixed_grid import FixedGrid
 from minilq.quantize.methods.fixed_range import FixedRange
 from minilq.quantize.methods.lsq import LSQ
 from minilq.quantize.methods.lsq_plus import LSQPlus
@@ -8,4 +9,4 @@ from minilq.quantize.methods.nested import Nested
 from minilq.quantize.methods.pact import PACT
 from minilq.quantize.methods.scaled import Scaled
 
-__all__ = ["LSQ", "PACT", "Affine", "FixedRange", "LSQPlus", "Nested", "Scaled"]
+__all__ = ["LSQ", "PACT", "Affine", "FixedGrid", "FixedRange", "LSQPlus", "Nested", "Scaled"]

@@ -1,0 +1,80 @@
+"""Asked: how a method makes codes of single numbers, found out by asking it, for graphs and files that know no methods."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minilq.autodiff.tape import Array
+from minilq.errors import ConfigError
+from minilq.quantize.coded import Even
+from minilq.quantize.method import Held, Quantizer
+from minilq.quantize.rounding import ROUNDINGS
+
+FAR = 2.0**40
+"""Steps from 0 at which every bound of codes has been reached."""
+SPREAD = 200
+"""Codes at most around which a method is asked how it rounds."""
+
+
+class Steps(NamedTuple):
+    """code = rounding(clip((x - offset) / scale, low - zero, high - zero)) + zero, on the grid; None for no bound."""
+
+    grid: Even
+    low: int | None
+    high: int | None
+    rounding: str
+
+
+def steps_of(method: Quantizer, held: Held, shape: tuple[int, ...], dtype: Any = np.float32) -> Steps:
+    """How a method makes codes of an input of this shape (as far as it is known, the batch as 1).
+
+    Far out on either side it gives its lowest and its highest code; between them it shows how it rounds.
+
+    Raises ConfigError for a grid that is no Even one or depends on the input, and for another rounding
+
+    >>> from minilq.quantize.methods import PACT
+    >>> method = PACT(bits=2, alpha=3.0)
+    >>> steps_of(method, method.start(np.ones((1, 3))), (1, 3), np.float64)
+    Steps(grid=Even(scale=array([1.]), zero=None, offset=None), low=0, high=3, rounding='nearest')
+    """
+    kind = type(method).__name__
+    shape = np.broadcast_shapes(shape, *(array.shape for array in held.values() if array.ndim <= len(shape)))
+    grids = [method.coded(np.full(shape, x, dtype), held).grid for x in (0, 1, -3)]
+    even = grids[0]
+    if not isinstance(even, Even):
+        raise ConfigError("steps_of", "the values of an input must be evenly spaced", got=kind)
+    if any(not np.array_equal(a, b) for grid in grids for a, b in zip(_parts(grid), _parts(even), strict=True)):
+        raise ConfigError("steps_of", "the grid of an input must not depend on the input", got=kind,
+                          cause="A range that was observed in training, or learned, is needed")
+    scale, zero, offset = _parts(even)
+
+    def codes(u: float) -> Array:
+        x = np.broadcast_to((u - zero) * scale.astype(np.float64) + offset, shape)
+        with np.errstate(over="ignore"):
+            return method.coded(np.clip(x.astype(dtype), -np.finfo(dtype).max, np.finfo(dtype).max), held).codes
+
+    low, high = int(codes(-FAR).min()), int(codes(FAR).max())
+    bounds = (None if low < -2**31 else low, None if high >= 2**31 else high)
+    first, last = (max(low, -SPREAD), min(high, SPREAD)) if high - low > SPREAD else (low, high)
+    asked = [float(u) + d for u in np.linspace(first, last, min(last - first + 1, SPREAD)).round()
+             for d in (-0.4, -0.1, 0.1, 0.4)]
+    given = [codes(u) for u in asked]
+    for rounding in ROUNDINGS:
+        if all((k == _code(u, zero, bounds, rounding)).all() for u, k in zip(asked, given, strict=True)):
+            return Steps(even, *bounds, rounding)
+    raise ConfigError("steps_of", f"the codes of an input must be rounded by one of {', '.join(ROUNDINGS)}", got=kind)
+
+
+def _code(u: float, zero: Array, bounds: tuple[int | None, int | None], rounding: str) -> Array:
+    low, high = bounds
+    v = np.asarray(u - zero, np.float64)
+    v = v if low is None else np.maximum(v, low - zero)
+    v = v if high is None else np.minimum(v, high - zero)
+    return np.asarray(ROUNDINGS[rounding](v) + zero)
+
+
+def _parts(grid: Any) -> tuple[Array, Array, Array]:
+    zero = np.zeros(1, np.int64) if grid.zero is None else np.asarray(grid.zero)
+    return np.asarray(grid.scale), zero, np.zeros(1, grid.scale.dtype) if grid.offset is None else np.asarray(grid.offset)
