@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
+import numpy as np
+
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError
 from minilq.nn import Layer
 from minilq.ops import add_up, sum_of_squares
-from minilq.quantize import deviations, penalties
+from minilq.quantize import Scaled, deviations, penalties
 
 Part = Callable[[], Tensor]
 
@@ -69,24 +71,33 @@ def penalty_on(model: Layer, name: str, rate: float, layer_rates: Mapping[str, f
     for factor in (rate, *layer_rates.values()):
         if not factor >= 0:
             raise ConfigError("penalty", "a rate must be a number >= 0", got=repr(factor))
-    sites = {n: site for n, site in model.sites().items() if site.latent is not None and site.scale is not None}
-    if not sites:
-        raise ConfigError("penalty", "a weight must have a method with a scale", got="a model without one",
-                          cause="Call quantize(model, choose) first, with a method such as Nested() or LSQ(4)")
-    layers = {site: site.rpartition(".")[0] for site in sites}
-    if unknown := set(layer_rates) - set(layers.values()):
-        raise ConfigError("penalty", "a layer with its own rate must be one of the quantized: "
-                          f"{', '.join(dict.fromkeys(layers.values())) or 'none'}", got=", ".join(sorted(unknown)))
-    rates = [layer_rates.get(layer, rate) for layer in layers.values()]
+    sites = [(site, name.rpartition(".")[0]) for name, site in model.sites().items() if site.latent is not None]
+
+    def there() -> list[tuple[Tensor, Tensor, Scaled, float]]:
+        """Latent, scale, rounding and rate of every site that has a scale now: its method may be another later on."""
+        found = []
+        for site, layer in sites:
+            s, method = site.scale, site.method
+            if s is not None and site.latent is not None and method is not None and method.scaled is not None:
+                found.append((site.latent, s, method.scaled, layer_rates.get(layer, rate)))
+        return found
 
     def value() -> Tensor:
-        there = [(site.latent, site.scale, site.method) for site in sites.values()]
-        pairs = [(P, s if to_scales else s.detach()) for P, s, _ in there if P is not None and s is not None]
+        if not (found := there()):
+            return Tensor(np.zeros((), sites[0][0].dtype))       # a stage in full precision
+        latents, scales, quantizers, rates = zip(*found, strict=True)
+        pairs = list(zip(latents, scales if to_scales else [s.detach() for s in scales], strict=True))
         if name in OF_PAIRS:
             return OF_PAIRS[name](pairs, rates=rates)
-        quantizers = [method.scaled for *_, method in there if method is not None]
         return OF_PAIRS_AND_QUANTIZER[name](pairs, quantizers, rates=rates)
 
+    if not there():
+        raise ConfigError("penalty", "a weight must have a method with a scale", got="a model without one",
+                          cause="Call quantize(model, choose) first, with a method such as Nested() or LSQ(4)")
+    layers = dict.fromkeys(layer for site, layer in sites if site.scale is not None)
+    if unknown := set(layer_rates) - set(layers):
+        raise ConfigError("penalty", f"a layer with its own rate must be one of the quantized: {', '.join(layers)}",
+                          got=", ".join(sorted(unknown)))
     value()                                      # what is wrong with the model is found out now
     return value
 

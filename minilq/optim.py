@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from numbers import Real
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
-from minilq.errors import ConfigError, DataError, ShapeError
+from minilq.errors import ConfigError, DataError, DTypeError, ShapeError
 from minilq.kernels import twin
 
 
@@ -29,17 +29,21 @@ class Optimizer:
     slots: tuple[str, ...] = ()                  # names of the arrays kept for each tensor
 
     def __init__(self, parameters: Iterable[Tensor], lr: float) -> None:
-        if isinstance(lr, bool) or not (isinstance(lr, Real) and math.isfinite(lr) and lr >= 0):
+        if not (_number(lr) and lr >= 0):
             raise ConfigError(type(self).__name__, "a learning rate must be a number >= 0", got=repr(lr))
         self.lr = lr
         self.lr_factor = 1.0
         self.steps = 0
-        self.tensors: list[Tensor] = []
-        self._state: list[dict[str, Array]] = []
+        self._kept: list[_Kept] = []
         self.follow(parameters)
 
+    @property
+    def tensors(self) -> list[Tensor]:
+        """What is trained, in the order in which it was given."""
+        return [kept.tensor for kept in self._kept]
+
     def follow(self, parameters: Iterable[Tensor]) -> None:
-        """Train these from now on; what was kept for those that stay is kept: for a model with other methods now."""
+        """Train these from now on, after the model was given other methods; those that stay keep their moments."""
         op = type(self).__name__
         if isinstance(parameters, Mapping) or not isinstance(parameters, Iterable):
             raise ConfigError(op, "parameters must be a list of Parameters", got=f"a {type(parameters).__name__}",
@@ -55,54 +59,100 @@ class Optimizer:
             if id(tensor) in seen or tensor.node is not None or not tensor.requires_grad:
                 raise ConfigError(op, "every parameter must be there once, require a gradient, and be no result of an "
                                   "operation", got=f"one of shape {tensor.shape}{' twice' * (id(tensor) in seen)}")
-            if not tensor.array.flags.writeable:
-                raise ConfigError(op, "every parameter must be writable", got=f"one of shape {tensor.shape}, read-only",
-                                  cause="Make it from a copy of the array")
+            _check_writable(op, tensor)
             seen.add(id(tensor))
-        kept = {id(tensor): state for tensor, state in zip(self.tensors, self._state, strict=True)}
-        self.tensors = tensors
-        self._state = [kept.get(id(t)) or {slot: np.zeros_like(t.array) for slot in self.slots} for t in tensors]
+        before = {id(kept.tensor): kept for kept in self._kept}
+        self._kept = [before.get(id(t)) or _Kept(t, t if isinstance(t, Parameter) else None,
+                                                 {slot: np.zeros_like(t.array) for slot in self.slots}, self.steps)
+                      for t in tensors]
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
-        for tensor in self.tensors:
-            tensor.grad = None
+        for kept in self._kept:
+            kept.tensor.grad = None
 
     def step(self) -> None:
         """One update of every tensor that has a gradient, then its constraint."""
         self.steps += 1
-        for tensor, state in zip(self.tensors, self._state, strict=True):
-            if tensor.grad is None:
+        rate, factor = self.lr, self.lr_factor
+        for tensor, parameter, moments, came in self._kept:
+            g, p = tensor.grad, tensor.array
+            if g is None:
                 continue
-            own, constraint = (tensor.lr, tensor.constraint) if isinstance(tensor, Parameter) else (1.0, None)
-            self._update(tensor.array, tensor.grad, self.lr * own * self.lr_factor, state)
-            if constraint is not None:
-                constraint(tensor.array)
+            try:
+                if parameter is None:
+                    self._update(p, g, rate * factor, moments, self.steps - came)
+                else:
+                    self._update(p, g, rate * parameter.lr * factor, moments, self.steps - came)
+                    if parameter.constraint is not None:
+                        parameter.constraint(p)
+            except Exception:                    # a kernel cannot say it in one line
+                _check_writable(type(self).__name__, tensor)
+                raise
             tensor.changed_in_place()
 
-    def _update(self, p: Array, g: Array, lr: float, state: dict[str, Array]) -> None:
-        """Change p in place."""
+    def _update(self, p: Array, g: Array, lr: float, moments: dict[str, Array], t: int) -> None:
+        """Change p in place, in its t-th step."""
         raise NotImplementedError
 
     def state(self) -> dict[str, Array]:
-        """Copies of everything that the next step depends on, in the order of the tensors."""
-        arrays = {f"{i}/{slot}": a.copy() for i, s in enumerate(self._state) for slot, a in s.items()}
-        return {"steps": np.array(self.steps), **arrays}
+        """Copies of everything that the next step depends on, in the order of the tensors.
+
+        steps               how many there were
+        <number>/<slot>     a moment of that tensor
+        <number>/came       after how many steps the tensor was added, where it was not there from the beginning
+        """
+        arrays = {f"{i}/{slot}": a.copy() for i, kept in enumerate(self._kept) for slot, a in kept.moments.items()}
+        came = {f"{i}/came": np.array(kept.came) for i, kept in enumerate(self._kept) if kept.came}
+        return {"steps": np.array(self.steps), **arrays, **came}
 
     def load_state(self, state: Mapping[str, Array]) -> None:
-        """Go on from what `state` gave. Raises DataError for a missing entry, ShapeError for another shape."""
-        mine = {f"{i}/{slot}": a for i, s in enumerate(self._state) for slot, a in s.items()}
+        """Go on from what `state` gave, all or nothing. Raises DataError for a missing entry and for steps that are no
+        whole number >= 0, ShapeError for another shape, DTypeError for another kind of number."""
+        op = type(self).__name__
+        mine = {f"{i}/{slot}": a for i, kept in enumerate(self._kept) for slot, a in kept.moments.items()}
         for key in ("steps", *mine):
             if key not in state:
-                raise DataError(type(self).__name__, f"the saved state must hold {key!r}",
-                                got=f"{len(state)} entries without it", cause="It was saved with another optimizer")
+                raise DataError(op, f"the saved state must hold {key!r}", got=f"{len(state)} entries without it",
+                                cause="It was saved with another optimizer")
         for key, array in mine.items():
             if state[key].shape != array.shape:
-                raise ShapeError(type(self).__name__, f"{key} must have the shape {array.shape}",
-                                 got=str(state[key].shape))
-        self.steps = int(state["steps"])
+                raise ShapeError(op, f"{key} must have the shape {array.shape}", got=str(state[key].shape))
+            if state[key].dtype.kind != "f":
+                raise DTypeError(op, f"{key} must be an array of {array.dtype}", got=str(state[key].dtype))
+        steps_done = _whole(op, "steps", state["steps"])
+        came = [_whole(op, f"{i}/came", state.get(f"{i}/came", np.array(0))) for i in range(len(self._kept))]
+        self.steps = steps_done
         for key, array in mine.items():
             array[...] = state[key]
+        self._kept = [kept._replace(came=n) for kept, n in zip(self._kept, came, strict=True)]
+
+
+class _Kept(NamedTuple):
+    """What an optimizer keeps for one tensor."""
+
+    tensor: Tensor
+    parameter: Parameter | None                  # the same, where it has a rate and a constraint of its own
+    moments: dict[str, Array]
+    came: int                                    # after how many steps: Adam corrects its moments by their own age
+
+
+def _check_writable(op: str, tensor: Tensor) -> None:
+    if not tensor.array.flags.writeable:
+        raise ConfigError(op, "every parameter must be writable", got=f"one of shape {tensor.shape}, read-only",
+                          cause="Make it from a copy of the array") from None
+
+
+def _whole(op: str, name: str, number: Array) -> int:
+    if number.ndim or number.dtype.kind not in "iu" or number < 0:
+        raise DataError(op, f"{name} must be a whole number >= 0", got=f"{number.dtype} of shape {number.shape}"
+                        if number.ndim or number.dtype.kind not in "iu" else str(number))
+    return int(number)
+
+
+def _number(value: Any) -> bool:
+    """Whether this is a finite real number."""
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 class SGD(Optimizer):
@@ -111,13 +161,13 @@ class SGD(Optimizer):
     slots = ("momentum",)
 
     def __init__(self, parameters: Iterable[Tensor], lr: float = 1e-2, momentum: float = 0.0) -> None:
-        if not 0 <= momentum < 1:
+        if not (_number(momentum) and 0 <= momentum < 1):
             raise ConfigError("SGD", "momentum must lie in [0, 1)", got=repr(momentum))
         super().__init__(parameters, lr)
         self.momentum = momentum
 
-    def _update(self, p: Array, g: Array, lr: float, state: dict[str, Array]) -> None:
-        b = state["momentum"]
+    def _update(self, p: Array, g: Array, lr: float, moments: dict[str, Array], t: int) -> None:
+        b = moments["momentum"]
         b *= p.dtype.type(self.momentum)
         b += g
         p -= p.dtype.type(lr) * b
@@ -141,20 +191,20 @@ class Adam(Optimizer):
                  beta2: float = 0.999, epsilon: float = 1e-7, form: Literal["keras", "torch"] = "keras") -> None:
         if form not in ("keras", "torch"):
             raise ConfigError("Adam", "form must be 'keras' or 'torch'", got=repr(form))
-        if not (0 <= beta1 < 1 and 0 <= beta2 < 1 and epsilon > 0):
-            raise ConfigError("Adam", "beta1 and beta2 must lie in [0, 1), epsilon above 0",
-                              got=f"beta1={beta1}, beta2={beta2}, epsilon={epsilon}")
+        if not (all(map(_number, (beta1, beta2, epsilon))) and 0 <= beta1 < 1 and 0 <= beta2 < 1 and epsilon > 0):
+            raise ConfigError("Adam", "beta1 and beta2 must be numbers in [0, 1), epsilon one above 0",
+                              got=f"beta1={beta1!r}, beta2={beta2!r}, epsilon={epsilon!r}")
         super().__init__(parameters, lr)
         self.beta1, self.beta2, self.epsilon, self.form = beta1, beta2, epsilon, form
         self._computed_for: tuple[int, str, float] | None = None         # most tensors share one correction per step
         self._correction = (0.0, 0.0)
 
-    def _update(self, p: Array, g: Array, lr: float, state: dict[str, Array]) -> None:
-        now = (self.steps, p.dtype.char, lr)
+    def _update(self, p: Array, g: Array, lr: float, moments: dict[str, Array], t: int) -> None:
+        now = (t, p.dtype.char, lr)
         if now != self._computed_for:
             self._computed_for, self._correction = now, self._corrected(*now)
         step_size, epsilon = self._correction
-        adam_update(p, g, state["m"], state["v"], step_size, self.beta1, self.beta2, epsilon)
+        adam_update(p, g, moments["m"], moments["v"], step_size, self.beta1, self.beta2, epsilon)
 
     def _corrected(self, t: int, char: str, lr: float) -> tuple[float, float]:
         """lr sqrt(c2)/c1, and epsilon. The torch form times sqrt(c2) above and below is the keras form."""

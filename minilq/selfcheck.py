@@ -1,9 +1,12 @@
-"""`minilq check`: every primitive, surrogate and heuristic against numbers, one line each.
+"""`minilq check`: every primitive, surrogate, heuristic and method against numbers, one line each.
 
     exact       central differences of every entry with a random cotangent (gradcheck)
     surrogate   central differences of the replayed program (replay_check)
     defined     the same, which cannot fail: the gradient is not derived from anything, a paper defines it
     heuristic   an independent transcription of the rule, in plain Python loops
+
+A method is checked in each of its variants, against everything that it promises (quantize/check.py). Nothing here knows
+one by its name: what is registered is checked.
 
 Sample points stand beside each derivative: `vjp_of(..., at=...)`. A primitive of minilq's own without them is reported
 as a failure, so nothing can be forgotten; yours are checked when they have some.
@@ -14,7 +17,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +30,8 @@ from minilq.autodiff.samples import cells
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import OPERATORS, Tensor
 from minilq.quantize import Scaled, chain_rule, fake_quantize, frozen, threshold
+from minilq.quantize.check import Verdict, check, variants_of
+from minilq.quantize.method import QUANTIZERS, Quantizer
 from minilq.quantize.rounding import ROUNDINGS
 from minilq.quantize.scale_rule import SCALE_RULES, ScaleRule
 from minilq.quantize.surrogate import SURROGATES
@@ -34,21 +39,6 @@ from minilq.quantize.surrogate import SURROGATES
 HEURISTIC_RTOL = 1e-12
 RANGES: tuple[dict[str, Any], ...] = (           # LSQ's factor needs a bound
     {}, {"qmin": -4, "qmax": 3}, {"qmin": -4, "qmax": 3, "mask": "round_first"})
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """One line of the report."""
-
-    name: str
-    kind: str
-    error: float
-    ok: bool
-    remark: str = ""
-
-    def __str__(self) -> str:
-        verdict = "ok" if self.ok else "FAILED"
-        return f"{self.name:48} {self.kind:10} {self.error:9.1e}  {verdict:6} {self.remark}".rstrip()
 
 
 def sampled(entry: Primitive, rng: np.random.Generator) -> GradientReport:
@@ -66,8 +56,8 @@ def sampled(entry: Primitive, rng: np.random.Generator) -> GradientReport:
             inputs[i] = x
         return OPERATORS[entry.name](*inputs, **copy.deepcopy(options))          # a generator draws the same each time
 
-    check = gradcheck if entry.kind == "exact" else replay_check
-    return check(f, *[arrays[i] for i in checked], seed=int(rng.integers(1 << 30)), raises=False)
+    means = gradcheck if entry.kind == "exact" else replay_check
+    return means(f, *[arrays[i] for i in checked], seed=int(rng.integers(1 << 30)), raises=False)
 
 
 def surrogate_report(surrogate: str, rule: ScaleRule, rng: np.random.Generator) -> GradientReport:
@@ -157,6 +147,21 @@ def verdicts(seed: int = 0) -> Iterator[Verdict]:
         for label, (make, expected) in HEURISTICS.get(rule_name, {}).items():
             error = heuristic_error(make, expected, rng)
             yield Verdict(label, "heuristic", error, error <= HEURISTIC_RTOL)
+    for method in QUANTIZERS.values():
+        yield from of_method(method)
+
+
+def of_method(method: type[Quantizer]) -> Iterator[Verdict]:
+    """What `check` finds of a method: a line for each variant, which names what failed, and one for its rivals."""
+    found = check(method, log=lambda line: None, raises=False)
+    for label in variants_of(method):
+        own = [verdict for verdict in found if verdict.name == label or verdict.name.startswith(f"{label} ")]
+        bad = [f"{verdict.name.removeprefix(label).strip()} {verdict.remark}".strip() for verdict in own
+               if not verdict.ok]
+        more = ", ".join(verdict.name.rpartition(" ")[2] for verdict in own[1:])
+        yield replace(own[0], ok=not bad, remark="; ".join(bad) or f"{own[0].remark}; {more}")
+        found = [verdict for verdict in found if verdict not in own]
+    yield from found
 
 
 def run_all(log: Callable[[str], None]) -> bool:

@@ -108,7 +108,7 @@ def in_cells(granularity, exact=False):
 
 
 def quantizer(granularity, mask, rounding="nearest", factor=1.0, positivity="clamp"):
-    return minilq.Quantizer(rounding, "straight_through", granularity, minilq.chain_rule(factor), QMIN, QMAX, mask,
+    return minilq.Scaled(rounding, "straight_through", granularity, minilq.chain_rule(factor), QMIN, QMAX, mask,
                             positivity)
 
 

@@ -18,7 +18,7 @@ from minilq.kernels import TWINS, threads, tile, winograd
 from minilq.kernels import conv as kernel
 from minilq.ops import conv
 from minilq.ops.window import geometry
-from minilq.quantize import Quantizer, chain_rule, fake_quantize, scale_shape
+from minilq.quantize import Scaled, chain_rule, fake_quantize, scale_shape
 from minilq.selfcheck import cells
 from tests.strategies import GRANULARITIES, convolutions, resolve, seeds
 
@@ -79,7 +79,7 @@ def test_quantized_kernels_pass_the_replay_check_in_every_granularity(seed, gran
     shape = (3, 2, 2, 3)
     s = rng.uniform(0.1, 0.5, scale_shape(granularity, shape))
     P, x, b = cells(rng, shape, s), rng.standard_normal((2, 4, 3, 2)), rng.standard_normal(3)
-    quantizer = Quantizer(rounding, granularity=granularity, scale_rule=chain_rule())
+    quantizer = Scaled(rounding, granularity=granularity, scale_rule=chain_rule())
     minilq.replay_check(lambda x, P, s, b: ops.tanh(ops.conv2d(x, fake_quantize(P, s, quantizer), b, stride)),
                         x, P, s, b, seed=seed)
 

@@ -7,17 +7,16 @@ import numpy as np
 import pytest
 
 import minilq
-from minilq import Quantizer, Sequential, Tensor, codes_of, fake_quantize, threshold
+from minilq import Parameter, Scaled, Sequential, Tensor, Within, codes_of, fake_quantize, quantize, threshold
 from minilq.nn import Dense, Flatten, ReLU
-from minilq.nn.layers import scalar
-from minilq.optim import SGD, Adam, group
+from minilq.optim import SGD, Adam
+from tests.networks import everywhere, latents, scales
 
 GOLDEN = Path(__file__).parent / "golden"
 VECTORS = dict(np.load(GOLDEN / "reference.npz"))
 GRANULARITY = {"rowwise": "row", "columnwise": "column", "scalar": "scalar"}
 NESTED = sorted({tuple(k.split("/")[1:4]) for k in VECTORS if k.startswith("nested/")})
 LAMBDAS = ("0", "1e-11", "1e-10", "1e-08", "0.01", "1")
-
 
 
 
@@ -34,7 +33,7 @@ def test_nested_layer(case):
     P, s, dy = nested_inputs(*case)
     want = {k: VECTORS[f"nested/{name}/{granularity}/{scale}/{k}"] for k in ("fwd", "q")}
     for lam in LAMBDAS:
-        quantizer = Quantizer(granularity=GRANULARITY[granularity], scale_rule=threshold(float(lam)))
+        quantizer = Scaled(granularity=GRANULARITY[granularity], scale_rule=threshold(float(lam)))
         P_, s_ = Tensor(P, requires_grad=True), Tensor(s, requires_grad=True)
         y = fake_quantize(P_, s_, quantizer)
         assert y.numpy().tobytes() == want["fwd"].tobytes()
@@ -55,8 +54,8 @@ def test_every_nested_vector_is_used():
 @pytest.mark.parametrize("settings", json.loads((GOLDEN / "adam.json").read_text())["adam"], ids=lambda c: c["case"])
 def test_adam_in_the_keras_form(settings):
     want = {k: VECTORS[f"adam/{settings['case']}/{k}"] for k in ("x0", "g", "x", "m", "v")}
-    x = Tensor(want["x0"], requires_grad=True)
-    adam = Adam([group([x], minimum=settings["min"])], lr=settings["lr"], beta1=settings["b1"], beta2=settings["b2"],
+    x = Parameter(want["x0"], Within(settings["min"]))
+    adam = Adam([x], lr=settings["lr"], beta1=settings["b1"], beta2=settings["b2"],
                 epsilon=settings["eps"])
     for step in range(5):
         x.grad = want["g"][step]
@@ -66,18 +65,22 @@ def test_adam_in_the_keras_form(settings):
         np.testing.assert_allclose(adam.state()["0/v"], want["v"][step], rtol=1e-4, atol=1e-38)
 
 
+def small_network(method):
+    """The network 20 - 8 relu - 4 with the vectors' initial values, and what the vectors call its parameters."""
+    rng = np.random.default_rng(0)
+    names = {"W1": "dense1.weight", "b1": "dense1.bias", "W2": "dense2.weight", "b2": "dense2.bias"}
+    model = Sequential(Flatten(), Dense(20, 8, rng), ReLU(), Dense(8, 4, rng))
+    model.load_state({f"{long}.latent": VECTORS[f"mlp_small/init/{short}"] for short, long in names.items()})
+    return quantize(model, everywhere(method)), names
+
+
 @pytest.mark.usefixtures("both_backends")
 @pytest.mark.parametrize("lam", ["0", "0.01", "1e-10"])
 def test_five_steps_of_a_whole_network(lam):
-    q = Quantizer(granularity="row", scale_rule=threshold(float(lam)))
-    rng = np.random.default_rng(0)
-    model = Sequential(Flatten(), Dense(20, 8, rng, q, scalar(q)), ReLU(), Dense(8, 4, rng, q, scalar(q)))
-    names = {"W1": "dense1.weight", "b1": "dense1.bias", "W2": "dense2.weight", "b2": "dense2.bias"}
-    model.load_state({f"parameter/{long}": VECTORS[f"mlp_small/init/{short}"] for short, long in names.items()},
-                     scales=False)
-    tensors = {**{s: model.parameters()[n] for s, n in names.items()},
-               **{f"s{s}": model.scales()[n] for s, n in names.items()}}
-    adam = Adam([group(model.parameters().values()), group(model.scales().values(), minimum=minilq.SCALE_MIN)], lr=1e-4)
+    q = Scaled(granularity="row", scale_rule=threshold(float(lam)))
+    model, names = small_network(q)
+    tensors = {**{s: latents(model)[n] for s, n in names.items()}, **{f"s{s}": scales(model)[n] for s, n in names.items()}}
+    adam = Adam(model.parameters().values(), lr=1e-4)
     for step in range(1, 6):
         want = {k: VECTORS[f"mlp_small/nested/rowwise/lam={lam}/step{step}/{k}"]
                 for k in ("loss", *(f"grad_{t}" for t in tensors), *tensors)}

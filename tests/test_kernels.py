@@ -83,6 +83,8 @@ def test_every_twin_has_a_test_here():
         "conv.bias_gradient", "conv.convolved", "conv.input_gradient", "conv.kernel_gradient",
         # in test_fixed_point.py
         "rescale.add_product", "rescale.rescaled",
+        # in test_methods.py
+        "lsq.lsq", "lsq.lsq_vjp",
         # in test_product.py and test_binary.py
         "integer.product", "integer.sign_product",
         # in test_kernels_images.py
@@ -103,7 +105,8 @@ def test_round_trip(seed, layout, dtype, special, rounding, bounds):
     if rng.random() < 0.1:
         s.flat[0] = rng.choice([0, -1, np.nan])
     ((want, well), _), (got, _) = both("fake_quantize.round_trip", arranged(rng, P), s, rounding, *bounds)
-    assert well == bool((s > 0).all() and np.isfinite(want).all())
+    with np.errstate(all="ignore"):
+        assert well == bool((s > 0).all() and np.isfinite(want).all() and np.isfinite(P / s).all())
     if got is NotImplemented:
         return
     assert got[1] == well
@@ -156,15 +159,14 @@ def test_chain_rule_scale_gradient(seed, layout, dtype, sloped):
     np.testing.assert_allclose(got, want, rtol=0, atol=SUM_RTOL[np.dtype(dtype)] * max(size, 1e-30))
 
 
-@given(seed=seeds, dtype=floats, special=st.booleans(), shape=st.sampled_from([(0,), (1,), (5, 7), (2, 3, 4)]),
-       minimum=st.sampled_from([-np.inf, 1.1920929e-05, 0.0]))
-def test_adam_update(seed, dtype, special, shape, minimum):
+@given(seed=seeds, dtype=floats, special=st.booleans(), shape=st.sampled_from([(0,), (1,), (5, 7), (2, 3, 4)]))
+def test_adam_update(seed, dtype, special, shape):
     rng = np.random.default_rng(seed)
     p, g, m = (values(rng, shape, dtype, special) for _ in range(3))
     v = np.abs(values(rng, shape, dtype, special))
     tiny = np.finfo(dtype).tiny
     m, v = np.where(rng.random(shape) < 0.2, m * tiny, m), np.where(rng.random(shape) < 0.2, v * tiny, v)
-    settings = (1e-3, 0.9, 0.999, 1e-7, minimum)
+    settings = (1e-3, 0.9, 0.999, 1e-7)
     (_, want), (result, got) = both("adam.adam_update", p, g, m.astype(dtype), v.astype(dtype), *settings, copy=True)
     assert result is None
     for a, b in zip(got[:4], want[:4], strict=True):
@@ -237,7 +239,7 @@ def test_use_kernels_switches():
 RUN = """
 import sys, numpy as np, minilq
 P, s = minilq.Tensor(np.full((3, 4), 0.3, np.float32), True), minilq.Tensor(np.full((3, 1), 0.1, np.float32), True)
-minilq.fake_quantize(P, s, minilq.Quantizer()).sum().backward()
+minilq.fake_quantize(P, s, minilq.Scaled()).sum().backward()
 print(s.grad.shape, "numba" in sys.modules)
 """
 

@@ -13,12 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minilq.autodiff.tape import no_grad
 from minilq.coding import sizes
 from minilq.coding.packing import HEADER
 from minilq.coding.sizes import compressed, entropy_coded, packed, table_bits
-from minilq.nn import Dense, Sequential
-from minilq.quantize import Quantizer, fake_quantize, stochastic
+from minilq.nn import Dense, Sequential, coded_in, codes_in, quantize
+from minilq.quantize import Coded, Even, Scaled, fake_quantize, stochastic
 from minilq.quantize.statistics import (
     MOST_DECIBELS,
     entropy_of,
@@ -30,8 +29,8 @@ from minilq.quantize.statistics import (
     sqnr_together,
     zero_share,
 )
-from minilq.nn import codes_in
-from minilq.train.metrics import seen_in, sqnr_in
+from minilq.train.metrics import sqnr_in
+from tests.networks import quantized, scales
 
 CODES = st.lists(st.integers(-4, 4), min_size=1, max_size=60)
 DB = 20 * math.log10(2)                          # of one bit: 6.02
@@ -120,7 +119,7 @@ def test_uniform_values_gain_6_02_db_with_each_bit():
     (1, 1.2240, 2.25), (2, 1.0484, 8.26), (3, 0.6018, 13.91), (4, 0.3386, 19.26), (5, 0.1888, 24.53),
     (6, 0.1042, 29.82), (7, 0.0569, 35.16), (8, 0.0308, 40.57)])
 def test_gaussians_on_the_best_grid_of_integers(bits, step, decibels):
-    q = Quantizer("nearest", granularity="scalar", qmin=-2**(bits - 1), qmax=2**(bits - 1) - 1)
+    q = Scaled("nearest", granularity="scalar", qmin=-2**(bits - 1), qmax=2**(bits - 1) - 1)
     assert gaussian_sqnr(lambda P: fake_quantize(P, np.array([step]), q)) == pytest.approx(decibels, abs=0.01)
 
 
@@ -143,7 +142,7 @@ def test_rounding_and_entropy_coding_stay_a_quarter_bit_from_the_rate_distortion
 
 def test_floor_is_6_02_db_worse_than_nearest():
     def decibels(rounding):
-        q = Quantizer(rounding, granularity="scalar")
+        q = Scaled(rounding, granularity="scalar")
         return gaussian_sqnr(lambda P: fake_quantize(P, np.array([0.05]), q))
 
     assert decibels("nearest") - decibels("floor") == pytest.approx(DB, abs=0.01)
@@ -166,10 +165,10 @@ def test_no_noise_is_infinite_and_noise_without_signal_minus_infinite():
 
 def model_of(rounding="floor", scale=0.01, dtype=np.float32):
     rng = np.random.default_rng(3)
-    q = Quantizer(rounding, qmin=-4, qmax=4)
-    layers = [Dense(7, 5, rng, q, dtype=dtype), Dense(5, 3, rng, None, Quantizer(granularity="scalar"), dtype=dtype)]
-    model = Sequential(*layers)
-    for s in model.scales().values():
+    model = Sequential(Dense(7, 5, rng, dtype=dtype), Dense(5, 3, rng, dtype=dtype))
+    methods = {"dense1.weight": Scaled(rounding, qmin=-4, qmax=4), "dense2.bias": Scaled(granularity="scalar")}
+    quantize(model, methods.get)
+    for s in scales(model).values():
         s.data[...] = scale * np.linspace(1, 2, s.array.size).reshape(s.shape)
     return model
 
@@ -178,35 +177,35 @@ def model_of(rounding="floor", scale=0.01, dtype=np.float32):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_what_the_network_sees_comes_from_the_codes_to_the_bit(rounding, dtype):
     model = model_of(rounding, dtype=dtype)
-    seen = seen_in(model, codes_in(model))
-    assert set(seen) == {"dense1.weight", "dense2.bias"}
-    with no_grad():
-        for name, q in model.quantized().items():
-            want = fake_quantize(*q).array
-            assert seen[name].dtype == want.dtype
-            np.testing.assert_array_equal(seen[name], want)
-    pairs = [(q.parameter.array, seen[name]) for name, q in model.quantized().items()]
+    coded = coded_in(model)
+    assert set(coded) == {"dense1.weight", "dense2.bias"}
+    for name, site in quantized(model).items():
+        want = site().numpy()
+        assert coded[name].values.dtype == want.dtype == dtype
+        np.testing.assert_array_equal(coded[name].values, want)
+    pairs = [(site.latent.numpy(), coded[name].values) for name, site in quantized(model).items()]
     P, P_hat = (np.concatenate([a.ravel() for a in side]) for side in zip(*pairs, strict=True))
-    assert sqnr_in(model, codes_in(model)) == pytest.approx(sqnr_of(P, P_hat))
+    assert sqnr_in(model, coded) == pytest.approx(sqnr_of(P, P_hat))
 
 
 def test_a_stochastic_rounding_is_measured_on_the_codes_that_were_drawn():
     model = model_of(stochastic(np.random.default_rng(0)))
-    first, second = codes_in(model), codes_in(model)
+    first, second = coded_in(model), coded_in(model)
     assert sqnr_in(model, first) == sqnr_in(model, first) != sqnr_in(model, second)
 
 
 def test_a_model_on_its_grid_has_a_ratio_that_json_can_hold():
     model = model_of(scale=2.0**-10)
-    for P, s, _ in model.quantized().values():
-        s.data[...] = 2.0**-10
-        P.data[...] = 2 * s.array
-    at_most = sqnr_in(model, codes_in(model))
+    for site in quantized(model).values():
+        site.held["scale"].data[...] = 2.0**-10
+        site.latent.data[...] = 2 * site.scale.array
+    at_most = sqnr_in(model, coded_in(model))
     assert at_most == MOST_DECIBELS
     assert json.loads(json.dumps(at_most, allow_nan=False)) == at_most
-    for P, _, _ in model.quantized().values():
-        P.data[...] = 0
-    assert sqnr_in(model, {name: np.ones_like(k) for name, k in codes_in(model).items()}) == -MOST_DECIBELS
+    for site in quantized(model).values():
+        site.latent.data[...] = 0
+    ones = {name: Coded(np.ones_like(k), Even(np.ones(1, np.float32))) for name, k in codes_in(model).items()}
+    assert sqnr_in(model, ones) == -MOST_DECIBELS
 
 
 # ---- bytes
@@ -265,6 +264,10 @@ def decoded(bits, counts, n):
     return codes
 
 
+def coded(codes, scales):
+    return {name: Coded(k, Even(scales[name])) for name, k in codes.items()}
+
+
 @given(codes=st.lists(st.integers(-2**40, 2**40) | st.integers(-3, 3), min_size=1, max_size=50))
 def test_a_decoder_reads_the_table_that_is_counted(codes):
     bits = written_table(codes)
@@ -278,7 +281,7 @@ def test_an_arithmetic_coder_comes_within_a_byte_and_decodes(codes):
     bits = encoded(codes, counts)
     assert decoded(bits, counts, len(codes)) == codes
     real = -(-len(bits) // 8) + -(-len(written_table(codes)) // 8) + HEADER + 4 * 3
-    bound = entropy_coded({"w": np.array(codes)}, {"w": np.ones((3, 1), np.float32)})
+    bound = entropy_coded(coded({"w": np.array(codes)}, {"w": np.ones((3, 1), np.float32)}))
     assert bound <= real <= bound + 1
 
 
@@ -290,13 +293,13 @@ def test_entropy_coded_counts_codes_tables_scales_and_headers():
     content = math.ceil((16 + 0 + 4 * plain_entropy([0, 1, 1, 1])) / 8)
     # counts 2 2 2 2 at distances 1 1 1; count 3; counts 3 1 at a distance of 301
     tables = math.ceil((4 * 3 + 3 * 1 + 3 + 3 + 1 + 17) / 8)
-    assert entropy_coded(codes, scales) == content + tables + 4 * (2 + 1 + 4) + 3 * HEADER
-    assert entropy_coded({"b": codes["b"]}, {"b": scales["b"]}) == 0 + 1 + 4 + HEADER
+    assert entropy_coded(coded(codes, scales)) == content + tables + 4 * (2 + 1 + 4) + 3 * HEADER
+    assert entropy_coded(coded({"b": codes["b"]}, {"b": scales["b"]})) == 0 + 1 + 4 + HEADER
 
 
 def test_whole_bytes_are_not_rounded_up():
     k = np.repeat(np.arange(4, dtype=np.int8), 16)               # 64 codes of 2 bits: 16 bytes; 4 counts of 9, 3 of 1
-    assert entropy_coded({"w": k}, {"w": np.ones(1)}) == 16 + math.ceil((4 * 9 + 3) / 8) + 4 + HEADER
+    assert entropy_coded(coded({"w": k}, {"w": np.ones(1, np.float32)})) == 16 + math.ceil((4 * 9 + 3) / 8) + 4 + HEADER
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.int64])
@@ -307,7 +310,7 @@ def test_the_lzma_stream_that_is_weighed_is_real(dtype, monkeypatch):
     rng = np.random.default_rng(0)
     codes = {"w": rng.integers(np.iinfo(dtype).min, np.iinfo(dtype).max, (20, 5), dtype),
              "b": np.arange(3, dtype=dtype)}
-    size = compressed(codes, {"w": np.ones((20, 1), np.float32), "b": np.ones(1, np.float32)})
+    size = compressed(coded(codes, {"w": np.ones((20, 1), np.float32), "b": np.ones(1, np.float32)}))
     assert size == len(streams[0]) + 4 * 21
     back = np.frombuffer(lzma.decompress(streams[0]), np.dtype(dtype).newbyteorder("<"))
     np.testing.assert_array_equal(back, np.concatenate([codes["w"].ravel(), codes["b"]]))
@@ -316,9 +319,9 @@ def test_the_lzma_stream_that_is_weighed_is_real(dtype, monkeypatch):
 def test_a_real_coder_lies_between_the_bound_and_packing():
     k = {"w": np.rint(np.random.default_rng(0).normal(0, 2.5, 20_000)).astype(np.int8)}
     s = {"w": np.ones(1, np.float32)}
-    bound = entropy_coded(k, s)
+    bound = entropy_coded(coded(k, s))
     assert bound == pytest.approx(20_000 * 3.379 / 8, rel=0.01)
-    assert bound < compressed(k, s) < 1.06 * bound
-    assert compressed(k, s) < packed(k, s)
+    assert bound < compressed(coded(k, s)) < 1.06 * bound
+    assert compressed(coded(k, s)) < packed(coded(k, s))
     wide = {"w": np.rint(np.random.default_rng(0).normal(0, 250, 20_000)).astype(np.int16)}
-    assert compressed(wide, s) < 1.06 * entropy_coded(wide, s)
+    assert compressed(coded(wide, s)) < 1.06 * entropy_coded(coded(wide, s))

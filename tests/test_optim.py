@@ -1,4 +1,4 @@
-"""Optimizers against independent transcriptions; schedules, groups, the constraint, saved states."""
+"""Optimizers against independent transcriptions; schedules, constraints, rates of their own, saved states."""
 
 import math
 
@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import minilq
-from minilq import SCALE_MIN, SGD, Adam, Tensor
-from minilq.optim import Group, Together, constant, cosine, group, steps
+from minilq import SCALE_MIN, SGD, Adam, Parameter, Tensor, Within
+from minilq.optim import Together, constant, cosine, steps
+from tests.networks import scales, weights
 
 pytestmark = pytest.mark.usefixtures("both_backends")
 
@@ -80,42 +81,133 @@ def test_sgd_with_momentum_against_the_textbook():
     np.testing.assert_allclose(got, want, rtol=1e-12)
 
 
-def test_groups_of_a_model_hold_the_scales_up():
-    layer = minilq.Dense(3, 2, np.random.default_rng(0), minilq.Quantizer(scale_rule=minilq.chain_rule()))
-    adam = Adam(minilq.groups_of(layer), lr=0.1)
+def test_the_parameters_of_a_model_hold_their_scales_up():
+    layer = minilq.Dense(3, 2, np.random.default_rng(0))
+    minilq.quantize(layer, weights(minilq.Scaled(scale_rule=minilq.chain_rule())))
+    adam = Adam(layer.parameters().values(), lr=0.1)
     for _ in range(5):
         adam.zero_grad()
         layer(Tensor(np.ones((4, 3), np.float32))).sum().backward()
         adam.step()
-    s = layer.scales()["weight"].numpy()
+    s = scales(layer)["weight"].numpy()
     assert s.min() >= np.float32(SCALE_MIN)
     assert s.max() > 2 * SCALE_MIN
 
 
-def test_a_single_tensor_or_group_will_do():
-    a, b = parameter([0.0]), parameter([0.0])
-    for optimizer, x in ((SGD(a, lr=1.0), a), (SGD(group([b]), lr=1.0), b)):
+def test_a_single_tensor_will_do():
+    for x in (parameter([0.0]), Parameter([0.0])):
         x.grad = np.array([1.0])
-        optimizer.step()
+        SGD(x, lr=1.0).step()
         assert x.item() == -1
 
 
-def test_scales_stay_at_or_above_their_minimum_and_parameters_are_free():
-    w, s = parameter([1.0], np.float32), parameter([2 * SCALE_MIN], np.float32)
-    sgd = SGD([w, group([s], minimum=SCALE_MIN)], lr=1.0)
+def test_what_has_a_constraint_stays_within_it_and_the_rest_is_free():
+    w, s = parameter([1.0], np.float32), Parameter([2 * SCALE_MIN], Within(SCALE_MIN), dtype=np.float32)
+    sgd = SGD([w, s], lr=1.0)
     w.grad, s.grad = np.float32([5.0]), np.float32([5.0])
     sgd.step()
     assert w.numpy().tolist() == [-4]
     assert s.numpy()[0] == np.float32(SCALE_MIN)
 
 
-def test_groups_have_their_own_rates():
-    a, b = parameter([0.0]), parameter([0.0])
-    sgd = SGD([group([a]), Group((b,), lr=10.0)], lr=1.0)
-    sgd.lr_factor = 0.5
-    a.grad = b.grad = np.array([1.0])
-    sgd.step()
-    assert (a.item(), b.item()) == (-0.5, -5.0)
+@pytest.mark.parametrize("make", [lambda p: Adam(p, lr=10.0), lambda p: SGD(p, lr=10.0, momentum=0.9)],
+                         ids=["adam", "sgd"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_no_gradient_is_so_large_that_a_constraint_would_not_hold(make, dtype):
+    p = Parameter([0.0, 0.5, -0.5], Within(-1, 1), dtype=dtype)
+    optimizer = make([p])
+    for g in ([1e15, -1e15, 0.0], [-1e12, 3.0, 1e-30]):
+        p.grad = np.array(g, dtype)
+        optimizer.step()
+        assert np.abs(p.numpy()).max() <= 1
+    assert p.dtype == dtype
+
+
+def test_a_constraint_is_any_function_of_the_array_and_sees_it_after_the_step():
+    def masked(p):
+        seen.append(p.copy())
+        p[::2] = 0
+
+    seen = []
+    p = Parameter([1.0, 2.0, 3.0, 4.0], masked)
+    p.grad = np.ones(4)
+    SGD([p], lr=1.0).step()
+    assert seen[0].tolist() == [0, 1, 2, 3]
+    assert p.numpy().tolist() == [0, 1, 0, 3]
+
+
+@pytest.mark.parametrize("optimizer", [Adam, SGD])
+def test_parameters_have_their_own_rates(optimizer):
+    moved = []
+    for own, lr in ((1.0, 0.1), (10.0, 0.01), (0.0, 0.1)):
+        p = Parameter([0.0], lr=own)
+        both = optimizer([p], lr=lr)
+        both.lr_factor = 0.5
+        p.grad = np.array([1.0])
+        both.step()
+        moved.append(p.item())
+    assert moved[0] == pytest.approx(-0.05, rel=1e-5)
+    assert moved[1] == pytest.approx(moved[0], rel=1e-12)
+    assert moved[2] == 0
+
+
+def test_an_update_between_forward_and_backward_is_noticed_also_when_only_a_constraint_acts():
+    p = Parameter([0.5], lambda a: a.fill(0.25))
+    y = p * p
+    p.grad = np.array([0.0])
+    SGD([p], lr=1.0).step()
+    with pytest.raises(minilq.TapeError, match="changed in place"):
+        y.backward()
+
+
+# ---- a model whose methods change
+
+
+def test_followed_parameters_keep_their_moments_and_new_ones_begin_at_their_first_step():
+    old, gone, new = parameter([1.0]), parameter([1.0]), parameter([1.0])
+    alone, beside = parameter([1.0]), parameter([1.0])
+    adam, only_old, only_new = Adam([old, gone], lr=0.1), Adam([alone], lr=0.1), Adam([beside], lr=0.1)
+    gradients = np.random.default_rng(0).standard_normal((6, 1))
+    for step, g in enumerate(gradients):
+        if step == 3:
+            adam.follow([new, old])
+        old.grad = gone.grad = new.grad = alone.grad = beside.grad = g
+        adam.step()
+        only_old.step()
+        if step >= 3:
+            only_new.step()
+    assert old.item() == alone.item()
+    assert new.item() == beside.item()
+
+
+def test_a_saved_state_remembers_when_a_parameter_came():
+    def train(optimizer, tensors, gradients):
+        for g in gradients:
+            for tensor in tensors:
+                tensor.grad = g
+            optimizer.step()
+
+    gradients = np.random.default_rng(0).standard_normal((6, 1))
+    a, b = parameter([1.0]), parameter([2.0])
+    adam = Adam([a])
+    train(adam, [a], gradients[:2])
+    adam.follow([a, b])
+    train(adam, [a, b], gradients[2:4])
+    c, d = parameter(a.numpy()), parameter(b.numpy())
+    again = Adam([c, d])
+    again.load_state(adam.state())
+    train(adam, [a, b], gradients[4:])
+    train(again, [c, d], gradients[4:])
+    assert (c.item(), d.item()) == (a.item(), b.item())
+
+
+def test_follow_refuses_what_the_constructor_refuses_and_then_changes_nothing():
+    x = parameter([1.0])
+    adam = Adam([x])
+    for wrong in ([], [x, x], {"x": x}, [x * 2.0], [3]):
+        with pytest.raises(minilq.ConfigError, match="Adam"):
+            adam.follow(wrong)
+    assert adam.tensors == [x]
 
 
 def test_weights_by_adam_and_scales_by_sgd():
@@ -172,6 +264,39 @@ def test_schedules():
     assert cosine(10)(10) == 0 == cosine(10)(11)
 
 
+def state_with(change):
+    return {"steps": np.array(1), "0/m": np.zeros(1), "0/v": np.zeros(1), **change}
+
+
+def test_a_state_that_does_not_fit_changes_nothing():
+    x = parameter([1.0])
+    adam = Adam([x])
+    x.grad = np.array([1.0])
+    adam.step()
+    before = adam.state()
+    with pytest.raises(minilq.DTypeError):
+        adam.load_state(state_with({"0/v": np.zeros(1, int)}))
+    assert all(np.array_equal(before[k], v) for k, v in adam.state().items())
+
+
+def test_a_read_only_parameter_is_refused_in_one_line():
+    x = parameter([1.0], np.float32)
+    x.array.flags.writeable = False              # as a memory map that was opened for reading
+    with pytest.raises(minilq.ConfigError, match=r"writable; got one of shape \(1,\), read-only") as caught:
+        Adam([x])
+    assert "\n" not in str(caught.value)
+
+
+def test_parameters_that_become_read_only_are_refused_in_one_line():
+    x = parameter([1.0], np.float32)
+    adam = Adam([x])
+    x.grad = np.ones(1, np.float32)
+    x.array.flags.writeable = False
+    with pytest.raises(minilq.ConfigError, match="read-only") as caught:
+        adam.step()
+    assert "\n" not in str(caught.value)
+
+
 def test_mistakes():
     x = parameter([1.0])
     for call, error, message in (
@@ -181,13 +306,33 @@ def test_mistakes():
             (lambda: Adam([x], beta1=1), minilq.ConfigError, "beta1"),
             (lambda: Adam([x], epsilon=0), minilq.ConfigError, "epsilon"),
             (lambda: SGD([x], momentum=1), minilq.ConfigError, "momentum"),
-            (lambda: Adam({"w": x}), minilq.ConfigError, r"groups_of\(model\)"),
-            (lambda: Adam(object()), minilq.ConfigError, r"groups_of\(model\)"),
+            (lambda: Adam({"w": x}), minilq.ConfigError, r"model\.parameters\(\)\.values\(\)"),
+            (lambda: Adam(object()), minilq.ConfigError, r"model\.parameters\(\)\.values\(\)"),
+            (lambda: Adam([]), minilq.ConfigError, "there must be a parameter; got none"),
+            (lambda: Adam(x for x in ()), minilq.ConfigError, "there must be a parameter; got none"),
+            (lambda: Adam(None), minilq.ConfigError, "a NoneType"),
+            (lambda: Adam("parameters"), minilq.ConfigError, "must be Parameters; got a str"),
+            (lambda: Adam([np.ones(2)]), minilq.ConfigError, "must be Parameters; got a ndarray"),
+            (lambda: Adam([x], lr=None), minilq.ConfigError, "learning rate"),
+            (lambda: Adam([x], lr="0.1"), minilq.ConfigError, "learning rate"),
+            (lambda: Adam([x], beta1=None), minilq.ConfigError, "beta1"),
+            (lambda: Adam([x], epsilon="small"), minilq.ConfigError, "epsilon"),
+            (lambda: SGD([x], momentum=None), minilq.ConfigError, "momentum"),
+            (lambda: Parameter([1.0], constraint=3), minilq.ConfigError, "constraint must be a function"),
+            (lambda: Parameter([1.0], lr=-1), minilq.ConfigError, "must be a number >= 0"),
+            (lambda: Within(2, 1), minilq.ConfigError, "low must not be above high"),
+            (lambda: Within("a"), minilq.ConfigError, "low must be a number"),
+            (lambda: Within(high=math.nan), minilq.ConfigError, "high must be a number"),
             (lambda: Adam([x, x]), minilq.ConfigError, "twice"),
             (lambda: Adam([x * 2.0]), minilq.ConfigError, "result of an operation"),
             (lambda: Adam([Tensor([1.0])]), minilq.ConfigError, "require a gradient"),
             (lambda: Adam([x]).load_state({"steps": np.array(1)}), minilq.DataError, "0/m"),
             (lambda: Adam([x]).load_state({"steps": np.array(1), "0/m": np.zeros(2), "0/v": np.zeros(1)}),
-             minilq.ShapeError, "0/m")):
+             minilq.ShapeError, "0/m"),
+            (lambda: Adam([x]).load_state(state_with({"0/m": np.zeros(1, complex)})), minilq.DTypeError, "0/m"),
+            (lambda: Adam([x]).load_state(state_with({"0/v": np.array(["a"])})), minilq.DTypeError, "0/v"),
+            (lambda: Adam([x]).load_state(state_with({"steps": np.zeros(3, int)})), minilq.DataError, "steps"),
+            (lambda: Adam([x]).load_state(state_with({"steps": np.array(-1)})), minilq.DataError, "steps"),
+            (lambda: Adam([x]).load_state(state_with({"steps": np.array(1.5)})), minilq.DataError, "steps")):
         with pytest.raises(error, match=message):
             call()

@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 
 import minilq
-from minilq import Quantizer, Tensor
+from minilq import Dense, ReLU, Scaled, Sequential, Tensor, quantize
 from minilq.kernels import TWINS
-from minilq.objective import PENALTIES, Objective, l2, penalty_on
+from minilq.objective import PENALTIES, Objective, l2, own_penalties, penalty_on
 from minilq.quantize import penalties
+from tests.networks import everywhere, latents, quantized, scales
 from tests.strategies import parameters_in_cells, seeds
-from tests.test_golden import GRANULARITY, VECTORS
+from tests.test_golden import GRANULARITY, VECTORS, small_network
 from tests.test_kernels import LAYOUTS, SUM_RTOL, arranged, assert_same_bits, both, floats, layouts, values
 
 KINDS = {"MaxBin": minilq.maxbin, "Inverse": minilq.inverse, "Difference": minilq.difference}
@@ -45,19 +46,14 @@ def test_every_vector_is_used():
 
 
 def test_a_network_trained_with_a_penalty_follows_the_original_code():
-    q = Quantizer(granularity="row", scale_rule=minilq.frozen())
-    names = {"W1": "dense1.weight", "b1": "dense1.bias", "W2": "dense2.weight", "b2": "dense2.bias"}
+    q = Scaled(granularity="row", scale_rule=minilq.frozen())
     keys = {k.split("/")[3] for k in VECTORS if k.startswith("mlp_small/MaxBin/rowwise/")}
     assert keys
     for key in keys:
-        rng = np.random.default_rng(0)
-        model = minilq.Sequential(minilq.Flatten(), minilq.Dense(20, 8, rng, q, minilq.nn.scalar(q)), minilq.ReLU(),
-                                  minilq.Dense(8, 4, rng, q, minilq.nn.scalar(q)))
-        model.load_state({f"parameter/{long}": VECTORS[f"mlp_small/init/{short}"] for short, long in names.items()},
-                         scales=False)
-        tensors = {**{s: model.parameters()[n] for s, n in names.items()},
-                   **{f"s{s}": model.scales()[n] for s, n in names.items()}}
-        adam = minilq.Adam(minilq.groups_of(model), lr=1e-4)
+        model, names = small_network(q)
+        tensors = {**{s: latents(model)[n] for s, n in names.items()},
+                   **{f"s{s}": scales(model)[n] for s, n in names.items()}}
+        adam = minilq.Adam(model.parameters().values(), lr=1e-4)
         objective = Objective({"maxbin": penalty_on(model, "maxbin", float(key.split("=")[1]))})
         for step in range(1, 6):
             where = f"mlp_small/MaxBin/rowwise/{key}/step{step}"
@@ -126,8 +122,8 @@ def test_difference_turns_at_one():
 @given(case=parameters_in_cells())
 def test_squared_deviation_with_bounds_or_without_is_the_error_of_fake_quantize(case):
     P, s, granularity = case
-    for quantizer in (Quantizer("nearest", granularity=granularity),
-                      Quantizer("floor", granularity=granularity, qmin=-2, qmax=1)):
+    for quantizer in (Scaled("nearest", granularity=granularity),
+                      Scaled("floor", granularity=granularity, qmin=-2, qmax=1)):
         error = P - minilq.fake_quantize(P, s, quantizer)
         pairs = [(Tensor(P), Tensor(s))]
         np.testing.assert_allclose(minilq.squared_deviation(pairs, quantizer).item(), np.sum(error**2), rtol=1e-12)
@@ -137,7 +133,7 @@ def test_squared_deviation_with_bounds_or_without_is_the_error_of_fake_quantize(
 
 def test_dampening_leaves_scales_and_clipped_entries_alone():
     P, s = leaves(np.array([0.6, 9.0, -9.0]), np.array([0.5]))
-    minilq.dampening([(P, s)], Quantizer("nearest", qmin=-4, qmax=3)).backward()
+    minilq.dampening([(P, s)], Scaled("nearest", qmin=-4, qmax=3)).backward()
     np.testing.assert_allclose(P.grad, [0.2, 0, 0], rtol=1e-12)
     assert s.grad is None or not s.grad.any()
 
@@ -152,7 +148,7 @@ def test_sine_is_zero_on_the_grid_and_flat_between_two_codes():
 
 def test_stochastic_rounding_is_drawn_once_for_value_and_gradient():
     P, s = leaves(np.linspace(-1, 1, 50) + 0.003, np.array([0.1]))
-    y = minilq.squared_deviation([(P, s)], Quantizer(minilq.stochastic(np.random.default_rng(3)), granularity="scalar"))
+    y = minilq.squared_deviation([(P, s)], Scaled(minilq.stochastic(np.random.default_rng(3)), granularity="scalar"))
     y.backward()
     np.testing.assert_allclose(np.sum((P.grad / 2) ** 2), y.item(), rtol=1e-12)
 
@@ -170,7 +166,7 @@ def test_ties_share_and_zeros_get_nothing():
     minilq.difference([(P, s)]).backward()
     assert P.grad.tolist() == [[0.5, 0.0]]
     P, s = leaves(np.array([1.0, -0.5]), np.array([0.5]))
-    minilq.absolute_deviation([(P, s)], Quantizer("nearest")).backward()
+    minilq.absolute_deviation([(P, s)], Scaled("nearest")).backward()
     assert P.grad.tolist() == [0, 0]
     assert s.grad.tolist() == [0]
 
@@ -187,11 +183,12 @@ def test_tensors_count_by_their_entries():
     assert minilq.maxbin([(a, s), (b, t)], rates=[2.0, 0.0]).item() == pytest.approx(2 * 6 / 8 * 6)
 
 
-def small_model(quantizer=None):
-    quantizer = quantizer or Quantizer(scale_rule=minilq.frozen())
+def small_model(method=None):
+    """5 - 4 relu - 3, the last bias in full precision."""
     rng = np.random.default_rng(0)
-    return minilq.Sequential(minilq.Dense(5, 4, rng, quantizer, minilq.nn.scalar(quantizer)), minilq.ReLU(),
-                             minilq.Dense(4, 3, rng, quantizer))
+    choose = everywhere(method or Scaled(scale_rule=minilq.frozen()))
+    model = Sequential(Dense(5, 4, rng), ReLU(), Dense(4, 3, rng))
+    return quantize(model, lambda name: choose(name) if name != "dense2.bias" else None)
 
 
 @pytest.mark.parametrize("name", PENALTIES)
@@ -203,17 +200,89 @@ def test_a_penalty_on_a_model(name):
     assert nothing().item() == 0
     np.testing.assert_allclose(first().item() + only_second().item(), both_layers().item(), rtol=1e-5)
     both_layers().backward()
-    grads = [q.parameter.grad for q in model.quantized().values()]
+    grads = [site.latent.grad for site in quantized(model).values()]
     assert (name == "inverse") == all(g is None for g in grads)
-    for scale in model.scales().values():
+    for scale in scales(model).values():
         scale.grad = None
-    (penalty_on(model, name, 0.5, to_scales=False)() + model.parameters()["dense1.bias"].sum()).backward()
-    assert all(s.grad is None or not s.grad.any() for s in model.scales().values())
+    (penalty_on(model, name, 0.5, to_scales=False)() + latents(model)["dense1.bias"].sum()).backward()
+    assert all(s.grad is None or not s.grad.any() for s in scales(model).values())
+
+
+def bounded(bits):
+    return Scaled("nearest", granularity="scalar", scale_rule=minilq.frozen(), qmin=-2**(bits - 1),
+                  qmax=2**(bits - 1) - 1)
+
+
+@pytest.mark.parametrize("name", ["squared_deviation", "absolute_deviation", "dampening"])
+def test_every_site_is_rounded_by_its_own_method(name):
+    rng = np.random.default_rng(0)
+    model = Sequential(Dense(5, 4, rng, dtype=np.float64), ReLU(), Dense(4, 3, rng, dtype=np.float64))
+    quantize(model, lambda site: {"dense1.weight": bounded(8), "dense2.weight": bounded(2)}.get(site))
+    want, count = 0.0, 5 * 4 + 4 * 3
+    for (_, site), bits in zip(quantized(model).items(), (8, 2), strict=True):
+        site.held["scale"].data[...] = 0.02
+        P = site.latent.numpy()
+        y = 0.02 * np.clip(np.rint(P / 0.02), -2**(bits - 1), 2**(bits - 1) - 1)
+        if name == "dampening":
+            P = np.clip(P, -0.02 * 2**(bits - 1), 0.02 * (2**(bits - 1) - 1))
+        want += np.abs(P - y).sum() / count if name == "absolute_deviation" else np.square(P - y).sum()
+    assert penalty_on(model, name, 1.0)().item() == pytest.approx(want, rel=1e-9)
+    pairs = [(site.latent, site.scale) for site in quantized(model).values()]
+    with_one = getattr(minilq, name)(pairs, bounded(8)).item()
+    assert with_one != pytest.approx(want, rel=0.01)         # so the test can tell
+    assert getattr(minilq, name)(pairs, [bounded(8), bounded(2)]).item() == pytest.approx(want, rel=1e-9)
+
+
+@pytest.mark.parametrize("wrong", [[bounded(8)], [bounded(8), bounded(2), bounded(2)], [bounded(8), None], None])
+def test_as_many_quantizers_as_pairs_or_one_for_all(wrong):
+    with pytest.raises(minilq.ConfigError, match="a Scaled, or a list with one for each pair"):
+        minilq.squared_deviation([(P, s), (P, s)], wrong)
+
+
+def test_a_penalty_takes_tied_parameters_once():
+    tied = quantize(Dense(4, 4, np.random.default_rng(0)), everywhere(bounded(3)))
+    once, twice = Sequential(tied), Sequential(tied, ReLU(), minilq.Residual(Sequential(tied)))
+    for name in PENALTIES:
+        assert penalty_on(twice, name, 1.0)().item() == penalty_on(once, name, 1.0)().item()
+
+
+def test_a_penalty_follows_the_methods_that_a_model_has_now():
+    model = small_model()
+    part = penalty_on(model, "inverse", 1e-3)
+    quantize(model, lambda name: bounded(4) if name == "dense2.weight" else None)
+    scales(model)["dense2.weight"].data[...] = 0.5
+    assert part().item() == pytest.approx(1e-3 / 0.5)
+    quantize(model, lambda name: None)
+    assert part().item() == 0
+    assert part().dtype == np.float32
+
+
+def test_methods_without_a_scale_are_left_out():
+    model = small_model()
+    quantize(model, lambda name: minilq.Affine(4) if name == "dense1.weight" else bounded(4)
+             if name == "dense2.weight" else None)
+    scales(model)["dense2.weight"].data[...] = 0.25
+    assert penalty_on(model, "inverse", 1.0)().item() == pytest.approx(4)
+    quantize(model, lambda name: minilq.Affine(4) if name == "dense1.weight" else None)
+    with pytest.raises(minilq.ConfigError, match="a weight must have a method with a scale"):
+        penalty_on(model, "inverse", 1.0)
+
+
+def test_what_methods_add_themselves_is_a_part_or_nothing():
+    assert own_penalties(small_model()) is None
+    model = Sequential(Dense(5, 4, np.random.default_rng(0)), ReLU(), Dense(4, 3, np.random.default_rng(0)))
+    quantize(model, lambda name: minilq.PACT(4, decay=0.5) if name == "dense2.input" else None)
+    alpha = model.parameters()["dense2.input.alpha"]
+    alpha.data[...] = 3
+    part = own_penalties(model)
+    y = part()
+    y.backward()
+    assert (y.item(), alpha.grad.tolist()) == (0.5 * 9, [3.0])
 
 
 def test_parts_are_named_and_add_up():
     model = small_model()
-    objective = Objective({"l2": lambda: l2(model.parameters().values(), 1e-2),
+    objective = Objective({"l2": lambda: l2(latents(model).values(), 1e-2),
                            "inverse": penalty_on(model, "inverse", 1e-6)})
     task = minilq.softmax_cross_entropy(model(np.ones((2, 5), np.float32)), np.array([0, 1]))
     total, parts = objective(task)
@@ -237,12 +306,12 @@ P, s = Tensor(np.ones((2, 3))), Tensor(np.ones((2, 1)))
     (lambda: minilq.inverse([(P, Tensor(np.zeros((2, 1))))]), minilq.ConfigError, "> 0; got the smallest"),
     (lambda: minilq.maxbin([(P, Tensor(np.array([[1.0], [np.nan]])))]), minilq.ConfigError, "> 0"),
     (lambda: minilq.difference([(Tensor(np.array([[np.nan]])), Tensor([[1.0]]))]), minilq.NonFiniteError, "P is not"),
-    (lambda: minilq.squared_deviation([(P, s)], "floor"), minilq.ConfigError, "must be a Quantizer; got str"),
+    (lambda: minilq.squared_deviation([(P, s)], "floor"), minilq.ConfigError, "must be a Scaled, or a list .*; got str"),
     (lambda: penalty_on(small_model(), "maxbins", 1.0), minilq.ConfigError, "one of maxbin, inverse"),
     (lambda: penalty_on(small_model(), "maxbin", -1.0), minilq.ConfigError, ">= 0; got -1"),
     (lambda: penalty_on(small_model(), "maxbin", 1.0, {"dense3": 1.0}), minilq.ConfigError, "dense2; got dense3"),
     (lambda: penalty_on(minilq.Sequential(minilq.Dense(2, 2, np.random.default_rng(0))), "maxbin", 1.0),
-     minilq.ConfigError, "Is any parameter quantized"),
+     minilq.ConfigError, r"a weight must have a method with a scale; got a model without one. Call quantize\("),
 ])
 def test_errors(call, error, message):
     with pytest.raises(error, match=message):

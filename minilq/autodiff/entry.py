@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Kind = Literal["exact", "surrogate", "defined", "heuristic"]
 
 # rng -> (arrays, the operation's first arguments, of which the float64 ones are differentiated; the others by name)
-SamplePoints = Callable[[np.random.Generator], tuple[list[Array], dict[str, Any]]]
+SamplePoints = Callable[["np.random.Generator"], tuple[list[Array], dict[str, Any]]]
 
 PACKAGE = str(Path(__file__).parents[1]) + os.sep
 KINDS: tuple[Kind, ...] = ("exact", "surrogate", "defined", "heuristic")

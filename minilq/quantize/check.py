@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from minilq.autodiff.gradcheck import GradientReport, central_differences, compare
+from minilq.autodiff.gradcheck import RTOL, GradientReport, against_differences
 from minilq.autodiff.memory import Memory, replaying
 from minilq.autodiff.parameter import Parameter
-from minilq.autodiff.tape import Array, no_grad
+from minilq.autodiff.tape import Array, checking, no_grad
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError, GradientError, MinilqError
 from minilq.quantize.method import Held, Quantizer
@@ -61,7 +61,7 @@ def check(method: Quantizer | type[Quantizer], log: Callable[[str], None] = prin
     >>> [verdict.ok for verdict in check(LSQ(bits=4), log=lambda line: None)]
     [True, True, True, True, True]
     """
-    methods = _variants(method)
+    methods = variants_of(method)
     found = []
     for verdict in itertools.chain(*(_verdicts(label, one, seed) for label, one in methods.items()),
                                    _rivals(methods, seed)):
@@ -74,7 +74,8 @@ def check(method: Quantizer | type[Quantizer], log: Callable[[str], None] = prin
     return found
 
 
-def _variants(method: Quantizer | type[Quantizer]) -> dict[str, Quantizer]:
+def variants_of(method: Quantizer | type[Quantizer]) -> dict[str, Quantizer]:
+    """What is checked of a method, by the text that makes it: every variant of a class, or the one instance."""
     if isinstance(method, Quantizer):
         return {repr(method): method}
     if not (isinstance(method, type) and issubclass(method, Quantizer)):
@@ -90,16 +91,10 @@ def sample(seed: int, dtype: Any = np.float64, shape: tuple[int, ...] = SHAPE) -
 
 
 def _verdicts(label: str, method: Quantizer, seed: int) -> Iterator[Verdict]:
-    reports, kind, heuristics = [], "exact", set()
-    for place in PLACES:
-        case = Case(method, place, seed)
-        kind = max(kind, case.kind, key=KINDS.index)
-        heuristics |= case.heuristics
-        reports.append(compare(label, case.gradients(), case.expected, case.noise, raises=False))
-    report = max(reports, key=lambda report: report.error)
-    names = ["x", *case.checked]
-    yield Verdict(label, kind, report.error, report.ok, _named(report, names) if not report.ok else
-                  f"{', '.join(names)} agree" + (f"; a heuristic: {', '.join(sorted(heuristics))}" * bool(heuristics)))
+    try:
+        yield _of_gradients(label, method, seed)
+    except MinilqError as error:
+        yield Verdict(label, "", math.inf, False, str(error))
     for what, look in (("codes", _codes), ("planes", _planes), ("constraints", _constraints), ("arrays", _arrays)):
         try:
             wrong = look(method, seed)
@@ -108,8 +103,16 @@ def _verdicts(label: str, method: Quantizer, seed: int) -> Iterator[Verdict]:
         yield Verdict(f"{label} {what}", "", 0.0, not wrong, wrong)
 
 
-def _named(report: GradientReport, names: list[str]) -> str:
-    return str(report).replace(f"argument {report.argument} at", f"the gradient of {names[report.argument]} at")
+def _of_gradients(label: str, method: Quantizer, seed: int) -> Verdict:
+    """The worst of all places."""
+    cases = [Case(method, place, seed) for place in PLACES]
+    names, heuristics = ["x", *cases[0].checked], sorted(cases[0].heuristics)
+    report = max((case.compared(case.gradients()) for case in cases), key=lambda report: (not report.ok, report.error))
+    kind = max((case.kind for case in cases), key=KINDS.index)
+    remark = f"{', '.join(names)} agree" + f"; a heuristic: {', '.join(heuristics)}" * bool(heuristics)
+    if not report.ok:
+        remark = str(report).replace(f"argument {report.argument} at", f"the gradient of {names[report.argument]} at")
+    return Verdict(label, kind, report.error, report.ok, remark)
 
 
 def _rivals(methods: Mapping[str, Quantizer], seed: int) -> Iterator[Verdict]:
@@ -121,40 +124,42 @@ def _rivals(methods: Mapping[str, Quantizer], seed: int) -> Iterator[Verdict]:
             continue
         found = False
         for place in PLACES:
-            mine, program = Case(one, place, seed), Case(other, place, seed)
-            found |= not compare(label, mine.gradients(), program.expected, program.noise, raises=False)
+            found |= not Case(other, place, seed).compared(Case(one, place, seed).gradients())
         yield Verdict(f"{label} told from {other_label}", "", 0.0, found,
                       "" if found else "its gradient is the derivative of its rival's program: they are the same")
 
 
 class Case:
-    """A method at one point: the gradients it gives, and those of its smooth program by central differences."""
+    """A method at one point: the gradients it gives, and the comparison of any with those of its smooth program."""
 
     def __init__(self, method: Quantizer, place: float, seed: int) -> None:
         # another x than it starts from, whose smallest and largest number may stand on a bound
         self.method, self.seed, self.x = method, seed, sample(seed + 1)
         self.held = started(method, sample(seed), place, seed)
         learned = [name for name, value in self.held.items() if isinstance(value, Parameter)]
-        memory = Memory()
-        with replaying(memory):
-            self.kind, g, gradients = self._differentiated(learned)
-            self.heuristics = {name for name, dx in zip(learned, gradients[1:], strict=True)
-                               if memory.heuristics and np.isnan(dx).any()}
-            self.checked = [name for name in learned if name not in self.heuristics]
-
-            def program(x: Array, *numbers: Array) -> Array:
-                memory.rewind()
-                with no_grad():
-                    y = self._call(Tensor(x), dict(zip(self.checked, map(Parameter, numbers), strict=True)))
-                memory.check_finished()
-                return y.array
-
-            arrays = [self.x, *(_array(self.held[name]) for name in self.checked)]
-            self.expected, self.noise = central_differences(program, arrays, g)
+        self.memory = Memory()
+        with replaying(self.memory):
+            self.kind, self.g, gradients = self._differentiated(learned)
+        self.heuristics = {name for name, dx in zip(learned, gradients[1:], strict=True)
+                           if self.memory.heuristics and np.isnan(dx).any()}
+        self.checked = [name for name in learned if name not in self.heuristics]
 
     def gradients(self) -> list[Array]:
         """Of x and of every learned number that is checked, by the tape."""
         return self._differentiated(self.checked)[2]
+
+    def compared(self, gradients: list[Array]) -> GradientReport:
+        """These gradients beside differences of the smooth program."""
+        arrays = [self.x, *(_array(self.held[name]) for name in self.checked)]
+        with replaying(self.memory):
+            return against_differences("check", self._program, arrays, self.g, gradients, rtol=RTOL, raises=False)
+
+    def _program(self, x: Array, *numbers: Array) -> Array:
+        self.memory.rewind()
+        with no_grad():
+            y = self._call(Tensor(x), dict(zip(self.checked, map(Parameter, numbers), strict=True)))
+        self.memory.check_finished()
+        return y.array
 
     def _call(self, x: Tensor, moved: Mapping[str, Parameter]) -> Tensor:
         return self.method(x, {**_copied(self.held), **moved})
@@ -163,10 +168,11 @@ class Case:
         """The kind of the gradient, the cotangent, and the gradients of x and of these."""
         x = Tensor(self.x, requires_grad=True)
         moved = {name: Parameter(_array(self.held[name])) for name in names}
-        y = 1.0 * self._call(x, moved)           # a method may return x itself
-        g = np.random.default_rng(self.seed).standard_normal(y.shape)
-        kind = _kind_of(y)
-        y.backward(g)
+        with checking():
+            y = 1.0 * self._call(x, moved)       # a method may return x itself
+            g = np.random.default_rng(self.seed).standard_normal(y.shape)
+            kind = _kind_of(y)
+            y.backward(g)
         return kind, g, [np.zeros_like(t.array) if t.grad is None else t.grad for t in (x, *moved.values())]
 
 
@@ -268,7 +274,7 @@ def _constraints(method: Quantizer, seed: int) -> str:
 def _arrays(method: Quantizer, seed: int) -> str:
     x = sample(seed)
     before, held, other = x.copy(), method.start(x), method.start(x)
-    for (name, a), (other_name, b) in itertools.product(held.items(), [*other.items(), ("x", x)]):
+    for (name, a), (other_name, b) in itertools.product(held.items(), [("x", x), *other.items()]):
         if np.shares_memory(_array(a), _array(b)):
             return f"{name} shares its memory with " + ("x" if other_name == "x" else f"{other_name} of another start")
     kept = _copied(held)

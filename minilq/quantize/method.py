@@ -98,10 +98,10 @@ def plain(x: Any) -> Array:
     return x.array if isinstance(x, Tensor) else np.asarray(x)
 
 
-def trained(held: Held, name: str) -> Parameter:
-    """What a method trains under this name."""
+def trained(held: Held, name: str) -> Tensor:
+    """What a method trains under this name: a Parameter, or whatever Tensor stands for it in a check of gradients."""
     value = held[name]
-    assert isinstance(value, Parameter)
+    assert isinstance(value, Tensor)
     return value
 
 

@@ -19,7 +19,7 @@ from minilq.quantize.coded import Coded, Even, narrowed
 from minilq.quantize.granularity import Granularity, reduced_axes, scale_shape
 from minilq.quantize.method import Held, Quantizer, plain, remembered
 from minilq.quantize.methods.bounds import check_flags, check_scale, code_bounds, corners, in_range, one_of
-from minilq.quantize.methods.lsq import checked
+from minilq.quantize.methods.lsq import checked, codable
 
 RANGES = ("tensor", "data", "average")
 WITHOUT_ZERO = ("extend", "shift")
@@ -180,7 +180,7 @@ class Affine(Quantizer):
         return y
 
     def coded(self, x: Array, held: Held) -> Coded:
-        x = checked("Affine", plain(x), empty=True)
+        x = codable("Affine", plain(x))
         scale, zero = self._grid(x, held)
         return Coded(narrowed(codes(x, scale, zero.astype(x.dtype), *self._bounds)), Even(scale, zero))
 

@@ -70,13 +70,15 @@ class FixedRange(Quantizer):
         return {"scale": scale, "offset": low}
 
     def __call__(self, x: Tensor, held: Held, training: bool = False) -> Tensor:
-        offset = remembered(held, "offset")
-        y: Tensor = fake_quantize(x - offset, remembered(held, "scale"), self._on(x.array, offset)) + offset
+        scale, offset = remembered(held, "scale"), remembered(held, "offset")
+        on = self._on(x.array, offset)
+        y: Tensor = fake_quantize(x - offset, scale, on) + offset
         return y
 
     def coded(self, x: Array, held: Held) -> Coded:
         x, scale, offset = plain(x), remembered(held, "scale"), remembered(held, "offset")
-        return Coded(codes_of(x - offset, scale, self._on(x, offset)), Even(scale, offset=offset))
+        on = self._on(x, offset)
+        return Coded(codes_of(x - offset, scale, on), Even(scale, offset=offset))
 
     def _on(self, x: Array, offset: Array) -> Scaled:
         """The Scaled that rounds x - offset."""

@@ -138,7 +138,7 @@ class LSQ(Quantizer):
         return y
 
     def coded(self, x: Array, held: Held) -> Coded:
-        x = checked("LSQ", plain(x), empty=True)
+        x = codable("LSQ", plain(x))
         return even_codes(x, trained(held, "scale").array, self.low, self.high)
 
     def scale(self, held: Held) -> Tensor:
@@ -166,12 +166,19 @@ def gradient_factor(count: str, shape: tuple[int, ...], scales: int, high: int) 
     return 1 / math.sqrt(n * high)
 
 
-def checked(method: str, x: Array, empty: bool = False) -> Array:
-    """x, once it is known to be a finite array of floats with an axis, and unless `empty` may be with entries too."""
-    check_floats(method, x=x)
-    if x.ndim == 0 or (x.size == 0 and not empty):
+def checked(method: str, x: Array) -> Array:
+    """What a method starts from: x, once it is known to be an array of finite floats with an entry."""
+    if codable(method, x).ndim == 0 or x.size == 0:
         raise ShapeError(method, "x must have an axis, and an entry to start from", got=f"the shape {x.shape}")
-    if not np.isfinite(x).all():
-        raise NonFiniteError(method, "every value must be finite", got=f"{np.sum(~np.isfinite(x))} that are not",
+    if np.isinf(x).any():
+        raise NonFiniteError(method, "every value must be finite", got=f"{np.sum(np.isinf(x))} infinite")
+    return x
+
+
+def codable(method: str, x: Array) -> Array:
+    """What a method gives codes: x, once it is known to be an array of floats without NaN."""
+    check_floats(method, x=x)
+    if np.isnan(x).any():
+        raise NonFiniteError(method, "NaN has no code", got=f"{np.sum(np.isnan(x))} of {x.size}",
                              cause="Training has diverged, or the data holds NaN")
     return x

@@ -17,7 +17,18 @@ from minilq.quantize.coded import Coded, Even, even_codes
 from minilq.quantize.granularity import Granularity, reduced_axes, scale_shape
 from minilq.quantize.method import Held, Quantizer, plain, trained
 from minilq.quantize.methods.bounds import check_flags, check_scale, code_bounds, one_of
-from minilq.quantize.methods.lsq import COUNTS, LSQ, checked, gradient_factor, group_sum, lsq, lsq_smooth, lsq_vjp, step
+from minilq.quantize.methods.lsq import (
+    COUNTS,
+    LSQ,
+    checked,
+    codable,
+    gradient_factor,
+    group_sum,
+    lsq,
+    lsq_smooth,
+    lsq_vjp,
+    step,
+)
 from minilq.quantize.methods.scaled import Scaled
 
 ROUNDS = 20
@@ -127,7 +138,7 @@ class LSQPlus(Quantizer):
         return y
 
     def coded(self, x: Array, held: Held) -> Coded:
-        x, s = checked("LSQPlus", plain(x), empty=True), trained(held, "scale").array
+        x, s = codable("LSQPlus", plain(x)), trained(held, "scale").array
         if not self.offset:
             return even_codes(x, s, self.low, self.high)
         b = trained(held, "offset").array

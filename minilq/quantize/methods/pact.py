@@ -20,7 +20,7 @@ from minilq.ops.reduce import sum_of_squares
 from minilq.quantize.coded import Coded, even_codes
 from minilq.quantize.method import Held, Quantizer, plain, trained
 from minilq.quantize.methods.bounds import check_scale, code_bounds, one_of
-from minilq.quantize.methods.lsq import checked, group_sum, lsq
+from minilq.quantize.methods.lsq import codable, group_sum, lsq
 from minilq.quantize.methods.scaled import Scaled
 from minilq.quantize.positivity import SCALE_MIN
 from minilq.quantize.scale_rule import chain_rule
@@ -114,7 +114,7 @@ class PACT(Quantizer):
         return code_bounds("PACT", self.bits, signed=False)[1]
 
     def start(self, x: Array) -> dict[str, Parameter | Array]:
-        x = checked("PACT", plain(x), empty=True)
+        x = codable("PACT", plain(x))
         return {"alpha": Parameter([self.alpha], Within(SCALE_MIN), dtype=x.dtype)}
 
     def __call__(self, x: Tensor, held: Held, training: bool = False) -> Tensor:
@@ -122,7 +122,7 @@ class PACT(Quantizer):
         return y
 
     def coded(self, x: Array, held: Held) -> Coded:
-        return even_codes(checked("PACT", plain(x), empty=True), trained(held, "alpha").array / self.high, 0, self.high)
+        return even_codes(codable("PACT", plain(x)), trained(held, "alpha").array / self.high, 0, self.high)
 
     def scale(self, held: Held) -> Tensor:
         return trained(held, "alpha") / self.high
