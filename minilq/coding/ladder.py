@@ -7,8 +7,8 @@
     xz          one LZMA stream of the integers, see sizes.lzma_of; header: its first 13 bytes
     Shannon     n H / 8 bytes and no table: a bound for coders that take codes as independent, and no file
 
-Scales are float32 and counted in every line but the first: without them the codes say nothing. What a container adds
-(names, shapes, checksums) is not counted.
+Grids (scales, zero points, offsets, levels) are counted with 4 bytes a number in every line but the first: without them
+the codes say nothing. What a container adds (names, shapes, checksums) is not counted.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import NamedTuple
 from minilq.autodiff.tape import Array
 from minilq.coding import codebook, zero_runs
 from minilq.coding.coders import CODERS, Coder
-from minilq.coding.sizes import lzma_of, narrowest, zip_of
+from minilq.coding.sizes import lzma_of, narrowest, stored_bytes, zip_of
 from minilq.quantize import Coded
 from minilq.quantize.statistics import entropy_of
 
@@ -33,7 +33,7 @@ TOTAL = "total"
 
 
 class Weight(NamedTuple):
-    """Bytes of one parameter in one form, by what they are for; headers count as tables."""
+    """Bytes of one parameter in one form, by what they are for; headers count as tables, whole grids as scales."""
 
     codes: int
     tables: int
@@ -50,22 +50,23 @@ def ladder(coded: Mapping[str, Coded]) -> dict[str, dict[str, Weight]]:
     The total of zip and of xz is one archive with all parameters, whose codes have one type; others are sums.
 
     >>> import numpy as np
+    >>> from minilq.quantize import Even
     >>> k = np.array([[0, 0, 1, 0], [0, -1, 0, 0]], np.int8)
-    >>> rows = ladder({"dense1.weight": Coded(k, np.ones((2, 1), np.float32), "row")})
+    >>> rows = ladder({"dense1.weight": Coded(k, Even(np.ones((2, 1), np.float32)))})
     >>> rows["dense1.weight"]["packed"], rows["total"]["float32"].total
     (Weight(codes=2, tables=5, scales=8), 32)
     """
     rows = {name: _weights({name: one}) for name, one in coded.items()}
     together = _archives({name: one.codes for name, one in coded.items()},
-                         sum(4 * one.scale.size for one in coded.values()))
+                         sum(stored_bytes(one.grid) for one in coded.values()))
     total = {form: Weight(*(sum(row[form][part] for row in rows.values()) for part in range(3)))
              for form in next(iter(rows.values()), {})}
     return {**rows, TOTAL: {**total, **together}}
 
 
 def _weights(coded: Mapping[str, Coded]) -> dict[str, Weight]:
-    (name, (codes, scale, _)), = coded.items()
-    scales = 4 * scale.size
+    (name, (codes, grid)), = coded.items()
+    scales = stored_bytes(grid)
     encoded = {coder.name: coder.encode(codes) for coder in RUNGS}
     return {"float32": Weight(4 * codes.size, 0, 0), "int8": Weight(codes.nbytes, 0, scales),
             **{form: Weight(len(e.content), len(e.table), scales) for form, e in encoded.items()},

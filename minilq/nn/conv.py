@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -52,9 +51,9 @@ class Conv2D(Weighted):
         return cls(**settings, rng=np.random.default_rng(0), std=0)
 
     @classmethod
-    def numbers(cls, **settings: Any) -> int:
-        n_out: int = settings["n_out"]
-        return (math.prod(settings["size"]) * settings["n_in"] + 1) * n_out
+    def shapes(cls, **settings: Any) -> dict[str, tuple[int, ...]]:
+        n_in, n_out = settings["n_in"], settings["n_out"]
+        return {"weight.latent": (*settings["size"], n_in, n_out), "bias.latent": (n_out,)}
 
 
 class Pool(Layer):

@@ -49,9 +49,9 @@ class Layer:
         return cls(**settings)
 
     @classmethod
-    def numbers(cls, **settings: Any) -> int:
-        """How many numbers a layer of these settings holds, but for those of layers in it: asked before it is made."""
-        return 0
+    def shapes(cls, **settings: Any) -> dict[str, tuple[int, ...]]:
+        """The shapes of the tensors of a layer of these settings, but for those of layers in it, before it is made."""
+        return {}
 
     def parts(self) -> Iterable[tuple[str, Any]]:
         """What it is made of, by name: its attributes, unless a layer says otherwise."""

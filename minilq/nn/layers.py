@@ -70,9 +70,8 @@ class Dense(Weighted):
         return cls(**settings, rng=np.random.default_rng(0), std=0)
 
     @classmethod
-    def numbers(cls, **settings: Any) -> int:
-        n_out: int = settings["n_out"]
-        return (settings["n_in"] + 1) * n_out
+    def shapes(cls, **settings: Any) -> dict[str, tuple[int, ...]]:
+        return {"weight.latent": (settings["n_in"], settings["n_out"]), "bias.latent": (settings["n_out"],)}
 
 
 class ReLU(Layer):

@@ -45,9 +45,8 @@ class BatchNorm(Layer):
         return {"channels": self.gamma.size, "momentum": float(self.momentum), "eps": float(self.eps)}
 
     @classmethod
-    def numbers(cls, **settings: Any) -> int:
-        channels: int = settings["channels"]
-        return 4 * channels
+    def shapes(cls, **settings: Any) -> dict[str, tuple[int, ...]]:
+        return dict.fromkeys(("gamma", "beta", "mean", "variance"), (settings["channels"],))
 
 
 class Dropout(Layer):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -129,10 +128,6 @@ class Quantize(Layer):
     @classmethod
     def made(cls, **settings: Any) -> Quantize:
         return cls(None, **settings)
-
-    @classmethod
-    def numbers(cls, **settings: Any) -> int:
-        return math.prod(settings["shape"])      # a method may hold one for each of its input
 
 
 L = TypeVar("L", bound=Layer)

@@ -14,7 +14,7 @@ from minilq.quantize.rounding import ROUNDINGS
 
 FAR = 2.0**40
 """Steps from 0 at which every bound of codes has been reached."""
-SPREAD = 200
+SPREAD = 64
 """Codes at most around which a method is asked how it rounds."""
 
 

@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 from minilq.errors import ConfigError, DataError, MinilqError
 from minilq.nn import Layer, Sequential
 from minilq.nn.layer import KINDS
+from minilq.nn.model import numbered
 from minilq.store.checks import MAX_WHOLE, short, wrong
 
 MAX_DEPTH = 16
@@ -52,8 +53,8 @@ def describe(model: Sequential) -> Description:
     >>> describe(model)
     [{'kind': 'Dense', 'n_in': 4, 'n_out': 3}, {'kind': 'ReLU'}]
     >>> plan = planned(describe(model), most=15)
-    >>> plan.make(), plan.numbers
-    (Sequential(dense1, relu1), 15)
+    >>> plan.make(), plan.shapes
+    (Sequential(dense1, relu1), {'dense1.weight.latent': (4, 3), 'dense1.bias.latent': (3,)})
     """
     if type(model) is not Sequential:
         raise ConfigError("describe", "the model must be a Sequential", got=type(model).__name__)
@@ -82,10 +83,15 @@ def _described(name: str, layer: Layer, seen: set[int], depth: int) -> dict[str,
 
 
 class Plan(NamedTuple):
-    """A layer that has not been made: how many numbers it will hold, and what makes it, float32."""
+    """A layer that has not been made: the shapes of its tensors by their names, and what makes it, float32."""
 
-    numbers: int
+    shapes: dict[str, tuple[int, ...]]
     make: Callable[[], Layer]
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers all tensors hold."""
+        return sum(map(math.prod, self.shapes.values()))
 
 
 def planned(description: Any, most: int) -> Plan:
@@ -107,24 +113,26 @@ def _planned(where: str, entry: dict[str, Any], depth: int) -> Plan:
         raise wrong(where, f"a layer, one of {', '.join(KINDS)}", entry)
     if depth > MAX_DEPTH:
         raise DataError(where, f"must not lie in more than {MAX_DEPTH} containers", got="more")
-    parts: list[Plan] = []
+    shapes: dict[str, tuple[int, ...]] = {}
 
-    def plan_of(name: str, value: Any) -> Any:
-        """The value, with plans where layers stand."""
+    def plan_of(at: str, part: str, value: Any) -> Any:
+        """The value, with plans where layers stand: in a list by the number of their kind, else by the setting."""
         if isinstance(value, dict):
-            parts.append(_planned(name, value, depth + 1))
-            return parts[-1]
-        if isinstance(value, list) and any(isinstance(one, dict) for one in value):
-            return [plan_of(f"{name}.{i}", one) for i, one in enumerate(value)]
-        return _plain(name, value, 0)
+            plan = _planned(at, value, depth + 1)
+            shapes.update({f"{part}.{name}": shape for name, shape in plan.shapes.items()})
+            return plan
+        if isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
+            names = numbered(str(one.get("kind")) for one in value)
+            return [plan_of(f"{at}.{i}", name, one) for i, (name, one) in enumerate(zip(names, value, strict=True))]
+        return _plain(at, value, 0)
 
-    settings = {name: plan_of(f"{where}.{name}", value) for name, value in entry.items() if name != "kind"}
+    settings = {name: plan_of(f"{where}.{name}", name, value) for name, value in entry.items() if name != "kind"}
     try:
-        numbers = KINDS[kind].numbers(**settings)
-        if type(numbers) is not int:
-            raise TypeError(f"{short(numbers)} numbers")
+        shapes = KINDS[kind].shapes(**settings) | shapes
     except (TypeError, KeyError, ValueError) as error:
         raise wrong(where, f"a {kind} with its settings", entry) from error
+    if not all(type(n) is int and 1 <= n <= MAX_WHOLE for shape in shapes.values() for n in shape):
+        raise wrong(where, f"a {kind} of whole numbers from 1", entry)
 
     def make() -> Layer:
         def made(value: Any) -> Any:
@@ -143,7 +151,7 @@ def _planned(where: str, entry: dict[str, Any], depth: int) -> Plan:
         if not same:
             raise wrong(where, f"the settings of a {kind}", entry)
         return layer
-    return Plan(numbers + sum(part.numbers for part in parts), make)
+    return Plan(shapes, make)
 
 
 def _plain(where: str, value: Any, depth: int) -> Any:

@@ -1,11 +1,13 @@
-"""Arrays by name: a model's codes, scales and floats as the files of other programs hold them (.npz, .safetensors).
+"""Arrays by name: a model's codes, grids and floats as the files of other programs hold them (.npz, .safetensors).
 
-    <name>.codes    the integers of a quantized parameter, in its shape
-    <name>.scale    its scales, shaped by its granularity, so that codes * scale broadcasts to what the network sees
-    <name>          a parameter in full precision, or a buffer such as a running mean
+    <site>.codes    the integers of a quantized weight or bias, in its shape
+    <site>.scale    and <site>.zero, <site>.offset where there are any: value = (codes - zero) * scale + offset; each
+                    broadcasts to the codes
+    <site>.levels   in place of these: value = levels[codes]
+    <tensor>        everything else: a parameter in full precision, what an input's method holds, a running mean
 
-Names are the model's: "conv2d1.kernel.codes". Layouts are minilq's: dense weights (in, out), kernels (KH, KW, C, F).
-Which axes share a scale can be read from the shape of the scales; the granularity's own name goes along as a text.
+Names are the model's: "conv2d1.weight.codes", "dense2.bias.latent". Layouts are minilq's: dense weights (in, out),
+kernels (KH, KW, C, F).
 """
 
 from __future__ import annotations
@@ -14,64 +16,70 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.tape import Array
 from minilq.nn import Sequential
-from minilq.quantize import Coded
-from minilq.quantize.granularity import NAMED_AXES, Granularity, scale_shape
+from minilq.quantize import Coded, Even, Table
 
-CODES, SCALE = ".codes", ".scale"
+CODES = "codes"
+PARTS = ("scale", "zero", "offset", "levels")
 
 
 def floats_in(model: Sequential, coded: Mapping[str, Coded]) -> dict[str, Array]:
-    """What a model holds beside its codes: copies of its parameters that have none, scales of data, and buffers.
+    """What a model holds beside the codes of these sites and their grids: copies of all other tensors.
 
     >>> from minilq.nn import BatchNorm
     >>> list(floats_in(Sequential(BatchNorm(2)), {}))
     ['batchnorm1.gamma', 'batchnorm1.beta', 'batchnorm1.mean', 'batchnorm1.variance']
     """
-    tensors = {**model.parameters(), **model.positive_scales(), **model.buffers()}
-    return {name: tensor.array.copy() for name, tensor in tensors.items() if name not in coded}
+    return {name: (tensor.array if isinstance(tensor, Parameter) else tensor).copy()
+            for name, tensor in model.tensors().items() if name.rpartition(".")[0] not in coded}
 
 
-def arrays_of(coded: Mapping[str, Coded], floats: Mapping[str, Array]) -> tuple[dict[str, Array], dict[str, str]]:
-    """All arrays by their names in a file, and the granularity of every quantized parameter as a text.
-
-    The text is the granularity's name, or its kept axes with commas: "row", "0,3".
-    """
+def arrays_of(coded: Mapping[str, Coded], floats: Mapping[str, Array]) -> dict[str, Array]:
+    """All arrays by their names in a file."""
     arrays = dict(floats)
-    for name, (codes, scale, _) in coded.items():
-        arrays |= {name + CODES: codes, name + SCALE: scale}
-    return arrays, {name: _text(one.granularity) for name, one in coded.items()}
+    for name, one in coded.items():
+        arrays[f"{name}.{CODES}"] = one.codes
+        arrays |= {f"{name}.{part}": array for part, array in one.grid.stored().items()}
+    return arrays
 
 
-def parts_of(arrays: Mapping[str, Array], granularities: Mapping[str, str]) -> tuple[dict[str, Coded],
-                                                                                     dict[str, Array]]:
-    """Back from `arrays_of`: the quantized parameters and the floats.
+def parts_of(arrays: Mapping[str, Array]) -> tuple[dict[str, Coded], dict[str, Array]]:
+    """Back from `arrays_of`: the quantized sites and everything else.
 
     Nothing is trusted. Raises ValueError (of any kind) or KeyError for what `arrays_of` does not write.
     """
     rest = dict(arrays)
-    coded = {name: _coded(name, rest.pop(name + CODES), rest.pop(name + SCALE), text)
-             for name, text in granularities.items()}
-    for name, array in rest.items():
-        if array.dtype.kind != "f":
-            raise ValueError(f"{name} is an array of {array.dtype}, and no quantized parameter is named so")
+    coded = {}
+    for key in arrays:
+        name, _, last = key.rpartition(".")
+        if last == CODES and name:
+            codes = rest.pop(key)
+            coded[name] = _coded(name, codes, {part: rest.pop(f"{name}.{part}") for part in PARTS
+                                               if f"{name}.{part}" in rest})
     return coded, rest
 
 
-def _coded(name: str, codes: Array, scale: Array, text: str) -> Coded:
-    granularity: Granularity = text if text in NAMED_AXES else tuple(int(axis) for axis in text.split(",") if axis)
-    if _text(granularity) != text:
-        raise ValueError(f"{name} has the granularity {text!r}")
-    if codes.dtype.kind != "i" or scale.dtype.char not in "fd":
-        raise ValueError(f"{name} has codes of {codes.dtype} and scales of {scale.dtype}")
-    if scale.shape != scale_shape(granularity, codes.shape):
-        raise ValueError(f"{name} has codes {codes.shape} and scales {scale.shape} for the granularity {text!r}")
-    if not (np.isfinite(scale) & (scale > 0)).all():
-        raise ValueError(f"{name} has scales that are not > 0, or infinite")
-    return Coded(codes, scale, granularity)
-
-
-def _text(granularity: Granularity) -> str:
-    return granularity if isinstance(granularity, str) else ",".join(map(str, granularity))
-
+def _coded(name: str, codes: Array, grid: dict[str, Array]) -> Coded:
+    if codes.dtype.kind != "i":
+        raise ValueError(f"{name} has codes of {codes.dtype}")
+    for part, array in grid.items():
+        if not (array.dtype.kind == "i" if part == "zero" else array.dtype.char in "fd"):
+            raise ValueError(f"{name} has a {part} of {array.dtype}")
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} has a {part} that is not finite")
+        shape = array.shape[1:] if part == "levels" else array.shape
+        if len(shape) > codes.ndim or any(n not in (1, m) for n, m in zip(shape[::-1], codes.shape[::-1],
+                                                                          strict=False)):
+            raise ValueError(f"{name} has codes {codes.shape} and a {part} {array.shape}")
+    if grid.keys() == {"levels"}:
+        levels = grid["levels"]
+        if levels.ndim == 0 or (codes.size and not 0 <= codes.min() <= codes.max() < len(levels)):
+            raise ValueError(f"{name} has other codes than those of its levels {levels.shape}")
+        return Coded(codes, Table(levels))
+    if not {"scale"} <= grid.keys() <= {"scale", "zero", "offset"}:
+        raise ValueError(f"{name} has codes with {', '.join(grid) or 'no scale'}")
+    if not (grid["scale"] > 0).all():
+        raise ValueError(f"{name} has scales that are not > 0")
+    return Coded(codes, Even(grid["scale"], grid.get("zero"), grid.get("offset")))

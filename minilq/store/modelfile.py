@@ -1,12 +1,12 @@
-r"""Model file: a network with integer codes in place of its quantized parameters, in a format that trusts nothing.
+r"""Model file: a network with integer codes in place of its quantized weights, in a format that trusts nothing.
 
-Format, version 1; all numbers have the little end first.
+Format, version 2; all numbers have the little end first. (Version 1 is described in minilq/store/version1.py.)
 
     8 bytes     89 4D 4C 51 0D 0A 1A 0A ("\x89MLQ\r\n\x1a\n"): a transfer as text, which changes ends of lines, shows
-    1 byte      the version, 1
+    1 byte      the version, 2
     section     header: kind "J", JSON in ASCII; or, where it is shorter, "Z", the same as raw deflate (RFC 1951)
     section     codes: kind "C"
-    section     floats: kind "F"
+    section     numbers: kind "F"
 
 and nothing behind it. Each section is
 
@@ -19,68 +19,94 @@ The header is at most 65536 bytes of JSON, without NaN and without a key twice i
 
     "layers"    the architecture: a list of layers, see minilq/store/architecture.py
     "coder"     "packed", "huffman" or "range": see minilq/coding/packing.py, huffman.py and range_coder.py
-    "codes"     an object: for each quantized parameter, by name, a list of its granularity, of how many bytes its table
-                has, and of how many its content has
+    "arrays"    a list: of each array its type ("f4", "f8", "i1", "i2", "i4", "i8") and its shape, a list
+    "sites"     an object: for each site that has a method, by name, what the file holds of it; see below
     "facts"     an object: what was told to `save`
 
 A layer is named by its kind in small letters and its number, from 1, among the layers of that kind beside it
-("dense1"); the parts of a Residual are "body" and "shortcut". What is inside follows behind a dot:
-"residual1.body.conv2d2.kernel". A granularity is "scalar", "row" (keeps axis 0), "column" (axis 1), "channel" (axis 2),
-"filter" (the last axis), or a list of the axes that are kept; see minilq/quantize/granularity.py.
+("dense1"); the parts of a Residual are "body" and "shortcut". What is inside follows behind a dot. The sites of Dense and
+Conv2D are input, weight and bias, that of Quantize is input: "residual1.body.conv2d2.weight".
 
-The codes are, for each parameter of "codes" in that order, the table of the coder and then its content. They stand in C
-order, and their number is that of the parameter.
+**A weight or a bias** has an object of
 
-The floats are IEEE float32, in C order, one array after the other: the scale of each parameter of "codes", in that
-order; every other parameter, in the order of the layers; the buffers, in the order of the layers.
+    "codes"     [bytes of its table, bytes of its content]
+    "grid"      {"scale": array, "zero": array, "offset": array}, the last two where there are any: value = scale (code -
+                zero) + offset. Or {"levels": array}: value = levels[code]. In place of an array stands its number in
+                "arrays", from 0. They broadcast to the codes; zero and offset have the scale's shape or are one number;
+                levels are (K,), or (K, ...) with a table for each group, what follows K broadcasting to the codes
+    "method"    {"method": name, flag: value, ...}, what gave the codes, for training on; null where one of its flags is
+                a function
+    "held"      with a method: what it learned and remembers, array numbers by name, or "codes" for the codes themselves
 
-    layer           parameters                              buffers
+Its latent, in full precision, is not in the file. What the network computes with is the value of each code in float32
+arithmetic, k = code - zero as a float32 number, k times scale, plus offset: to the last bit what it was trained with (a
+zero loses its sign).
+
+**An input** has an object of "method" alone where it has seen nothing yet. Else also of
+
+    "held"      as above
+    "grid"      as above, even, broadcast to the input (N, ...); "bounds": [low, high], numbers or null; and "rounding":
+                floor, nearest (half to even), ceil, trunc or sign. What comes is
+                x -> scale (rounding(clip((x - offset) / scale, low - zero, high - zero))) + offset. Not there where no
+                such numbers say what the method does
+
+**The codes** are, for each entry of "sites" that has some, in that order, the table of the coder and then its content.
+They stand in C order, and their number is that of the weight.
+
+**The numbers** are the arrays, one after the other in C order, and then in float32 all that is neither quantized nor
+held by a site, in the order of the layers:
+
     Dense           weight (n_in, n_out), bias (n_out)
-    Conv2D          kernel (KH, KW, n_in, n_out), bias (n_out)
-    BatchNorm       gamma, beta (channels)                  mean, variance (channels)
-    DataQuantizer                                           offset, data (its scale); shapes in the header
+    Conv2D          weight (KH, KW, n_in, n_out), bias (n_out)
+    BatchNorm       gamma, beta, mean, variance (channels)
 
-A scale has the length of its parameter on the axes that are kept, and 1 on the others. A quantized parameter is
-code * scale in float32 arithmetic: to the last bit what the network was trained with (a zero loses its sign). All
-floats are finite, scales > 0, variances >= 0. Parameters and buffers together hold at most 2^20 + 256 * (bytes of the
-file) numbers, so that a small file cannot ask for much memory.
+All are finite, scales > 0, variances >= 0. A file holds at most 2^20 + 256 * (bytes of the file) numbers beside its
+arrays, so that a small file cannot ask for much memory.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.tape import Array
-from minilq.autodiff.tensor import Tensor
 from minilq.coding.coders import CODERS
-from minilq.errors import ConfigError, DataError, DTypeError, NonFiniteError
+from minilq.errors import ConfigError, DataError, DTypeError
 from minilq.files import write_bytes
 from minilq.nn import Sequential, coded_in
-from minilq.quantize import Coded, scale_shape
-from minilq.quantize.granularity import Granularity
-from minilq.quantize.quantizer import narrowed
-from minilq.store.architecture import Plan, Shapes, describe, planned
+from minilq.quantize import Coded
+from minilq.store import version1
+from minilq.store.architecture import describe, planned
+from minilq.store.checks import short, wrong
+from minilq.store.pool import Pool, check_finite, pooled
+from minilq.store.restore import restore
 from minilq.store.sections import Sections, joined, split
+from minilq.store.sites import decoded, input_entry, part_of, weight_entry
+
+LATENTS = "the latents: quantized weights go on from the values of their codes"
 
 
 class StoredModel(NamedTuple):
     """What a model file holds.
 
-    network     float32; its quantized parameters are plain codes * scale, without quantizers. Dropout, should it be
-                trained further, draws from a generator of its own.
-    coded       the integers behind them, by name
+    network     float32, with the methods of its sites and what they hold: it predicts as what was saved did, to the bit,
+                has the same codes, and can be trained on and saved again. Dropout draws from a generator of its own
+    coded       the integers of its weights and biases, by the name of their site
     facts       what was told to `save`
+    missing     what was not saved, as texts: the latents; and where a method could not be written, or cannot be taken up
+                from its codes, that method, in whose place a FixedGrid stands
     """
 
     network: Sequential
     coded: dict[str, Coded]
     facts: dict[str, Any]
+    missing: tuple[str, ...] = ()
 
 
 def save(path: str | Path, model: Sequential, coder: str = "range", facts: Mapping[str, Any] | None = None) -> None:
@@ -89,23 +115,25 @@ def save(path: str | Path, model: Sequential, coder: str = "range", facts: Mappi
     The codes come from the latent values; a stochastic rounding draws them once more. One model gives the same bytes
     each time (with one version of zlib).
 
-    model       float32, of the layers that `describe` knows
+    model       float32, of layers that say their `settings()`
     coder       "packed", "huffman" or "range"
     facts       what a reader should know besides, such as the data set and the accuracy: what JSON can hold
     Raises      ConfigError for another model, coder or facts; DTypeError for float64; NonFiniteError for a number that
                 is NaN or infinite; UnwritableError
 
     >>> import tempfile
-    >>> from minilq.nn import Dense, scalar
-    >>> from minilq.quantize import Quantizer
-    >>> q = Quantizer("nearest", granularity="column")
-    >>> model = Sequential(Dense(20, 3, np.random.default_rng(0), q, scalar(q)))
+    >>> from minilq.nn import Dense, quantize
+    >>> from minilq.quantize import LSQ
+    >>> model = Sequential(Dense(20, 3, np.random.default_rng(0)))
+    >>> model = quantize(model, lambda name: LSQ(4) if name == "dense1.weight" else None)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save(Path(folder, "model.mlq"), model, facts={"accuracy": 0.9})
-    ...     network, coded, facts = load(Path(folder, "model.mlq"))
+    ...     stored = load(Path(folder, "model.mlq"))
     >>> x = np.ones((1, 20), np.float32)
-    >>> bool((network(x).numpy() == model(x).numpy()).all()), coded["dense1.weight"].scale.shape, facts
-    (True, (1, 3), {'accuracy': 0.9})
+    >>> bool((stored.network(x).numpy() == model(x).numpy()).all()), list(stored.coded), stored.facts
+    (True, ['dense1.weight'], {'accuracy': 0.9})
+    >>> stored.network.sites()["dense1.weight"].method == LSQ(4), stored.missing[0][:11]
+    (True, 'the latents')
     """
     write_bytes(Path(path), contents(model, coder, facts))
 
@@ -114,33 +142,30 @@ def contents(model: Sequential, coder: str = "range", facts: Mapping[str, Any] |
     """The bytes of a model file; see `save`."""
     if coder not in CODERS:
         raise ConfigError("save", f"coder must be one of {', '.join(CODERS)}", got=repr(coder))
-    layers = describe(model)
-    # A name stands for a parameter and for its scale; scales without a parameter are those of data.
-    tensors = {**model.positive_scales(), **model.parameters(), **model.buffers()}
-    for name, tensor in tensors.items():
-        if tensor.dtype != np.float32:
-            raise DTypeError("save", "a model file holds float32", got=f"{name} of {tensor.dtype}",
+    layers, sites = describe(model), model.sites()
+    methods = {name: site for name, site in sites.items() if site.method is not None}
+    beside = {name: _array(tensor) for name, tensor in model.tensors().items()
+              if name.rpartition(".")[0] not in methods}
+    of_sites = {f"{name}.latent": site.latent.array for name, site in methods.items() if site.latent is not None}
+    for name, array in {**of_sites, **beside}.items():
+        if array.dtype != np.float32:
+            raise DTypeError("save", "a model file holds float32", got=f"{name} of {array.dtype}",
                              cause="Make and train the model with dtype=np.float32")
-    numbers = sum(tensor.size for tensor in tensors.values())
+    numbers = sum(array.size for array in (*beside.values(), *of_sites.values()))
     try:
-        plan = planned(layers, numbers)
-        plan.make()
-    except DataError as error:                   # settings that fail only when the layer is called
+        planned(layers, numbers).make()
+    except DataError as error:                   # settings that were changed afterwards
         raise ConfigError("save", "every layer must be usable", got=str(error)) from error
-    coded = coded_in(model)
-    encoded = {name: CODERS[coder].encode(c.codes) for name, c in coded.items()}
-    floats = [*((f"{name}.scale", c.scale) for name, c in coded.items()),
-              *((name, tensors[name].array) for name in _floats_of(plan, coded))]
-    for name, array in floats:
-        if not np.isfinite(array).all():
-            raise NonFiniteError("save", "every number must be finite", got=f"NaN or infinity in {name}",
-                                 cause="Training has diverged; save an earlier state")
+    coded, pool = coded_in(model), Pool()
+    encoded = {name: CODERS[coder].encode(one.codes) for name, one in coded.items()}
+    entries = {name: weight_entry(name, site, coded[name], [len(part) for part in encoded[name]], pool)
+               if name in coded else input_entry(name, site, pool) for name, site in methods.items()}
+    for name, array in beside.items():
+        check_finite(name, array)
     content = joined(Sections(
-        {"layers": layers, "coder": coder,
-         "codes": {name: [coded[name].granularity, len(e.table), len(e.content)] for name, e in encoded.items()},
-         "facts": dict(facts or {})},
-        b"".join(part for e in encoded.values() for part in e),
-        b"".join(array.astype("<f4").tobytes() for _, array in floats)))
+        {"layers": layers, "coder": coder, "arrays": pool.entries, "sites": entries, "facts": dict(facts or {})},
+        b"".join(part for name in entries if name in encoded for part in encoded[name]),
+        b"".join([*pool.parts, *(array.astype("<f4").tobytes() for array in beside.values())])))
     if numbers > most_numbers(len(content)):
         raise ConfigError("save", f"a file of {len(content)} bytes may hold {most_numbers(len(content))} numbers",
                           got=str(numbers), cause="Nearly all codes are equal: the network has collapsed")
@@ -148,7 +173,11 @@ def contents(model: Sequential, coder: str = "range", facts: Mapping[str, Any] |
 
 
 def load(path: str | Path) -> StoredModel:
-    """Read a model file. Nothing in it is trusted, and nothing is returned unless everything fits.
+    """Read a model file, of this version or an older one. Nothing in it is trusted, and nothing is returned unless
+    everything fits.
+
+    Latents are such that the codes come back: the values of the codes, and where these would be rounded to others, as
+    floor may do, half a step further.
 
     It takes a few MB of memory beyond the numbers that the model holds and the work of the coder.
 
@@ -166,119 +195,96 @@ def load(path: str | Path) -> StoredModel:
 
 
 def most_numbers(size: int) -> int:
-    """How many numbers the parameters and buffers of a file of `size` bytes may hold: a constant one costs no bytes."""
+    """How many numbers a file of `size` bytes may hold beside its arrays: a constant one costs no bytes."""
     return (1 << 20) + 256 * size
 
 
-class Stored(NamedTuple):
-    """How a quantized parameter stands in a file."""
-
-    granularity: Granularity
-    scale_shape: tuple[int, ...]
-    table: bytes
-    content: bytes
+KEYS = {1: ("layers", "coder", "codes", "facts"), 2: ("layers", "coder", "arrays", "sites", "facts")}
 
 
 def _stored(sections: Sections, most: int) -> StoredModel:
-    header = sections.header
-    if not isinstance(header, dict) or header.keys() != {"layers", "coder", "codes", "facts"}:
-        raise DataError("header", "layers, coder, codes and facts were expected", got=_short(header))
-    coder, facts = header["coder"], header["facts"]
-    if not isinstance(coder, str) or coder not in CODERS:
-        raise DataError("coder", f"one of {', '.join(CODERS)} was expected", got=_short(coder))
-    if not isinstance(facts, dict):
-        raise DataError("facts", "an object was expected", got=_short(facts))
+    header, codes, floats, version = sections
+    if not isinstance(header, dict) or header.keys() != set(KEYS[version]):
+        raise DataError("header", f"{', '.join(KEYS[version])} were expected", got=short(header))
+    if not isinstance(header["coder"], str) or header["coder"] not in CODERS:
+        raise wrong("coder", f"one of {', '.join(CODERS)}", header["coder"])
+    if not isinstance(header["facts"], dict):
+        raise wrong("facts", "an object", header["facts"])
+    read = version1.read if version == 1 else _read
+    network, coded, unknown = read(header, codes, floats, most)
+    missing = [LATENTS] if coded else []
+    if unknown:
+        missing.append(f"the methods of {', '.join(unknown)}: these go on with a FixedGrid")
+    return StoredModel(network, coded, header["facts"], tuple(missing))
+
+
+def _read(header: dict[str, Any], codes: bytes, floats: bytes, most: int) -> tuple[Sequential, dict[str, Coded],
+                                                                                     list[str]]:
+    """The network, its codes, and the sites whose methods are not those that they had."""
     plan = planned(header["layers"], most)
-    parts = _parts(header["codes"], plan.parameters, sections.codes)
-    floats = _arrays({**{f"{name}.scale": part.scale_shape for name, part in parts.items()},
-                      **_floats_of(plan, parts)}, sections.floats)
+    arrays, at = pooled(header["arrays"], floats)
+    pieces = _pieces(header["sites"], plan.shapes, codes)
+    beside = {name: shape for name, shape in plan.shapes.items() if name.removesuffix(".latent") not in pieces}
+    numbers = sum(map(math.prod, beside.values()))
+    if len(floats) - at != 4 * numbers:
+        raise DataError("numbers", f"{numbers} numbers of 4 bytes were expected", got=f"{len(floats) - at} bytes",
+                        cause="The header belongs to other numbers")
     network = plan.make()
     assert isinstance(network, Sequential)
-    tensors = {**network.parameters(), **network.buffers()}
-    for name in _floats_of(plan, parts):
-        _fill(tensors[name], floats[name])
-    coded = {}
-    for name, part in parts.items():
-        scale, shape = floats[f"{name}.scale"], plan.parameters[name]
-        try:
-            codes = CODERS[coder].decode(part.table, part.content, math.prod(shape))
-        except DataError as error:
-            raise DataError(f"codes of {name}: {error}") from error
-        coded[name] = Coded(narrowed(codes).reshape(shape), scale, part.granularity)
-        del codes
-        with np.errstate(over="ignore"):
-            p_hat = coded[name].codes.astype(np.float32) * scale
-        if not np.isfinite(p_hat).all():
-            raise DataError(f"codes of {name}", "code * scale must be finite", got="an overflow",
-                            cause="The file was not written by minilq")
-        _fill(tensors[name], p_hat)
-    return StoredModel(network, coded, facts)
+    tensors, sites = network.tensors(), network.sites()
+    for name, shape in beside.items():
+        _fill(name, tensors[name], np.frombuffer(floats, "<f4", math.prod(shape), at).reshape(shape))
+        at += 4 * math.prod(shape)
+    coded, unknown = {}, []
+    for name, entry in header["sites"].items():
+        site = sites.get(name)
+        if site is None or (site.latent is None) != (name not in pieces):
+            raise wrong("sites", f"the name of an input: {', '.join(n for n in sites if n not in pieces)[:300]}", name)
+        shape = None if site.latent is None else site.latent.shape
+        part = part_of(name, entry, arrays, shape,
+                       lambda n=name, s=site: decoded(n, header["coder"], *pieces[n], s.latent.size))
+        if not restore(name, site, part):
+            unknown.append(name)
+        if part.coded is not None:
+            coded[name] = part.coded
+        del part
+    return network, coded, unknown
 
 
-def _floats_of(plan: Plan, quantized: Iterable[str]) -> Shapes:
-    """The parameters and buffers that a file holds as floats, in its order."""
-    return {name: shape for name, shape in {**plan.parameters, **plan.buffers}.items() if name not in quantized}
-
-
-def _parts(entries: Any, parameters: Shapes, codes: bytes) -> dict[str, Stored]:
-    """What "codes" in the header says, and the bytes that it means; all of them."""
+def _pieces(entries: Any, shapes: dict[str, tuple[int, ...]], codes: bytes) -> dict[str, tuple[bytes, bytes]]:
+    """Table and content of each weight or bias that has codes: all bytes of them."""
     if not isinstance(entries, dict):
-        raise DataError("header", "codes, an object, was expected", got=_short(entries))
-    parts, at = {}, 0
+        raise wrong("sites", "an object", entries)
+    pieces, at = {}, 0
     for name, entry in entries.items():
-        if name not in parameters:
-            raise DataError("header", f"the name of a parameter was expected: {', '.join(parameters)}",
-                            got=_short(name))
-        if not (isinstance(entry, list) and len(entry) == 3
-                and all(type(n) is int and 0 <= n <= len(codes) for n in entry[1:])):
-            raise DataError(f"header, {name}", f"a granularity and two lengths up to {len(codes)} were expected",
-                            got=_short(entry))
-        granularity, table, content = entry
-        if isinstance(granularity, list) and all(type(axis) is int for axis in granularity):
-            granularity = tuple(granularity)
-        if not isinstance(granularity, (str, tuple)):
-            raise DataError(f"header, {name}", "a granularity was expected", got=_short(granularity))
-        try:
-            s_shape = scale_shape(granularity, parameters[name])
-        except ConfigError as error:
-            raise DataError(f"header, {name}: {error}") from error
-        parts[name] = Stored(granularity, s_shape, codes[at:at + table], codes[at + table:at + table + content])
+        if not isinstance(entry, dict):
+            raise wrong(name[:80], "an object", entry)
+        if "codes" not in entry:
+            continue
+        lengths = entry["codes"]
+        if f"{name}.latent" not in shapes:
+            raise wrong("sites", f"the name of a weight or a bias: {', '.join(shapes)[:300]}", name)
+        if not (isinstance(lengths, list) and len(lengths) == 2
+                and all(type(n) is int and 0 <= n <= len(codes) for n in lengths)):
+            raise wrong(f"codes of {name}", f"two lengths up to {len(codes)}", lengths)
+        table, content = lengths
+        pieces[name] = codes[at:at + table], codes[at + table:at + table + content]
         at += table + content
     if at != len(codes):
         raise DataError("codes", f"{at} bytes were expected", got=str(len(codes)),
                         cause="The header belongs to other codes")
-    return parts
+    return pieces
 
 
-def _arrays(shapes: Shapes, floats: bytes) -> dict[str, Array]:
-    """The floats as arrays of these names and shapes, checked."""
-    numbers = sum(map(math.prod, shapes.values()))
-    if len(floats) != 4 * numbers:
-        raise DataError("floats", f"{numbers} numbers of 4 bytes were expected", got=f"{len(floats)} bytes",
-                        cause="The header belongs to other floats")
-    arrays, at = {}, 0
-    for name, shape in shapes.items():
-        array = np.frombuffer(floats, "<f4", math.prod(shape), at).astype(np.float32).reshape(shape)
-        at += array.nbytes
-        _check(name, array)
-        arrays[name] = array
-    return arrays
-
-
-def _check(name: str, array: Array) -> None:
+def _fill(name: str, tensor: Parameter | Array, array: Array) -> None:
     if not np.isfinite(array).all():
         raise DataError(name, "finite numbers were expected", got="NaN or infinity")
-    if name.endswith((".scale", ".data")) and not (array > 0).all():
-        raise DataError(name, "scales > 0 were expected", got=str(array.min()))
     if name.endswith(".variance") and not (array >= 0).all():
         raise DataError(name, "variances >= 0 were expected", got=str(array.min()))
+    _array(tensor)[...] = array
+    if isinstance(tensor, Parameter):
+        tensor.changed_in_place()
 
 
-def _fill(tensor: Tensor, array: Array) -> None:
-    tensor.array[...] = array
-    tensor.changed_in_place()
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:80]}..."
+def _array(tensor: Parameter | Array) -> Array:
+    return tensor.array if isinstance(tensor, Parameter) else tensor

@@ -37,23 +37,19 @@ MAX_HEADER = 2**20
 MAX_AXES = 32
 """Axes of an array, at most: what every version of NumPy has."""
 
-GRANULARITY = ".granularity"
-
 
 def to_safetensors(coded: Mapping[str, Coded], path: str | Path, floats: Mapping[str, Array] = {}) -> None:
-    """Write codes, scales and `floats` (see `arrays_of`); the metadata hold "<name>.granularity" for each parameter."""
-    arrays, granularities = arrays_of(coded, floats)
-    write(path, arrays, {name + GRANULARITY: text for name, text in granularities.items()})
+    """Write codes, grids and `floats`; see `arrays_of`."""
+    write(path, arrays_of(coded, floats))
 
 
 def from_safetensors(path: str | Path) -> tuple[dict[str, Coded], dict[str, Array]]:
     """The codes and the floats that `to_safetensors` wrote. Raises DataError for any other file."""
-    arrays, metadata = read(path)
+    arrays, _ = read(path)
     try:
-        return parts_of(arrays, {key.removesuffix(GRANULARITY): text for key, text in metadata.items()
-                                 if key.endswith(GRANULARITY)})
+        return parts_of(arrays)
     except (ValueError, KeyError) as error:
-        raise DataError(str(path), "codes with scales were expected, as to_safetensors writes them", got=str(error),
+        raise DataError(str(path), "codes with their grids were expected, as to_safetensors writes them", got=str(error),
                         cause="The file is damaged, or another program's") from error
 
 

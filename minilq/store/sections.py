@@ -14,17 +14,19 @@ from typing import Any, BinaryIO, NamedTuple
 from minilq.errors import ConfigError, DataError
 
 MAGIC = b"\x89MLQ\r\n\x1a\n"
-VERSION = 1
+VERSION = 2
+"""What is written; versions from 1 on are read."""
 HEAD = struct.Struct("<cII")                     # kind, length and CRC-32 of a section
 MAX_JSON = 1 << 16
 
 
 class Sections(NamedTuple):
-    """The contents of a model file: JSON-able header, all codes, all floats."""
+    """The contents of a model file: JSON-able header, all codes, all numbers beside them, and the version."""
 
     header: Any
     codes: bytes
     floats: bytes
+    version: int = VERSION
 
 
 def joined(sections: Sections) -> bytes:
@@ -41,7 +43,7 @@ def joined(sections: Sections) -> bytes:
     deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
     short = deflate.compress(text) + deflate.flush()
     header = (b"Z", short) if len(short) < len(text) else (b"J", text)
-    content = MAGIC + bytes([VERSION])
+    content = MAGIC + bytes([sections.version])
     for kind, part in (header, (b"C", sections.codes), (b"F", sections.floats)):
         if len(part) >= 1 << 32:
             raise ConfigError("save", "a section must be shorter than 4 GiB", got=f"{len(part)} bytes")
@@ -54,21 +56,21 @@ def split(file: BinaryIO, size: int) -> Sections:
 
     A file of another kind is not read any further than its first bytes.
     """
-    _check_start(file.read(len(MAGIC) + 1))
+    version = _version(file.read(len(MAGIC) + 1))
     kind, header = _section(file, size, (b"J", b"Z"), MAX_JSON)
     _, codes = _section(file, size, (b"C",), size)
     _, floats = _section(file, size, (b"F",), size)
     if file.read(1):
         raise DataError("model file", "its end was expected", got=f"{size - file.tell() + 1} more bytes",
                         cause="Something was appended, or it is damaged")
-    return Sections(_parsed(kind, header), codes, floats)
+    return Sections(_parsed(kind, header), codes, floats, version)
 
 
 def _crc(kind: bytes, content: bytes) -> int:
     return zlib.crc32(content, zlib.crc32(kind))
 
 
-def _check_start(start: bytes) -> None:
+def _version(start: bytes) -> int:
     if not start:
         raise DataError("model file", "a .mlq file was expected", got="an empty file",
                         cause="Copying or downloading it has failed")
@@ -78,10 +80,11 @@ def _check_start(start: bytes) -> None:
                         cause="It was transferred as text, or is damaged" if as_text else "It is another kind of file")
     if start == MAGIC:
         raise DataError("model file", "a version was expected", got="the end of the file", cause="It is cut off")
-    if start[-1] != VERSION:
+    if not 1 <= start[-1] <= VERSION:
         newer = start[-1] > VERSION
-        raise DataError("model file", f"version {VERSION} was expected", got=f"version {start[-1]}",
+        raise DataError("model file", f"a version of 1 to {VERSION} was expected", got=f"version {start[-1]}",
                         cause="It was written by a newer minilq; update this one" if newer else "It is damaged")
+    return start[-1]
 
 
 def _section(file: BinaryIO, size: int, kinds: tuple[bytes, ...], longest: int) -> tuple[bytes, bytes]:
