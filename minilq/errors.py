@@ -1,5 +1,10 @@
 """The errors of minilq, all built from one template: what was expected, what came, the likely cause."""
 
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
 
 class MinilqError(Exception):
     """Base of every error that minilq raises on purpose.
@@ -49,3 +54,13 @@ class TapeError(MinilqError, RuntimeError):
 
 class GradientError(MinilqError, AssertionError):
     """A derivative that disagrees with finite differences."""
+
+
+def meant(word: object, known: Iterable[str]) -> str:
+    """The likely cause of a name that is not known: one that is spelled nearly so, or "".
+
+    >>> meant("nestd", ["nested", "lsq"]), meant("x", ["nested"])
+    ("Did you mean 'nested'?", '')
+    """
+    near = difflib.get_close_matches(str(word), list(known), 1)
+    return f"Did you mean {near[0]!r}?" if near else ""

@@ -75,7 +75,7 @@ def penalty_on(model: Layer, name: str, rate: float, layer_rates: Mapping[str, f
 
     def there() -> list[tuple[Tensor, Tensor, Scaled, float]]:
         """Latent, scale, rounding and rate of every site that has a scale now: its method may be another later on."""
-        found = []
+        found: list[tuple[Tensor, Tensor, Scaled, float]] = []
         for site, layer in sites:
             s, method = site.scale, site.method
             if s is not None and site.latent is not None and method is not None and method.scaled is not None:

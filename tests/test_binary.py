@@ -10,13 +10,21 @@ from minilq import nn
 from minilq.errors import DTypeError, NonFiniteError, ShapeError
 from minilq.integer.binary import sign_bits, sign_product, xnor_product
 from minilq.kernels import threads
+from minilq.quantize import Scaled
 from minilq.quantize.rounding import sign
 from tests.strategies import seeds
 from tests.test_kernels import arranged
 from tests.test_kernels_images import compiled
 
 LENGTHS = st.sampled_from([0, 1, 31, 32, 63, 64, 65, 100, 128, 200])
-BINARY = minilq.Quantizer("sign", granularity="column", qmin=-1, qmax=1)
+BINARY = Scaled("sign", granularity="column", qmin=-1, qmax=1)
+
+
+def binary(n_in, rng, dtype=np.float32):
+    """A dense layer of signs, and its site."""
+    layer = nn.quantize(nn.Dense(n_in, 40, rng, dtype=dtype), lambda name: BINARY if name == "weight" else None)
+    layer.bias.latent.array[...] = 0
+    return layer, layer.weight
 
 
 def numbers(rng, shape):
@@ -54,15 +62,14 @@ def test_sign_bits_are_the_signs_and_zeros(seed, shape):
 def test_a_trained_binary_layer_in_bits(n_in):
     """XNOR-Net: sign(W) alpha with alpha = mean |W| for each output, after sign(x) (methods card 15)."""
     rng = np.random.default_rng(n_in)
-    layer = nn.Dense(n_in, 40, rng, weight_quantizer=BINARY, dtype=np.float64)
-    layer.bias.array[...] = 0
-    alpha = np.abs(layer.weight.array).mean(axis=0, keepdims=True)
-    layer.scales()["weight"].array[...] = alpha
+    layer, weight = binary(n_in, rng, np.float64)
+    alpha = np.abs(weight.latent.array).mean(axis=0, keepdims=True)
+    weight.held["scale"].array[...] = alpha
     x = numbers(rng, (50, n_in))
     signs = minilq.fake_quantize(minilq.Tensor(x), minilq.Tensor(np.ones(1)),
-                                 minilq.Quantizer("sign", granularity="scalar", qmin=-1, qmax=1))
+                                 Scaled("sign", granularity="scalar", qmin=-1, qmax=1))
     want = layer(signs).numpy()
-    sums = xnor_product(sign_bits(x), sign_bits(layer.weight.array.T), n_in)
+    sums = xnor_product(sign_bits(x), sign_bits(weight.latent.array.T), n_in)
     # The float layer adds +-alpha n_in times and rounds at each step; the integers are exact, and are rounded once.
     np.testing.assert_allclose(sums * alpha, want, rtol=0, atol=n_in**2 * np.finfo(float).eps * alpha.max())
     np.testing.assert_array_equal(sums, np.rint(want / alpha))
@@ -70,12 +77,11 @@ def test_a_trained_binary_layer_in_bits(n_in):
 
 def test_with_scales_of_powers_of_two_the_float_layer_is_equal_bit_for_bit():
     rng = np.random.default_rng(1)
-    layer = nn.Dense(300, 40, rng, weight_quantizer=BINARY)
-    layer.bias.array[...] = 0
+    layer, weight = binary(300, rng)
     alpha = np.exp2(rng.integers(-6, 2, (1, 40))).astype(np.float32)
-    layer.scales()["weight"].array[...] = alpha
+    weight.held["scale"].array[...] = alpha
     x = numbers(rng, (50, 300)).astype(np.float32)
-    got = xnor_product(sign_bits(x), sign_bits(layer.weight.array.T), 300) * alpha
+    got = xnor_product(sign_bits(x), sign_bits(weight.latent.array.T), 300) * alpha
     np.testing.assert_array_equal(got, layer(minilq.Tensor(sign(x))).numpy())
 
 

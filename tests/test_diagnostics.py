@@ -10,20 +10,21 @@ from hypothesis import strategies as st
 
 from minilq.data import Dataset
 from minilq.errors import DataError
-from minilq.experiments.run import streams
-from minilq.nn import Dense, Flatten, ReLU, Sequential
-from minilq.nn.layers import scalar
+from minilq.experiments.build import streams
+from minilq.nn import Dense, Flatten, ReLU, Sequential, codes_in, quantize
 from minilq.objective import Objective, l2
-from minilq.optim import Adam, groups_of, steps
-from minilq.quantize import Quantizer, chain_rule, frozen, stochastic, threshold
+from minilq.optim import Adam, steps
+from minilq.quantize import Nested, Scaled, chain_rule, frozen, stochastic, threshold
+from minilq.quantize.branches import Branches, branches
 from minilq.quantize.granularity import scale_shape
+from minilq.quantize.methods.scaled import countable
 from minilq.quantize.scale_rule import EPS32, Threshold, threshold_scale_gradient
 from minilq.train.checkpoint import load_checkpoint, save_checkpoint
-from minilq.train.diagnostics import Branches, branches, countable, flips, scale_movement
+from minilq.train.diagnostics import flips, scale_movement
 from minilq.train.history import read_history, write_history
 from minilq.train.loop import Trainer
-from minilq.nn import codes_in
 from minilq.train.metrics import INPUTS
+from tests.networks import everywhere, latents, quantized
 
 SHARES = ("full", "voted", "abstained", "zero_gradient")
 
@@ -95,12 +96,12 @@ def test_counts_add_up_and_shares_of_nothing_are_zero():
 
 
 @pytest.mark.parametrize(("quantizer", "yes"), [
-    (Quantizer(), True), (Quantizer("nearest", granularity="column", scale_rule=threshold(3.0)), True),
-    (Quantizer(positivity="exp"), True), (Quantizer(scale_rule=threshold(0.0)), False),
-    (Quantizer(scale_rule=threshold(1.0, gate=False)), False), (Quantizer(scale_rule=frozen()), False),
-    (Quantizer(scale_rule=chain_rule()), False), (Quantizer(surrogate="clipped"), False),
-    (Quantizer(qmin=-8), False), (Quantizer(qmax=7), False),
-    (Quantizer(stochastic(np.random.default_rng(0))), False)], ids=str)
+    (Scaled(), True), (Scaled("nearest", granularity="column", scale_rule=threshold(3.0)), True),
+    (Scaled(positivity="exp"), True), (Scaled(scale_rule=threshold(0.0)), False),
+    (Scaled(scale_rule=threshold(1.0, gate=False)), False), (Scaled(scale_rule=frozen()), False),
+    (Scaled(scale_rule=chain_rule()), False), (Scaled(surrogate="clipped"), False),
+    (Scaled(qmin=-8), False), (Scaled(qmax=7), False),
+    (Scaled(stochastic(np.random.default_rng(0))), False)], ids=str)
 def test_which_branches_can_be_counted_from_the_gradient_of_a_parameter(quantizer, yes):
     assert countable(quantizer) == yes
 
@@ -128,26 +129,27 @@ def tiny():
     return Dataset("tiny", images[:N], labels[:N], images[N:], labels[N:], tuple("0123456789"))
 
 
-def trainer(quantizer=None, seed=0, lr=1e-3, **settings):
+def trainer(method=None, seed=0, lr=1e-3, **settings):
     generators = streams(seed)
     rng = generators["init"]
-    q = quantizer or Quantizer(scale_rule=threshold(1e-3))
-    q = None if q == "float" else q
-    model = Sequential(Flatten(), Dense(36, 8, rng, q, scalar(q)), ReLU(), Dense(8, 10, rng, q, scalar(q)))
+    model = Sequential(Flatten(), Dense(36, 8, rng), ReLU(), Dense(8, 10, rng))
+    if method != "float":
+        quantize(model, everywhere(method or Scaled(scale_rule=threshold(1e-3))))
     if "objective" in settings:
         settings["objective"] = settings["objective"](model)
-    return Trainer(model, Adam(groups_of(model), lr=lr), tiny(), INPUTS["unit"], BATCH, generators, **settings)
+    adam = Adam(model.parameters().values(), lr=lr)
+    return Trainer(model, adam, tiny(), INPUTS["unit"], BATCH, generators, **settings)
 
 
 def moment(t):
-    return codes_in(t.model), {name: s.array.copy() for name, s in t.model.positive_scales().items()}
+    return codes_in(t.model), {name: site.scale.array.copy() for name, site in quantized(t.model).items()}
 
 
 @pytest.mark.parametrize("positivity", ["clamp", "exp", "power_of_two"])
 def test_each_row_compares_with_the_end_of_the_epoch_before_and_the_first_with_the_beginning(positivity):
     # Rates at which scales move in nine steps: a power of two only when its exponent has gone half of the way.
     rate = {"clamp": 1e-3, "exp": 1e-2, "power_of_two": 0.1}[positivity]
-    t = trainer(Quantizer(scale_rule=threshold(1e-3), positivity=positivity), lr=rate)
+    t = trainer(Scaled(scale_rule=threshold(1e-3), positivity=positivity), lr=rate)
     moments = [moment(t)]
     t.run(3, after_epoch=lambda row: moments.append(moment(t)))
     for row, before, now in zip(t.rows, moments, moments[1:], strict=False):
@@ -173,14 +175,14 @@ def test_branches_are_counted_from_what_the_rule_was_given_in_the_last_batch(pos
         return real(self, g, y, P, s, slope, qmax)
 
     monkeypatch.setattr(Threshold, "scale_gradient", watched)
-    t = trainer(Quantizer(scale_rule=threshold(1e-3), positivity=positivity))
+    t = trainer(Scaled(scale_rule=threshold(1e-3), positivity=positivity))
     for epoch in range(2):
         calls.clear()
         t.run(epoch + 1)
         assert len(calls) == 3 * 4               # batches and parameters
         want = sum((branches(*call) for call in calls[-4:]), start=Branches())
         assert {k: v for k, v in t.rows[-1].items() if k.startswith("branches/")} == want.columns()
-        gradients = {q.parameter.grad.tobytes() for q in t.model.quantized().values()}
+        gradients = {site.latent.grad.tobytes() for site in quantized(t.model).values()}
         assert {g.tobytes() for g, *_ in calls[-4:]} == gradients
     assert 0 < t.rows[-1]["branches/voted"] < 1
 
@@ -192,17 +194,18 @@ def test_branches_are_counted_only_where_the_gradient_is_that_of_the_rule():
         return [share for share in SHARES if f"branches/{share}" in t.rows[0]]
 
     assert has_branches() == list(SHARES)
-    assert has_branches(Quantizer(scale_rule=frozen())) == []
-    assert has_branches(objective=lambda m: Objective({"l2": lambda: l2(m.parameters().values(), 1e-4)})) == []
+    assert has_branches(Nested(1e-3)) == list(SHARES)
+    assert has_branches(Scaled(scale_rule=frozen())) == []
+    assert has_branches(objective=lambda m: Objective({"l2": lambda: l2(latents(m).values(), 1e-4)})) == []
 
 
 def test_a_parameter_out_of_the_reach_of_the_loss_does_not_count():
     t = trainer(lr=0.0)
     t.run(1)
-    whole = t.watch.branches
-    t.model.parameters()["dense1.weight"].grad = None
+    (whole,) = t.watch.observed
+    latents(t.model)["dense1.weight"].grad = None
     t.watch.look()
-    assert t.watch.branches.entries == whole.entries - 36 * 8
+    assert t.watch.observed[0].entries == whole.entries - 36 * 8
 
 
 def test_a_float_network_has_none_of_these_columns_and_keeps_nothing():
@@ -229,7 +232,7 @@ def test_stopped_anywhere_the_rows_are_those_of_never_stopped(rounding, epoch, b
         t = trainer(seed=seed)
         if rounding == "stochastic":
             rng = t.generators["noise"]
-            t = trainer(Quantizer(stochastic(rng), scale_rule=threshold(1e-3)), seed)
+            t = trainer(Scaled(stochastic(rng), scale_rule=threshold(1e-3)), seed)
             t.generators["noise"] = rng
         return t
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 
 import minilq
-from minilq import Quantizer, ops
+from minilq import Scaled, ops
 from minilq.autodiff.gradcheck import central_differences, compare, complex_step
 from minilq.autodiff.primitive import OPERATORS, PRIMITIVES
 from minilq.quantize import deviations, penalties
@@ -138,7 +138,7 @@ def with_one_largest(draw):
 
 def on_the_grid(term, scales=True):
     """A penalty that rounds, with and without bounds, at parameters well inside the cells of s."""
-    quantizers = st.sampled_from([Quantizer(r, **b) for r in ("floor", "nearest", "ceil", "trunc")
+    quantizers = st.sampled_from([Scaled(r, **b) for r in ("floor", "nearest", "ceil", "trunc")
                                   for b in ({}, {"qmin": -4, "qmax": 3}, {"qmax": 2})])
     return st.tuples(parameters_in_cells(), quantizers).map(lambda case: (
         (lambda P, s: term(P, s, case[1], 1.7)) if scales else (lambda P: term(P, case[0][1], case[1], 1.7)),

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 
 import minilq
-from minilq import Quantizer, Tensor, chain_rule, codes_of, fake_quantize
+from minilq import Scaled, Tensor, chain_rule, codes_of, fake_quantize
 from minilq.autodiff.primitive import PRIMITIVES
-from minilq.quantize.quantizer import MASKS, fake_quantize_vjp
+from minilq.quantize.methods.scaled import MASKS, fake_quantize_vjp
 from tests.strategies import parameters_in_cells, seeds
 from tests.test_surrogates import bounds, gradients, roundings
 
@@ -25,7 +25,7 @@ V = np.array([-2.6, -2.5, -2.4, -2.0, 0.3, 1.0, 1.4, 1.5, 1.9, 2.0])     # P / s
     ("ceil", "round_first", [1, 1, 1, 1, 1, 1, 0, 0, 0, 0]),
 ])
 def test_what_each_mask_lets_pass(rounding, mask, passes):
-    q = Quantizer(rounding, "straight_through", (0,), chain_rule(), -2, 1, mask)
+    q = Scaled(rounding, "straight_through", (0,), chain_rule(), -2, 1, mask)
     y, dP, ds = gradients(V, np.ones(10), q, np.ones(10))                # a scale for each entry shows each term of ds
     assert dP.tolist() == passes
     np.testing.assert_array_equal(ds, np.where(passes, y - V, y))
@@ -39,7 +39,7 @@ def test_both_masks_give_the_same_codes(case, rounding, bound, seed):
     results = {}
     for mask in MASKS:
         # the same generator for each call: one draw decides both the code and whether it is in range
-        make = lambda m=mask: Quantizer(  # noqa: E731
+        make = lambda m=mask: Scaled(  # noqa: E731
             minilq.stochastic(np.random.default_rng(seed)) if rounding == "stochastic" else rounding,
             granularity=granularity, scale_rule=chain_rule(), qmin=bound[0], qmax=bound[1], mask=m)
         results[mask] = (gradients(P, s, make(), g), codes_of(P, s, make()))
@@ -52,7 +52,7 @@ def test_both_masks_give_the_same_codes(case, rounding, bound, seed):
 
 def test_sign_with_bounds_that_leave_out_one_of_its_codes_is_what_the_docstring_excepts():
     P, s = np.array([-0.5, 0.5]), np.ones(1)
-    codes = {mask: codes_of(P, s, Quantizer("sign", granularity="scalar", qmin=0, mask=mask)).tolist()
+    codes = {mask: codes_of(P, s, Scaled("sign", granularity="scalar", qmin=0, mask=mask)).tolist()
              for mask in MASKS}
     assert codes == {"clip_first": [1, 1], "round_first": [0, 1]}
 
@@ -64,7 +64,7 @@ def test_masks_of_other_surrogates(case, rounding, seed):
     g = np.random.default_rng(seed).standard_normal(P.shape)
 
     def quantizer(surrogate, mask):
-        return Quantizer(rounding, surrogate, granularity, chain_rule(), -4, 3, mask)
+        return Scaled(rounding, surrogate, granularity, chain_rule(), -4, 3, mask)
 
     for one, other in ((("clipped", "round_first"), ("straight_through", "clip_first")),
                        (("zero", "round_first"), ("zero", "clip_first"))):
@@ -76,7 +76,7 @@ def test_the_mask_of_a_stochastic_rounding_is_that_of_its_one_draw():
     rng = np.random.default_rng(5)
     P, s = np.full(4000, 3.3), np.ones(1)                                # 3 or 4, of which 3 is in range
     drawn = minilq.stochastic(np.random.default_rng(5))(P)
-    q = Quantizer(minilq.stochastic(rng), granularity="scalar", scale_rule=chain_rule(), qmax=3, mask="round_first")
+    q = Scaled(minilq.stochastic(rng), granularity="scalar", scale_rule=chain_rule(), qmax=3, mask="round_first")
     tensor = Tensor(P, requires_grad=True)
     y = fake_quantize(tensor, s, q)
     state = rng.bit_generator.state
@@ -90,9 +90,9 @@ def test_the_mask_of_a_stochastic_rounding_is_that_of_its_one_draw():
 @pytest.mark.parametrize("mask", MASKS)
 def test_the_replay_check_tells_the_masks_apart(mask, monkeypatch):
     """The gradient of the other mask is found to be wrong, for P and for s."""
-    q = Quantizer("nearest", "straight_through", "scalar", chain_rule(), -4, 3, mask)
+    q = Scaled("nearest", "straight_through", "scalar", chain_rule(), -4, 3, mask)
     P, s = np.array([1.62, -2.16, 0.3]), np.array([0.5])                 # v = 3.24 and -4.32: half a step outside
-    other = Quantizer("nearest", "straight_through", "scalar", chain_rule(), -4, 3, *set(MASKS) - {mask})
+    other = Scaled("nearest", "straight_through", "scalar", chain_rule(), -4, 3, *set(MASKS) - {mask})
 
     def of_the_other(g, y, P, s, q, residual=None):
         return fake_quantize_vjp(g, y, P, s, other, np.rint(P / s) if mask == "clip_first" else None)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import minilq
-from minilq import ConfigError, Quantizer, ShapeError, Tensor, threshold
+from minilq import ConfigError, Nested, Scaled, ShapeError, Tensor, quantize
 from minilq.experiments import build, models
 from minilq.experiments.config import RunConfig
 from minilq.experiments.rounded import round_to_nearest
@@ -20,10 +20,10 @@ from minilq.nn import (
     ReLU,
     Residual,
     Sequential,
-    scalar,
 )
 from minilq.objective import l2
 from minilq.quantize import SCALE_MIN
+from tests.networks import everywhere, latents, quantized, scales, weights
 from tests.strategies import GRANULARITIES
 
 
@@ -40,17 +40,18 @@ def images(*shape, seed=0):
 
 @pytest.mark.parametrize("granularity", GRANULARITIES[4])
 def test_a_convolution_sees_the_reconstruction_of_its_kernel_in_every_granularity(granularity):
-    q = Quantizer("nearest", granularity=granularity)
-    layer = Conv2D(3, 4, (3, 2), rng(), q, scalar(q), stride=(2, 1), padding="valid", dtype=np.float64)
-    assert layer.scales()["kernel"].shape == minilq.scale_shape(granularity, (3, 2, 3, 4))
-    for scale in layer.scales().values():
+    layer = Conv2D(3, 4, (3, 2), rng(), stride=(2, 1), padding="valid", dtype=np.float64)
+    plain = [layer.weight.latent.numpy(), layer.bias.latent.numpy()]
+    quantize(layer, everywhere(Scaled("nearest", granularity=granularity)))
+    assert scales(layer)["weight"].shape == minilq.scale_shape(granularity, (3, 2, 3, 4))
+    for scale in scales(layer).values():
         np.testing.assert_array_equal(scale.numpy(), SCALE_MIN)
         scale.data[...] = 0.03
     x = rng(1).standard_normal((2, 6, 5, 3))
-    kernel, bias = (0.03 * np.rint(layer.parameters()[name].numpy() / 0.03) for name in ("kernel", "bias"))
+    kernel, bias = (0.03 * np.rint(latents(layer)[name].numpy() / 0.03) for name in ("weight", "bias"))
     want = minilq.conv2d(x, kernel, bias, (2, 1), "valid")
     np.testing.assert_allclose(layer(Tensor(x)).numpy(), want, rtol=1e-12)
-    assert not np.allclose(want, minilq.conv2d(x, layer.kernel.numpy(), layer.bias.numpy(), (2, 1), "valid"), rtol=1e-3)
+    assert not np.allclose(want, minilq.conv2d(x, *plain, (2, 1), "valid"), rtol=1e-3)
 
 
 def test_layers_of_images_are_their_ops():
@@ -59,7 +60,7 @@ def test_layers_of_images_are_their_ops():
                         (AveragePool2D(2), minilq.average_pool2d(x, 2)),
                         (GlobalAveragePool2D(), minilq.global_average_pool2d(x))):
         np.testing.assert_array_equal(layer(x).numpy(), want.numpy())
-        assert layer.parameters() == layer.buffers() == {}
+        assert layer.tensors() == layer.sites() == {}
 
 
 def test_batch_norm_follows_the_batch_in_training_only():
@@ -68,11 +69,11 @@ def test_batch_norm_follows_the_batch_in_training_only():
     y = layer(x, training=True).numpy()
     np.testing.assert_allclose(y.mean(axis=(0, 1, 2)), 0, atol=1e-5)
     np.testing.assert_allclose(y.std(axis=(0, 1, 2)), 1, atol=1e-3)
-    np.testing.assert_allclose(layer.mean.numpy(), 0.01 * x.numpy().mean(axis=(0, 1, 2)), rtol=1e-4)
-    before = layer.mean.numpy().copy()
+    np.testing.assert_allclose(layer.mean, 0.01 * x.numpy().mean(axis=(0, 1, 2)), rtol=1e-4)
+    before = layer.mean.copy()
     predicted = layer(x).numpy()
-    np.testing.assert_array_equal(layer.mean.numpy(), before)
-    want = (x.numpy() - before) / np.sqrt(layer.variance.numpy() + 1e-3)
+    np.testing.assert_array_equal(layer.mean, before)
+    want = (x.numpy() - before) / np.sqrt(layer.variance + 1e-3)
     np.testing.assert_allclose(predicted, want, rtol=1e-4)
 
 
@@ -89,27 +90,56 @@ def test_a_residual_adds_what_it_was_given_and_names_what_it_holds():
     body, shortcut = Sequential(Conv2D(2, 3, 3, rng(0))), Sequential(Conv2D(2, 3, 1, rng(1)), BatchNorm(3))
     block, x = Residual(body, shortcut), images(2, 4, 4, 2)
     np.testing.assert_allclose(block(x).numpy(), body(x).numpy() + shortcut(x).numpy(), rtol=1e-6)
-    assert list(block.parameters()) == ["body.conv2d1.kernel", "body.conv2d1.bias", "shortcut.conv2d1.kernel",
-                                        "shortcut.conv2d1.bias", "shortcut.batchnorm1.gamma",
-                                        "shortcut.batchnorm1.beta"]
+    assert list(block.parameters()) == ["body.conv2d1.weight.latent", "body.conv2d1.bias.latent",
+                                        "shortcut.conv2d1.weight.latent", "shortcut.conv2d1.bias.latent",
+                                        "shortcut.batchnorm1.gamma", "shortcut.batchnorm1.beta"]
+    remembered = set(block.tensors()) - set(block.parameters())
+    assert remembered == {"shortcut.batchnorm1.mean", "shortcut.batchnorm1.variance"}
     same = Residual(Sequential(Conv2D(2, 2, 3, rng(0)), ReLU()))
     np.testing.assert_allclose(same(x).numpy(), same.layers["body"](x).numpy() + x.numpy(), rtol=1e-6)
     with pytest.raises(ShapeError, match=r"body \(2, 4, 4, 3\), shortcut \(2, 4, 4, 2\).*1 x 1 convolution"):
         Residual(body)(x)
 
 
-def test_wrong_layers_are_refused_with_their_names():
-    for make, match in ((lambda: Conv2D(0, 3, 3, rng()), "n_in=0, n_out=3"),
-                        (lambda: Conv2D(1, 3, 0, rng()), "Conv2D: size must be at least 1"),
-                        (lambda: Conv2D(1, 3, 3, rng(), stride=0), "Conv2D: stride must be at least 1"),
-                        (lambda: Conv2D(1, 3, 3, 42), "Conv2D: rng must be"),
-                        (lambda: Conv2D(1, 3, 3, rng(), "floor"), "Conv2D: quantizers must be"),
-                        (lambda: Conv2D(1, 3, 3, rng(), None, Quantizer()), "Conv2D: a bias has one scale"),
-                        (lambda: BatchNorm(0), "channels must be at least 1"),
-                        (lambda: Residual(ReLU), "Write ReLU"),
-                        (lambda: Residual(ReLU(), 3), "every layer must be a Layer")):
-        with pytest.raises(ConfigError, match=match):
-            make()
+@pytest.mark.parametrize(("make", "match"), [
+    (lambda: Conv2D(0, 3, 3, rng()), "Conv2D: numbers of inputs and outputs .* at least 1; got 0"),
+    (lambda: Conv2D(1, 2.5, 3, rng()), r"Conv2D: numbers of inputs and outputs .*; got 2\.5"),
+    (lambda: Conv2D(1, 3, 0, rng()), "Conv2D: size must be"),
+    (lambda: Conv2D(1, 3, (3, 2, 1), rng()), "Conv2D: size must be"),
+    (lambda: Conv2D(1, 3, "3", rng()), "Conv2D: size must be"),
+    (lambda: Conv2D(1, 3, 3, rng(), stride=0), "Conv2D: stride must be"),
+    (lambda: Conv2D(1, 3, 3, rng(), stride=None), "Conv2D: stride must be"),
+    (lambda: Conv2D(1, 3, 3, rng(), padding="SAME"), "Conv2D: padding must be .*'SAME'"),
+    (lambda: Conv2D(1, 3, 3, rng(), padding=-1), "Conv2D: padding must not be negative"),
+    (lambda: Conv2D(1, 3, 3, rng(), padding=None), "Conv2D: padding must be"),
+    (lambda: Conv2D(1, 3, 3, 42), "Conv2D: rng must be"),
+    (lambda: Conv2D(1, 3, 3, rng(), std=-1), "Conv2D: std must be"),
+    (lambda: MaxPool2D(0), "MaxPool2D: size must be"),
+    (lambda: MaxPool2D(None), "MaxPool2D: size must be"),
+    (lambda: MaxPool2D(2, 0), "MaxPool2D: stride must be"),
+    (lambda: MaxPool2D(2, padding="SAME"), "padding must be"),
+    (lambda: MaxPool2D(2, padding=2), "padding"),
+    (lambda: AveragePool2D(1.5), "AveragePool2D: size must be"),
+    (lambda: AveragePool2D((2, 0)), "AveragePool2D: size must be"),
+    (lambda: BatchNorm(0), "channels must be a whole number, at least 1; got 0"),
+    (lambda: BatchNorm(2.0), r"channels must be a whole number, at least 1; got 2\.0"),
+    (lambda: BatchNorm(3, momentum=5), "momentum must"),
+    (lambda: BatchNorm(3, momentum=None), "momentum must"),
+    (lambda: BatchNorm(3, eps=0), "eps must"),
+    (lambda: BatchNorm(3, eps="small"), "eps must"),
+    (lambda: Dropout(1.5, rng()), "rate must"),
+    (lambda: Dropout(-0.1, rng()), "rate must"),
+    (lambda: Dropout("half", rng()), "rate must"),
+    (lambda: Dropout(None, rng()), "rate must"),
+    (lambda: Dropout(0.5, 42), "rng must be|Generator"),
+    (lambda: Dropout(0.5, None), "rng must be|Generator"),
+    (lambda: Sequential(3), "every layer must be a Layer"),
+    (lambda: Residual(ReLU), "Write ReLU"),
+    (lambda: Residual(ReLU(), 3), "every layer must be a Layer")])
+def test_wrong_settings_of_layers_are_found_when_they_are_made_and_said_in_one_line(make, match):
+    with pytest.raises(ConfigError, match=match) as caught:
+        make()
+    assert "\n" not in str(caught.value)
 
 
 def test_l2_is_the_sum_of_squares_and_its_gradient():
@@ -127,35 +157,31 @@ def test_l2_is_the_sum_of_squares_and_its_gradient():
 
 
 def weighted(model):
-    return [name.rsplit(".", 1)[0] for name in model.parameters() if name.endswith((".kernel", ".weight"))]
-
-
-def count(model, *endings):
-    return sum(p.size for name, p in model.parameters().items() if name.endswith(endings))
+    return [name.rsplit(".", 1)[0] for name in model.sites() if name.endswith(".weight")]
 
 
 def test_the_cifar10_network_of_the_thesis():
-    model = models.cifar10_cnn(rng(), Quantizer(granularity="row"))
+    model = models.cifar10_cnn(rng())
+    quantize(model, lambda name: everywhere(Nested())(name) if name.startswith("conv2d") else None)
     kinds = [name.rstrip("0123456789") for name in model.layers]
     pair = ["conv2d", "relu", "batchnorm"] * 2 + ["maxpool2d", "dropout"]
     assert kinds == [*pair * 3, "flatten", "dense", "relu", "batchnorm", "dropout", "dense"]
     assert [layer.rate for layer in model.layers.values() if isinstance(layer, Dropout)] == [0.2, 0.3, 0.4, 0.5]
-    assert [layer.kernel.shape[3] for layer in model.layers.values() if isinstance(layer, Conv2D)] == \
+    assert [layer.weight.latent.shape[3] for layer in model.layers.values() if isinstance(layer, Conv2D)] == \
         [32, 32, 64, 64, 128, 128]
-    assert set(model.quantized()) == {f"conv2d{i}.{p}" for i in range(1, 7) for p in ("kernel", "bias")}
-    convolutions = sum(q.parameter.size for q in model.quantized().values())
+    assert set(quantized(model)) == {f"conv2d{i}.{p}" for i in range(1, 7) for p in ("weight", "bias")}
+    convolutions = sum(site.latent.size for site in quantized(model).values())
     assert convolutions == 9 * (3 * 32 + 32 * 32 + 32 * 64 + 64 * 64 + 64 * 128 + 128 * 128) + 2 * (32 + 64 + 128)
-    assert count(model, "dense1.weight", "dense1.bias", "dense2.weight", "dense2.bias") == 2048 * 128 + 128 + 1290
-    assert abs(model.parameters()["dense1.weight"].numpy().std() / 0.05 - 1) < 0.02
+    assert sum(p.size for name, p in latents(model).items() if name.startswith("dense")) == 2048 * 128 + 128 + 1290
+    assert abs(latents(model)["dense1.weight"].numpy().std() / 0.05 - 1) < 0.02
     assert model(images(2, 32, 32, 3)).shape == (2, 10)
 
 
 def test_the_imagenette_network_of_the_thesis_has_twenty_convolutions():
-    model = models.imagenette_resnet(rng(), Quantizer(granularity="channel"), size=64)
+    model = models.imagenette_resnet(rng(), size=64)
     names = [name for name in weighted(model) if "conv2d" in name]
     assert len(names) == 20
-    assert set(model.quantized()) == {f"{name}.{p}" for name in names for p in ("kernel", "bias")}
-    kernels = [model.parameters()[f"{name}.kernel"].shape for name in names]
+    kernels = [latents(model)[f"{name}.weight"].shape for name in names]
     assert kernels[0] == (7, 7, 3, 64)
     assert sum(k[:2] == (1, 1) for k in kernels) == 3
     assert [k[3] for k in kernels if k[0] == 3] == [64] * 4 + [128] * 4 + [256] * 4 + [512] * 4
@@ -176,46 +202,48 @@ def test_the_imagenette_network_of_the_thesis_has_twenty_convolutions():
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3)])
 def test_lenet_has_the_sizes_of_1998(shape):
-    model = models.lenet(rng(), Quantizer(granularity="channel"), shape)
+    model = models.lenet(rng(), shape)
     assert model(images(2, *shape)).shape == (2, 10)
     assert weighted(model) == ["conv2d1", "conv2d2", "dense1", "dense2", "dense3"]
     assert sum(p.size for p in model.parameters().values()) == 61706 + 25 * 6 * (shape[2] - 1)
-    assert model.scales()["conv2d2.kernel"].shape == (1, 1, 6, 1)
-    assert model.scales()["dense1.weight"].shape == (400, 1)     # an input channel of a dense layer is a row
-    by_filter = models.lenet(rng(), Quantizer(granularity="filter"), shape)
-    assert by_filter.scales()["dense1.weight"].shape == (1, 120)
+    quantize(model, weights(Nested(granularity="channel")))
+    assert scales(model)["conv2d2.weight"].shape == (1, 1, 6, 1)
+    assert scales(model)["dense1.weight"].shape == (400, 1)      # an input channel of a dense layer is a row
+    quantize(model, weights(Nested(granularity="filter")))
+    assert scales(model)["dense1.weight"].shape == (1, 120)
     with pytest.raises(ConfigError, match="28 x 28 or 32 x 32"):
         models.lenet(rng(), shape=(64, 64, 3))
 
 
 @pytest.mark.parametrize("make", [models.cifar10_cnn, models.imagenette_resnet, models.lenet])
 def test_any_layer_can_have_its_own_threshold_or_stay_in_full_precision(make):
-    names = weighted(make(rng()))
-    own = {names[1]: 1e-12, names[-2]: 1e-9}
-    model = make(rng(), lambda name: Quantizer(granularity="scalar", scale_rule=threshold(own[name]))
-                 if name in own else None)
-    assert {name.rsplit(".", 1)[0]: q.quantizer.scale_rule.lam for name, q in model.quantized().items()} == own
+    model = make(rng())
+    names = weighted(model)
+    own = {f"{names[1]}.weight": 1e-12, f"{names[-2]}.weight": 1e-9, f"{names[-2]}.bias": 1e-9}
+    quantize(model, lambda name: Nested(own[name], granularity="scalar") if name in own else None)
+    assert {name: site.method.lam for name, site in quantized(model).items()} == own
 
 
-def test_quantizers_and_dropout_do_not_change_the_initial_values():
-    a, b = models.cifar10_cnn(rng(3)), models.cifar10_cnn(rng(3), Quantizer(), noise=rng(9))
-    for name, p in a.parameters().items():
-        np.testing.assert_array_equal(p.numpy(), b.parameters()[name].numpy())
+def test_methods_and_dropout_do_not_change_the_initial_values():
+    a, b = models.cifar10_cnn(rng(3)), models.cifar10_cnn(rng(3), noise=rng(9))
+    quantize(b, everywhere(Nested()))
+    for name, p in latents(a).items():
+        np.testing.assert_array_equal(p.numpy(), latents(b)[name].numpy())
 
 
 def test_one_step_of_each_network_moves_every_parameter_and_scale():
     for make, shape in ((models.cifar10_cnn, (32, 32, 3)), (models.imagenette_resnet, (32, 32, 3)),
                         (models.lenet, (28, 28, 1))):
-        model = make(rng(), lambda name: Quantizer(granularity="filter", scale_rule=threshold(1e-3)))
-        adam = minilq.Adam(minilq.groups_of(model), lr=1e-3)
-        tensors = {**model.parameters(), **{f"s {k}": s for k, s in model.scales().items()}}
+        model = quantize(make(rng()), everywhere(Nested(1e-3, granularity="filter")))
+        tensors = model.parameters()
+        adam = minilq.Adam(tensors.values(), lr=1e-3)
         before = {name: t.numpy().copy() for name, t in tensors.items()}
         loss = minilq.softmax_cross_entropy(model(images(4, *shape), training=True), np.array([0, 1, 2, 3]))
         loss.backward()
         adam.step()
         still = [name for name, t in tensors.items() if np.array_equal(before[name], t.numpy())]
         # a bias before a batch norm has a gradient of rounding errors only, and may stay
-        assert [name for name in still if not name.endswith("bias")] == []
+        assert [name for name in still if not name.endswith("bias.latent")] == []
 
 
 def test_a_network_keeps_its_running_statistics_when_saved_rounded_or_trained_on():
@@ -226,12 +254,12 @@ def test_a_network_keeps_its_running_statistics_when_saved_rounded_or_trained_on
     again = models.cifar10_cnn(rng(1))
     again.load_state(model.state())
     np.testing.assert_array_equal(model(x).numpy(), again(x).numpy())
-    quantized = models.cifar10_cnn(rng(2), Quantizer())
-    quantized.load_state(model.state(), scales=False)            # post-training: the scales begin anew
-    np.testing.assert_array_equal(quantized.buffers()["batchnorm1.mean"].numpy(),
-                                  model.buffers()["batchnorm1.mean"].numpy())
-    rounded = round_to_nearest(model, models.cifar10_cnn, "row", 8)
+    quantize(again, weights(Nested()))           # post-training: the scales begin anew
+    np.testing.assert_array_equal(again.tensors()["batchnorm1.mean"], model.tensors()["batchnorm1.mean"])
+    rounded = round_to_nearest(model, [name for name in model.sites() if not name.endswith("input")], "row", 8)
     np.testing.assert_allclose(rounded(x).numpy(), model(x).numpy(), atol=0.3)
+    np.testing.assert_array_equal(rounded.tensors()["batchnorm1.mean"], model.tensors()["batchnorm1.mean"])
+    assert rounded.tensors()["batchnorm1.mean"] is not model.tensors()["batchnorm1.mean"]
 
 
 # ---- from settings to networks
@@ -244,17 +272,28 @@ def test_recipes_are_those_of_the_thesis():
     assert config.image_shape == (64, 64, 3)
     generators = build.streams(0)
     assert set(generators) == {"init", "shuffle", "noise", "dropout", "augment"}
-    model = build.network("quantized", config, generators)
+    model = build.network(config, generators)
+    quantize(model, build.methods_for(config, model, generators))
     penalty = build.objective_for(config, model).parts["l2"]
-    blocks = [p.numpy() for n, p in model.parameters().items() if "residual" in n and n.endswith(("kernel", "bias"))]
+    blocks = [p.numpy() for n, p in latents(model).items() if "residual" in n]
     assert len(blocks) == 2 * 19
     assert penalty().item() == pytest.approx(1e-4 * sum(float((p.astype(float) ** 2).sum()) for p in blocks), rel=1e-5)
     assert build.objective_for(RunConfig(data="cifar10"), models.cifar10_cnn(rng())).parts == {}
 
 
+def network(**settings):
+    """The quantized network of a run."""
+    config, generators = RunConfig(**{"data": "cifar10", **settings}), build.streams(0)
+    model = build.network(config, generators)
+    return quantize(model, build.methods_for(config, model, generators))
+
+
 def quantized_layers(**settings):
-    model = build.network("quantized", RunConfig(data="cifar10", **settings), build.streams(0))
-    return sorted({name.rsplit(".", 1)[0]: q.quantizer.scale_rule.lam for name, q in model.quantized().items()}.items())
+    """Layer and threshold of each quantized weight; its bias has the same."""
+    found = quantized(network(**settings))
+    layers = sorted({(name.rpartition(".")[0], site.method.lam) for name, site in found.items()})
+    assert len(found) == 2 * len(layers)
+    return layers
 
 
 def test_quantize_chooses_the_layers_and_each_can_have_its_threshold():
@@ -265,19 +304,21 @@ def test_quantize_chooses_the_layers_and_each_can_have_its_threshold():
     assert quantized_layers(layer_thresholds={"conv2d1": 1e-13}) == [("conv2d1", 1e-13), *convolutions[1:]]
     with pytest.raises(ConfigError, match=r"one of the quantized: conv2d1, .*conv2d6; got dense1"):
         quantized_layers(layer_thresholds={"dense1": 1e-10})
-    assert build.network("float", RunConfig(data="cifar10", quantize="all"), build.streams(0)).quantized() == {}
+    assert quantized(build.network(RunConfig(data="cifar10", quantize="all"), build.streams(0))) == {}
 
 
 def test_a_network_of_two_layers_has_no_inner_ones():
     with pytest.raises(ConfigError, match="a layer must be left to be quantized; got quantize 'inner' for mnist_mlp"):
-        build.network("quantized", RunConfig(quantize="inner"), build.streams(0))
+        network(data="digits", quantize="inner")
 
 
 def test_the_rounded_baseline_rounds_what_the_run_quantizes():
-    for quantize, layers in (("recipe", 6), ("all", 8), ("inner", 6)):
-        config = RunConfig(data="cifar10", quantize=quantize)
-        model = build.rounded_network(config, rng(), Quantizer("nearest", granularity="row", qmin=-4, qmax=3))
-        assert len(model.quantized()) == 2 * layers
+    for chosen, layers in (("recipe", 6), ("all", 8), ("inner", 6)):
+        config = RunConfig(data="cifar10", quantize=chosen)
+        model = build.network(config, build.streams(0))
+        rounded = round_to_nearest(model, build.quantized_sites(config, model), "row", 3)
+        assert len(quantized(rounded)) == 2 * layers
+        assert {site.method.qmax for site in quantized(rounded).values()} == {3}
 
 
 @pytest.mark.parametrize(("settings", "match"), [
@@ -286,7 +327,6 @@ def test_the_rounded_baseline_rounds_what_the_run_quantizes():
     ({"model": "cifar10_cnn"}, "cifar10_cnn needs 32 x 32 colour"),
     ({"model": "imagenette_resnet"}, "imagenette_resnet needs colour"),
     ({"data": "imagenette", "model": "lenet"}, "lenet needs 28 x 28 or 32 x 32"),
-    ({"granularity": "channel"}, "row, column or scalar; got 'channel'"),
     ({"data": "cifar10", "granularity": "pixel"}, "granularity must be one of"),
     ({"augment": "crop"}, "augment is for colour images"),
     ({"data": "cifar10", "augment": "mixup"}, "augment must be one of"),
@@ -324,7 +364,7 @@ def test_lenet_takes_grey_images_through_an_axis_for_their_channel():
 
 
 def test_dense_layers_after_convolutions_learn_their_scales_too():
-    model = models.lenet(rng(), Quantizer(granularity="scalar", scale_rule=threshold(1e-6)))
+    model = quantize(models.lenet(rng()), everywhere(Nested(1e-6, granularity="scalar")))
     assert all(isinstance(layer, Dense) for name, layer in model.layers.items() if name.startswith("dense"))
     minilq.softmax_cross_entropy(model(images(4, 28, 28, 1), training=True), np.arange(4)).backward()
-    assert all(s.grad is not None and s.grad.any() for s in model.scales().values())
+    assert all(s.grad is not None and s.grad.any() for s in scales(model).values())

@@ -1,31 +1,36 @@
 """ONNX: the graphs give what the networks give, in the reference evaluator and in onnxruntime, and hold integers."""
 
 import sys
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minilq import ConfigError, Quantizer, ShapeError, Tensor, no_grad
-from minilq.nn import coded_in
+from minilq import ConfigError, ShapeError, Tensor, no_grad
 from minilq.experiments import models
 from minilq.nn import (
     AveragePool2D,
     BatchNorm,
     Conv2D,
-    DataQuantizer,
     Dense,
     Dropout,
     Flatten,
     GlobalAveragePool2D,
     Layer,
     MaxPool2D,
+    Quantize,
     ReLU,
     Residual,
     Sequential,
-    scalar,
+    calibrate,
+    coded_in,
+    quantize,
 )
+from minilq.quantize.coded import Coded, Even, Table
+from minilq.quantize.method import Quantizer
+from minilq.quantize.methods import LSQ, PACT, Affine, FixedGrid, FixedRange, LSQPlus, Scaled
 from minilq.store import modelfile
 from minilq.store.onnx import to_onnx
 from tests.strategies import GRANULARITIES, convolutions, poolings, seeds
@@ -58,20 +63,40 @@ def onnx():
     return pytest.importorskip("onnx", reason="needs the package onnx")
 
 
+def weights(model, q, *names):
+    """The method q at all weights, or those of these names, and its scalar kin at their biases."""
+    def choose(name):
+        layer, _, part = name.rpartition(".")
+        if q is None or part == "input" or (names and f"{layer}.{part}" not in names and layer not in names):
+            return None
+        return q if part == "weight" else replace(q, granularity="scalar")
+    return quantize(model, choose)
+
+
+def set_scales(model, low, high, seed=1):
+    rng = np.random.default_rng(seed)
+    for site in model.sites().values():
+        if "scale" in site.held and site.latent is not None:
+            site.held["scale"].array[...] = rng.uniform(low, high, site.held["scale"].shape)
+            site.held["scale"].changed_in_place()
+    return model
+
+
 def random_state(model, seed=1):
     """Numbers of ordinary size everywhere, so that nothing stays at 0, at 1, or dead behind a ReLU."""
     rng = np.random.default_rng(seed)
     for name, tensor in model.parameters().items():
-        if name.endswith(("gamma", "beta", "bias")):
-            tensor.data[...] = rng.normal(name.endswith("gamma"), 0.3, tensor.shape)
-        else:
-            tensor.data[...] *= 3
-    for scale in model.scales().values():
-        scale.data[...] = rng.uniform(0.03, 0.1, scale.shape)
-    for name, tensor in model.buffers().items():
-        tensor.data[...] = rng.uniform(0.5, 2, tensor.shape) if name.endswith("variance") else rng.normal(
-            0, 1, tensor.shape)
-    return model
+        if name.endswith(("gamma", "beta", "bias.latent")):
+            tensor.array[...] = rng.normal(name.endswith("gamma"), 0.3, tensor.shape)
+        elif name.endswith(".latent"):
+            tensor.array[...] *= 3
+        tensor.changed_in_place()
+    for name, array in model.tensors().items():
+        if name.endswith("variance"):
+            array[...] = rng.uniform(0.5, 2, array.shape)
+        elif name.endswith("mean"):
+            array[...] = rng.normal(0, 1, array.shape)
+    return set_scales(model, 0.03, 0.1, seed)
 
 
 def predicted(model, x):
@@ -101,31 +126,31 @@ def images(*shape, seed=0):
     ("lenet", "channel"), ("lenet", "filter"), ("cifar10_cnn", "channel"), ("cifar10_cnn", None),
     ("imagenette_resnet", "filter")], ids=str)
 def test_every_network_gives_the_same(name, granularity, run, tmp_path):
-    quantizer = None if granularity is None else Quantizer("nearest", granularity=granularity)
+    method = None if granularity is None else Scaled("nearest", granularity=granularity)
     size = {"size": 32} if name == "imagenette_resnet" else {}
-    model = random_state(getattr(models, name)(np.random.default_rng(0), quantizer, **size))
+    model = random_state(weights(getattr(models, name)(np.random.default_rng(0), **size), method))
     logits = assert_same(model, images(2, *NETWORKS[name]), run, tmp_path / "model.onnx")
     assert np.abs(logits[0] - logits[1]).max() > 0.05 * np.abs(logits).max()       # it looks at the images
 
 
 def test_a_file_of_int8_is_a_quarter_of_the_floats(onnx, tmp_path):
-    model = random_state(models.lenet(np.random.default_rng(0), Quantizer("nearest", granularity="filter")))
+    model = random_state(weights(models.lenet(np.random.default_rng(0)), Scaled("nearest", granularity="filter")))
     to_onnx(model, tmp_path / "a.onnx", (28, 28, 1))
     to_onnx(model, str(tmp_path / "b.onnx"), (28, 28, 1))
     content = (tmp_path / "a.onnx").read_bytes()
     assert content == (tmp_path / "b.onnx").read_bytes()
-    assert len(content) < 0.27 * 4 * sum(p.size for p in model.parameters().values())
+    assert len(content) < 0.28 * 4 * sum(p.size for p in model.parameters().values())
     proto = onnx.load_from_string(content)
     stored = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
     for name, one in coded_in(model).items():
-        codes = one.codes.transpose(3, 2, 0, 1) if name.endswith("kernel") else one.codes
+        codes = one.codes.transpose(3, 2, 0, 1) if one.codes.ndim == 4 else one.codes
         assert stored[f"{name}.codes"].dtype == np.int8
         np.testing.assert_array_equal(stored[f"{name}.codes"], codes)
-        np.testing.assert_array_equal(stored[f"{name}.scale"].ravel(), one.scale.ravel())
+        np.testing.assert_array_equal(stored[f"{name}.scale"].ravel(), one.grid.scale.ravel())
 
 
 def test_a_model_file_becomes_the_same_graph(onnx, tmp_path):
-    model = random_state(models.cifar10_cnn(np.random.default_rng(0), Quantizer(granularity="channel")))
+    model = random_state(weights(models.cifar10_cnn(np.random.default_rng(0)), Scaled(granularity="channel")))
     modelfile.save(tmp_path / "model.mlq", model)
     to_onnx(model, tmp_path / "a.onnx", (32, 32, 3))
     to_onnx(modelfile.load(tmp_path / "model.mlq"), tmp_path / "b.onnx", (32, 32, 3))
@@ -142,14 +167,12 @@ def kinds(path, onnx):
 @pytest.mark.parametrize(("step", "dtype"), [(0.03, np.int8), (0.0003, np.int16), (1e-6, np.int32)])
 @pytest.mark.parametrize("granularity", [*GRANULARITIES[2], (), (1, 0)], ids=str)
 def test_a_dense_weight_arrives_bit_for_bit(granularity, step, dtype, run, onnx, tmp_path):
-    q = Quantizer("nearest", granularity=granularity)
-    model = Sequential(Dense(5, 4, np.random.default_rng(0), q, scalar(q), std=0.3))
-    for scale in model.scales().values():
-        scale.data[...] = np.random.default_rng(1).uniform(step, 2 * step, scale.shape)
-    model.layers["dense1"].bias.data[...] = 0
+    model = Sequential(Dense(5, 4, np.random.default_rng(0), std=0.3))
+    set_scales(weights(model, Scaled("nearest", granularity=granularity)), step, 2 * step)
+    model.layers["dense1"].bias.latent.data[...] = 0
     assert coded_in(model)["dense1.weight"].codes.dtype == dtype
     want = assert_same(model, np.eye(5, dtype=np.float32), run, tmp_path / "a.onnx", rtol=0)
-    np.testing.assert_array_equal(want, model.layers["dense1"].seen("weight").numpy())
+    np.testing.assert_array_equal(want, model.layers["dense1"].weight().numpy())
     two_axes = granularity in ((0, 1), (1, 0))
     assert kinds(tmp_path / "a.onnx", onnx) == (["Cast", "Mul"] if two_axes else ["DequantizeLinear"]) + [
         "DequantizeLinear", "Gemm", "Identity"]
@@ -157,20 +180,115 @@ def test_a_dense_weight_arrives_bit_for_bit(granularity, step, dtype, run, onnx,
 
 @pytest.mark.parametrize("granularity", [*GRANULARITIES[4], (0,), (1, 2), (0, 1, 2, 3)], ids=str)
 def test_a_kernel_arrives_bit_for_bit(granularity, run, tmp_path):
-    q = Quantizer("nearest", granularity=granularity)
-    model = Sequential(Conv2D(2, 3, (4, 5), np.random.default_rng(0), q, padding="valid"))
-    random_state(model).layers["conv2d1"].bias.data[...] = 0
+    model = Sequential(Conv2D(2, 3, (4, 5), np.random.default_rng(0), padding="valid"))
+    weights(model, Scaled("nearest", granularity=granularity), "conv2d1.weight")
+    random_state(model).layers["conv2d1"].bias.latent.data[...] = 0
     x = np.eye(40, dtype=np.float32).reshape(40, 4, 5, 2)                            # one weight per image
     want = assert_same(model, x, run, tmp_path / "a.onnx", rtol=0)
-    np.testing.assert_array_equal(want.reshape(4, 5, 2, 3), model.layers["conv2d1"].seen("kernel").numpy())
+    np.testing.assert_array_equal(want.reshape(4, 5, 2, 3), model.layers["conv2d1"].weight().numpy())
+
+
+@dataclass(frozen=True)
+class Gridded(Quantizer):
+    """A method that gives the grid which it was told, whatever the tensor."""
+
+    grid: object = None
+    codes: object = None
+
+    def __call__(self, x, held, training=False):
+        return Tensor(self.coded(x.array, held).values)
+
+    def coded(self, x, held):
+        return Coded(self.codes, self.grid)
+
+
+f4 = np.float32
+GRIDS = {
+    "zero": (np.int8, Even(np.array([0.3], f4), np.array([5]))),
+    "a zero for each filter": (np.int8, Even(np.array([[0.3, 0.1, 0.7]], f4), np.array([[5, -128, 0]]))),
+    "zero beyond the type": (np.int8, Even(np.array([0.3], f4), np.array([200]))),
+    "zero of wide codes": (np.int32, Even(np.array([[0.3, 0.1, 0.7]], f4), np.array([[5, -4, 0]]))),
+    "zeros of both axes": (np.int16, Even(np.linspace(0.1, 1, 12, dtype=f4).reshape(4, 3),
+                                          np.arange(12).reshape(4, 3))),
+    "offset": (np.int8, Even(np.array([0.3], f4), None, np.array([0.1], f4))),
+    "both": (np.int16, Even(np.array([[0.3, 0.1, 0.7]], f4), np.array([3]), np.array([[0.1, 0, -2]], f4))),
+    "table": (np.int8, Table(np.array([-0.7, 0, 0.9, 0.9, 3], f4))),
+    "a table for each filter": (np.int8, Table(np.linspace(-1, 2, 15, dtype=f4).reshape(5, 3))),
+    "a table for each row": (np.int8, Table(np.linspace(-1, 2, 20, dtype=f4).reshape(5, 4, 1)))}
+
+
+@pytest.mark.parametrize("name", GRIDS)
+@pytest.mark.parametrize("kernel", [False, True], ids=["dense", "kernel"])
+def test_every_grid_arrives_bit_for_bit(name, kernel, run, tmp_path):
+    dtype, grid = GRIDS[name]
+    high = 5 if isinstance(grid, Table) else 100
+    codes = np.random.default_rng(0).integers(0 if high == 5 else -100, high, (4, 3)).astype(dtype)
+    rng = np.random.default_rng(0)
+    layer = Conv2D(4, 3, 1, rng) if kernel else Dense(4, 3, rng)
+    layer.weight.change(Gridded(grid, codes.reshape(layer.weight.shape)))
+    layer.bias.latent.data[...] = 0
+    x = np.eye(4, dtype=f4).reshape(4, 1, 1, 4) if kernel else np.eye(4, dtype=f4)
+    want = assert_same(Sequential(layer), x, run, tmp_path / "a.onnx", rtol=0)
+    np.testing.assert_array_equal(want.reshape(4, 3), grid.values(codes))
 
 
 def test_codes_beyond_32_bits_are_refused(onnx, tmp_path):
-    model = Sequential(Dense(1, 1, np.random.default_rng(0), Quantizer(granularity="scalar")))
-    model.layers["dense1"].weight.data[...] = 1e6
+    model = weights(Sequential(Dense(1, 1, np.random.default_rng(0))), Scaled(granularity="scalar"))
+    model.layers["dense1"].weight.latent.data[...] = 1e6
     with pytest.raises(ConfigError, match=r"32 bits; got dense1\.weight with 838"):
         to_onnx(model, tmp_path / "a.onnx", (1,))
     assert list(tmp_path.iterdir()) == []
+
+
+# ---- inputs
+
+
+INPUTS = {"lsq": LSQ(4, signed=False), "lsq8": LSQ(8), "filters": LSQ(3, granularity="filter"), "plus": LSQPlus(4),
+          "plus filters": LSQPlus(8, signed=False, granularity="filter"), "pact": PACT(4, alpha=1.0), "pact8": PACT(8),
+          "affine": Affine(ranges="data"), "affine4": Affine(4, signed=False, ranges="data", granularity="filter"),
+          "average": Affine(6, ranges="average"), "wide": LSQ(12), "range": FixedRange(3), "pixel": FixedRange(4, "pixel"),
+          "channel": FixedRange(8, "channel"), "floor": Scaled("floor", granularity="scalar"),
+          "ceil": Scaled("ceil", granularity="filter", qmin=-4, qmax=9), "trunc": Scaled("trunc", granularity="scalar"),
+          "sign": Scaled("sign", granularity="scalar"), "fixed": FixedGrid(-3, 3)}
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_what_an_input_becomes_is_the_same_to_the_bit(name, run, onnx, tmp_path):
+    x = images(40, 5, 4, 3)
+    model = calibrate(Sequential(Quantize(INPUTS[name], (1, 1, 1, 3))), x)
+    site = model.layers["quantize1"].input
+    if isinstance(site.method, Scaled):
+        site.held["scale"].data[...] = 0.1
+    if "count" in site.held:
+        site.held["count"][...] = 1
+    for model in (model, Sequential(MaxPool2D(1), *model.layers.values(), MaxPool2D(1))):     # in either layout
+        want = assert_same(model, x, run, tmp_path / "a.onnx", rtol=0)
+        assert len(np.unique(want)) > 1
+    if name in ("lsq", "lsq8", "filters", "plus", "plus filters", "fixed", "affine", "affine4", "average"):
+        made = kinds(tmp_path / "a.onnx", onnx)
+        assert "QuantizeLinear" in made
+        assert ("Clip" in made) == (name not in ("lsq8", "plus filters", "affine"))
+
+
+def test_a_network_with_methods_everywhere_and_its_file_are_one_graph(run, tmp_path):
+    x, rng = np.abs(images(6, 6, 6, 2)), np.random.default_rng(0)
+    model = Sequential(Conv2D(2, 3, 3, rng, std=0.3), ReLU(), Flatten(), Dense(108, 4, rng, std=0.3))
+    quantize(model, lambda name: LSQ(4, signed=False) if name.endswith("input") else LSQ(3, granularity="filter")
+             if name.endswith("weight") else None)
+    calibrate(model, x)
+    assert_same(model, x, run, tmp_path / "a.onnx")
+    modelfile.save(tmp_path / "model.mlq", model)
+    to_onnx(modelfile.load(tmp_path / "model.mlq"), tmp_path / "b.onnx", (6, 6, 2))
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+
+
+def test_inputs_without_steps_are_refused(onnx, tmp_path):
+    model = Sequential(Quantize(Affine(), (1, 3)))
+    with pytest.raises(ConfigError, match="quantize1.input; got|seen before"):
+        to_onnx(model, tmp_path / "a.onnx", (3,))
+    calibrate(model, images(5, 3))
+    with pytest.raises(ConfigError, match="quantize1.input must have steps that do not depend on it"):
+        to_onnx(model, tmp_path / "a.onnx", (3,))
 
 
 # ---- layers
@@ -180,10 +298,11 @@ def test_codes_beyond_32_bits_are_refused(onnx, tmp_path):
 @given(problem=convolutions(dtype=np.float32), data=st.data())
 def test_every_convolution(problem, data, run, tmp_path):
     x, w, b, stride, padding = problem
-    q = Quantizer("nearest", granularity=data.draw(st.sampled_from(GRANULARITIES[4])))
-    model = Sequential(Conv2D(*w.shape[2:], w.shape[:2], np.random.default_rng(0), q, stride=stride, padding=padding))
-    model.layers["conv2d1"].kernel.data[...], model.layers["conv2d1"].bias.data[...] = w, b
-    model.scales()["conv2d1.kernel"].data[...] = 0.125
+    model = Sequential(Conv2D(*w.shape[2:], w.shape[:2], np.random.default_rng(0), stride=stride, padding=padding))
+    weights(model, Scaled("nearest", granularity=data.draw(st.sampled_from(GRANULARITIES[4]))), "conv2d1.weight")
+    layer = model.layers["conv2d1"]
+    layer.weight.latent.data[...], layer.bias.latent.data[...] = w, b
+    set_scales(model, 0.125, 0.125)
     assert_same(model, x, run, tmp_path / "a.onnx")
 
 
@@ -206,36 +325,28 @@ def test_batch_norm_of_any_number_of_axes_stands_alone_or_between_layers(shape, 
 @settings(max_examples=30)
 def test_any_order_of_layers(seed, run, tmp_path):
     rng = np.random.default_rng(seed)
-    q = Quantizer("nearest", granularity="filter")
-    pool = [lambda: Conv2D(3, 3, 3, rng, q, scalar(q), std=0.3), ReLU, lambda: BatchNorm(3), lambda: Dropout(0.5, rng),
+    pool = [lambda: Conv2D(3, 3, 3, rng, std=0.3), ReLU, lambda: BatchNorm(3), lambda: Dropout(0.5, rng),
             lambda: MaxPool2D(3, 2, "same"), lambda: AveragePool2D(3, 1, "same"),
-            lambda: Residual(Conv2D(3, 3, 3, rng, q), None),
-            lambda: Residual(ReLU(), Sequential(BatchNorm(3), Conv2D(3, 3, 1, rng, None, scalar(q)))),
+            lambda: Residual(Conv2D(3, 3, 3, rng), None),
+            lambda: Residual(ReLU(), Sequential(BatchNorm(3), Conv2D(3, 3, 1, rng))),
             lambda: Sequential(ReLU(), Residual(Sequential()))]
     layers = [pool[i]() for i in rng.integers(0, len(pool), rng.integers(0, 7))]
-    last = [[], [Flatten()], [GlobalAveragePool2D()], [GlobalAveragePool2D(), Residual(Dense(3, 3, rng, q))]]
-    model = random_state(Sequential(*layers, *last[rng.integers(0, 4)]), seed)
+    last = [[], [Flatten()], [GlobalAveragePool2D()], [GlobalAveragePool2D(), Residual(Dense(3, 3, rng))]]
+    model = Sequential(*layers, *last[rng.integers(0, 4)])
+    q = Scaled("nearest", granularity="filter")
+    scalar = replace(q, granularity="scalar")
+    quantize(model, lambda name: [None, q if name.endswith("weight") else scalar][rng.integers(0, 2)]
+             if not name.endswith("input") else None)
+    random_state(model, seed)
     assert_same(model, images(2, 7, 6, 3, seed=seed), run, tmp_path / "a.onnx")
 
 
 def test_a_layer_that_stands_twice_has_its_parameters_once(onnx, run, tmp_path):
-    q = Quantizer("nearest", granularity="row")
-    twice, norm = Dense(4, 4, np.random.default_rng(0), q, scalar(q), std=0.5), BatchNorm(4)
-    model = random_state(Sequential(twice, norm, twice, ReLU(), norm, Residual(norm)))
+    twice, norm = Dense(4, 4, np.random.default_rng(0), std=0.5), BatchNorm(4)
+    model = Sequential(twice, norm, twice, ReLU(), norm, Residual(norm))
+    random_state(weights(model, Scaled("nearest", granularity="row")))
     assert_same(model, images(3, 4), run, tmp_path / "a.onnx")
     assert len([t.name for t in onnx.load(tmp_path / "a.onnx").graph.initializer if "weight" in t.name]) == 2
-
-
-@pytest.mark.parametrize("rounding", ["floor", "ceil", "nearest"])
-@pytest.mark.parametrize("per", ["dataset", "feature", "channel"])
-def test_the_data_quantizer(per, rounding, run, tmp_path):
-    x = images(4, 5, 6, 3)
-    layer = DataQuantizer.fixed(x[:2], bits=3, per=per)
-    layer.quantizer = Quantizer(rounding, granularity=layer.quantizer.granularity, qmin=0, qmax=7)
-    want = assert_same(Sequential(MaxPool2D(1), layer, Flatten()), x, run, tmp_path / "a.onnx")
-    assert per != "dataset" or len(np.unique(want)) == 8
-    free = DataQuantizer(layer.offset, layer.latent, Quantizer(rounding, granularity=layer.quantizer.granularity))
-    assert_same(Sequential(free), x, run, tmp_path / "a.onnx")
 
 
 # ---- activations in uint8
@@ -244,13 +355,13 @@ def test_the_data_quantizer(per, rounding, run, tmp_path):
 def test_ranges_put_activations_into_uint8(run, onnx, tmp_path):
     """Whole numbers and powers of two: no sum rounds, so every code can be compared."""
     rng = np.random.default_rng(0)
-    q = Quantizer("nearest", granularity="scalar")
-    first, second = Conv2D(2, 3, 3, rng, q), Dense(3, 4, rng, q)
+    first, second = Conv2D(2, 3, 3, rng), Dense(3, 4, rng)
     model = Sequential(first, ReLU(), Residual(Sequential(MaxPool2D(3, 1, "same"))), GlobalAveragePool2D(), second)
-    for layer, name in ((first, "kernel"), (second, "weight")):
-        layer.parameters()[name].data[...] = rng.integers(-8, 8, layer.parameters()[name].shape)
-        layer.scales()[name].data[...] = 1
-        layer.bias.data[...] = 0
+    weights(model, Scaled("nearest", granularity="scalar"), "conv2d1.weight", "dense1.weight")
+    for layer in (first, second):
+        layer.weight.latent.data[...] = rng.integers(-8, 8, layer.weight.shape)
+        layer.bias.latent.data[...] = 0
+    set_scales(model, 1, 1)
     x = rng.integers(0, 300, (6, 4, 4, 2)).astype(np.float32) / 2
 
     def uint8(name, y):
@@ -300,20 +411,11 @@ class Louder(ReLU):
     (Sequential(BatchNorm(3, dtype=np.float64)), (3,), ConfigError, r"float32; got batchnorm1\.gamma of float64"),
     (Sequential(Dense(3, 2, np.random.default_rng(0))), (4,), ShapeError, r"\(1, 4\)"),
     (Sequential(Conv2D(3, 2, 1, np.random.default_rng(0))), (4, 3), ShapeError, r"\(1, 4, 3\)"),
-    (Sequential(MaxPool2D(2, padding=2)), (4, 4, 3), ConfigError, "smaller than the window"),
-    (Sequential(MaxPool2D(2, padding=[1, 1])), (4, 4, 3), ConfigError, "Write a tuple"),
-    (Sequential(DataQuantizer.fixed(np.ones((2, 3)))), (4, 4), ShapeError, "DataQuantizer")], ids=str)
+    (calibrate(Sequential(Quantize(FixedRange())), np.ones((2, 3))), (4, 4), ShapeError, "FixedRange")], ids=str)
 def test_models_without_a_graph(model, shape, error, match, onnx, tmp_path):
     with pytest.raises(error, match=match):
         to_onnx(model, tmp_path / "a.onnx", shape)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_data_rounded_at_random(onnx, tmp_path):
-    layer = DataQuantizer.fixed(images(2, 3))
-    layer.quantizer = Quantizer(np.trunc, granularity=layer.quantizer.granularity)
-    with pytest.raises(ConfigError, match="floor, ceil, nearest; got dataquantizer1 with <ufunc 'trunc'>"):
-        to_onnx(Sequential(layer), tmp_path / "a.onnx", (3,))
 
 
 def test_without_the_package_it_says_what_to_install(monkeypatch, tmp_path):

@@ -217,7 +217,7 @@ def bounded(bits):
 def test_every_site_is_rounded_by_its_own_method(name):
     rng = np.random.default_rng(0)
     model = Sequential(Dense(5, 4, rng, dtype=np.float64), ReLU(), Dense(4, 3, rng, dtype=np.float64))
-    quantize(model, lambda site: {"dense1.weight": bounded(8), "dense2.weight": bounded(2)}.get(site))
+    quantize(model, {"dense1.weight": bounded(8), "dense2.weight": bounded(2)}.get)
     want, count = 0.0, 5 * 4 + 4 * 3
     for (_, site), bits in zip(quantized(model).items(), (8, 2), strict=True):
         site.held["scale"].data[...] = 0.02
@@ -306,7 +306,7 @@ P, s = Tensor(np.ones((2, 3))), Tensor(np.ones((2, 1)))
     (lambda: minilq.inverse([(P, Tensor(np.zeros((2, 1))))]), minilq.ConfigError, "> 0; got the smallest"),
     (lambda: minilq.maxbin([(P, Tensor(np.array([[1.0], [np.nan]])))]), minilq.ConfigError, "> 0"),
     (lambda: minilq.difference([(Tensor(np.array([[np.nan]])), Tensor([[1.0]]))]), minilq.NonFiniteError, "P is not"),
-    (lambda: minilq.squared_deviation([(P, s)], "floor"), minilq.ConfigError, "must be a Scaled, or a list .*; got str"),
+    (lambda: minilq.squared_deviation([(P, s)], "floor"), minilq.ConfigError, "a Scaled, or a list .*; got str"),
     (lambda: penalty_on(small_model(), "maxbins", 1.0), minilq.ConfigError, "one of maxbin, inverse"),
     (lambda: penalty_on(small_model(), "maxbin", -1.0), minilq.ConfigError, ">= 0; got -1"),
     (lambda: penalty_on(small_model(), "maxbin", 1.0, {"dense3": 1.0}), minilq.ConfigError, "dense2; got dense3"),

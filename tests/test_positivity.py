@@ -13,22 +13,21 @@ from minilq import (
     SCALE_MIN,
     SGD,
     Adam,
-    DataQuantizer,
     Dense,
-    Quantizer,
     ReLU,
+    Scaled,
     Sequential,
     Tensor,
+    calibrate,
     chain_rule,
     codes_of,
     fake_quantize,
-    groups_of,
+    quantize,
     replay_check,
     softmax_cross_entropy,
     threshold,
 )
 from minilq.autodiff.primitive import PRIMITIVES
-from minilq.nn import Layer, QuantizedParameter, scalar
 from minilq.quantize.positivity import POSITIVITIES, positivity_named, power_of_two, softplus
 from minilq.train.history import integer_columns
 from tests.strategies import parameters_in_cells, seeds
@@ -105,19 +104,35 @@ def test_replay_check_from_the_latent_to_the_reconstruction(name, case, rounding
     P, s, granularity = case
     p = positivity_named(name)
     theta = p.latent_of(s)
-    q = Quantizer(rounding, granularity=granularity, scale_rule=chain_rule(0.7), qmin=-4, qmax=3, positivity=name)
+    q = Scaled(rounding, granularity=granularity, scale_rule=chain_rule(0.7), qmin=-4, qmax=3, positivity=name)
     cells = P / s * p.scale_of(theta)                                    # a power of two is not s, so P moves with it
     replay_check(lambda P, theta: fake_quantize(P, p.scale_of(theta), q), cells, theta, seed=seed)
 
 
+def quantized(model, q):
+    """Weights with the method, biases with one scale."""
+    methods = {"weight": q, "bias": replace(q, granularity="scalar")}
+    return quantize(model, lambda name: methods.get(name.rpartition(".")[2]))
+
+
+def latents(model):
+    """What is trained behind the scales, by site."""
+    return {n: site.held[positivity_named(site.method.positivity).held_name]
+            for n, site in model.sites().items() if site.method is not None}
+
+
+def scales(model):
+    """The scales > 0, by site."""
+    return {n: site.scale for n, site in model.sites().items() if site.method is not None}
+
+
 def layer_at(name, rule=THRESHOLD, dtype=np.float64):
-    """A Dense layer 6 -> 4 with scales of different sizes, and the quantizer of its weight."""
+    """A Dense layer 6 -> 4 with scales of different sizes, and the method of its weight."""
     rng = np.random.default_rng(0)
-    q = Quantizer(scale_rule=rule, positivity=name)
-    layer = Dense(6, 4, rng, q, scalar(q), dtype=dtype)
-    for kind, latent in layer.scales().items():
+    q = Scaled(scale_rule=rule, positivity=name)
+    layer = quantized(Dense(6, 4, rng, dtype=dtype), q)
+    for latent in latents(layer).values():
         latent.data[...] = positivity_named(name).latent_of(rng.uniform(0.01, 0.05, latent.shape))
-        assert layer.quantized()[kind].quantizer.positivity == name
     return layer, q
 
 
@@ -129,22 +144,22 @@ def test_the_gradient_of_a_latent_is_that_of_its_scale_times_the_slope(name, rul
     layer, q = layer_at(name, rule=rule, dtype=dtype)
     x, g = np.random.default_rng(1).standard_normal((2, 5, 6)).astype(dtype), np.ones((5, 4), dtype)
     layer(Tensor(x[0])).backward(g)
-    P = Tensor(layer.weight.numpy(), requires_grad=True)
-    s = Tensor(layer.positive_scales()["weight"].numpy(), requires_grad=True)
-    minilq.dense(Tensor(x[0]), fake_quantize(P, s, q), layer.seen("bias")).backward(g)
+    P = Tensor(layer.weight.latent.numpy(), requires_grad=True)
+    s = Tensor(layer.weight.scale.numpy(), requires_grad=True)
+    minilq.dense(Tensor(x[0]), fake_quantize(P, s, q), layer.bias()).backward(g)
     assert s.grad.any()
-    np.testing.assert_array_equal(layer.weight.grad, P.grad)
-    assert layer.scales()["weight"].grad.dtype == dtype
-    np.testing.assert_allclose(layer.scales()["weight"].grad, s.grad * SLOPES[name](s.numpy()),
+    np.testing.assert_array_equal(layer.weight.latent.grad, P.grad)
+    assert latents(layer)["weight"].grad.dtype == dtype
+    np.testing.assert_allclose(latents(layer)["weight"].grad, s.grad * SLOPES[name](s.numpy()),
                                rtol=0 if name == "exp" else 2 * np.finfo(dtype).eps)
 
 
 @pytest.mark.parametrize("name", LATENT)
 def test_a_penalty_on_a_scale_reaches_its_latent(name):
     layer, _ = layer_at(name)
-    s = layer.quantized()["weight"].scale
+    s = layer.weight.scale
     minilq.mean(1.0 / s).backward()
-    np.testing.assert_allclose(layer.scales()["weight"].grad, -SLOPES[name](s.numpy()) / s.numpy() ** 2 / 6, rtol=1e-12)
+    np.testing.assert_allclose(latents(layer)["weight"].grad, -SLOPES[name](s.numpy()) / s.numpy() ** 2 / 6, rtol=1e-12)
 
 
 # Laws.
@@ -155,7 +170,7 @@ def one_step(name, c, lr=0.01):
     P, s = np.array([[0.31, -1.27, 0.82]]), np.array([[0.5]])
     p = positivity_named(name)
     theta = Tensor(p.latent_of(c * s), requires_grad=True)
-    q = Quantizer("nearest", scale_rule=chain_rule(), positivity=name)
+    q = Scaled("nearest", scale_rule=chain_rule(), positivity=name)
     y = fake_quantize(Tensor(c * P), p.scale_of(theta), q)
     ((y / c - 1.0) ** 2).sum().backward()
     SGD([theta], lr).step()
@@ -174,7 +189,7 @@ def test_a_step_on_the_logarithm_does_not_depend_on_the_unit(c):
 def test_under_the_threshold_rule_clamped_scales_grow_as_a_root_and_those_behind_exp_exponentially():
     """ds = -lambda max|P| / s. With clamp s^2 = s0^2 + 2 r lambda max|P| t, with exp s = s0 e^(r lambda max|P| t)."""
     P, s0, lam, t = np.array([[0.4, -2.0, 0.7]]), 0.001, 1e-8, np.arange(1, 401)
-    q = Quantizer("nearest", scale_rule=threshold(lam, gate=False))
+    q = Scaled("nearest", scale_rule=threshold(lam, gate=False))
 
     def scales(name, rate):
         p, found = positivity_named(name), []
@@ -195,7 +210,7 @@ def test_under_the_threshold_rule_clamped_scales_grow_as_a_root_and_those_behind
 @floats
 def test_with_powers_of_two_floor_is_idempotent_bit_for_bit(dtype):
     layer, q = layer_at("power_of_two", dtype=dtype)
-    P, s, _ = layer.quantized()["weight"]
+    P, s = layer.weight.latent, layer.weight.scale
     assert (np.frexp(s.numpy())[0] == 0.5).all()
     once = fake_quantize(P, s, q).numpy()
     assert fake_quantize(once, s.numpy(), q).tobytes() == once.tobytes()
@@ -208,118 +223,102 @@ def test_with_powers_of_two_floor_is_idempotent_bit_for_bit(dtype):
 @pytest.mark.parametrize("name", POSITIVITIES)
 @floats
 def test_a_layer_starts_at_the_smallest_scale(name, dtype):
-    q = Quantizer(positivity=name)
-    layer = Dense(3, 2, np.random.default_rng(0), q, scalar(q), dtype=dtype)
-    for kind, latent in layer.scales().items():
-        s = layer.positive_scales()[kind]
+    q = Scaled(positivity=name)
+    layer = quantized(Dense(3, 2, np.random.default_rng(0), dtype=dtype), q)
+    for kind, latent in latents(layer).items():
+        s = scales(layer)[kind]
         assert s.dtype == latent.dtype == dtype
         assert s.shape == latent.shape == minilq.scale_shape("row" if kind == "weight" else "scalar",
-                                                             layer.parameters()[kind].shape)
-        np.testing.assert_array_equal(layer.quantized()[kind].scale.numpy(), s.numpy())
+                                                             layer.parameters()[f"{kind}.latent"].shape)
         np.testing.assert_allclose(s.numpy(), 2.0**-16 if name == "power_of_two" else SCALE_MIN,
                                    rtol=16 * np.finfo(dtype).eps)
 
 
 def test_a_clamped_scale_is_trained_itself():
     layer, _ = layer_at("clamp")
-    for kind, s in layer.scales().items():
-        assert s is layer.positive_scales()[kind] is layer.quantized()[kind].scale
+    for kind, s in latents(layer).items():
+        assert s is scales(layer)[kind]
 
 
 def network(name, seed=0, rule=THRESHOLD):
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((40, 6))
-    q = Quantizer("nearest", scale_rule=rule, positivity=name)
-    return Sequential(DataQuantizer.learned(x, rule, "feature", "nearest", np.float64, name),
-                      Dense(6, 8, rng, q, scalar(q), std=0.5, dtype=np.float64), ReLU(),
-                      Dense(8, 3, rng, q, scalar(q), std=0.5, dtype=np.float64)), x
+    q = Scaled("nearest", scale_rule=rule, positivity=name)
+    model = quantized(Sequential(Dense(6, 8, rng, std=0.5, dtype=np.float64), ReLU(),
+                                 Dense(8, 3, rng, std=0.5, dtype=np.float64)), q)
+    model.sites()["dense1.input"].change(replace(q, granularity=(1,)))
+    return calibrate(model, x), x
 
 
 @pytest.mark.parametrize("name", POSITIVITIES)
 def test_a_saved_model_holds_the_latents(name):
     (a, x), (b, _) = network(name, 0), network(name, 1)
-    for latent in a.scales().values():
+    for latent in latents(a).values():
         latent.data[...] += 0.7
-    state = a.state()
-    assert {k for k in state if k.startswith("scale/")} == {f"scale/{n}" for n in a.scales()}
-    assert len(a.scales()) == 5
-    for n, latent in a.scales().items():
-        np.testing.assert_array_equal(state[f"scale/{n}"], latent.numpy())
+    state, kept = a.state(), positivity_named(name).held_name
+    assert {k for k in state if k.endswith("scale")} == {f"{n}.{kept}" for n in latents(a)}
+    assert len(latents(a)) == 5
+    for n, latent in latents(a).items():
+        np.testing.assert_array_equal(state[f"{n}.{kept}"], latent.numpy())
     b.load_state(state)
     np.testing.assert_array_equal(b(x).numpy(), a(x).numpy())
-    for n, s in a.positive_scales().items():
-        np.testing.assert_array_equal(b.positive_scales()[n].numpy(), s.numpy())
+    for n, s in scales(a).items():
+        np.testing.assert_array_equal(scales(b)[n].numpy(), s.numpy())
 
 
 @pytest.mark.parametrize("name", POSITIVITIES)
 def test_an_optimizer_holds_up_scales_and_not_latents(name):
     model, _ = network(name)
-    held = {id(t): g.minimum for g in groups_of(model) for t in g.tensors}
-    assert len(held) == len(model.parameters()) + len(model.scales())
-    assert {held[id(t)] for t in model.scales().values()} == {SCALE_MIN if name == "clamp" else None}
-    assert {held[id(t)] for t in model.parameters().values()} == {None}
-
-
-def test_the_groups_of_a_model_with_both_kinds_of_scales():
-    rng = np.random.default_rng(0)
-    model = Sequential(Dense(3, 3, rng, Quantizer(positivity="exp")), Dense(3, 2, rng, Quantizer()))
-    exp, clamped = model.scales().values()
-    assert [(g.tensors, g.minimum) for g in groups_of(model)[1:]] == [((clamped,), SCALE_MIN), ((exp,), None)]
-
-
-def test_a_layer_of_ones_own_need_only_say_what_is_quantized():
-    class Own(Layer):
-        s = Tensor([0.5], requires_grad=True)
-
-        def quantized(self):
-            return {"w": QuantizedParameter(Tensor([1.0]), self.s, Quantizer(granularity="scalar"))}
-
-    assert Own().scales() == Own().positive_scales() == {"w": Own.s}
-    assert groups_of(Own())[1].tensors == (Own.s,)
+    optimizer = SGD(model.parameters().values(), lr=1.0)
+    for p in model.parameters().values():
+        p.grad = np.full(p.shape, 30.0)
+    optimizer.step()
+    for latent in latents(model).values():
+        assert ((latent.numpy() == SCALE_MIN) if name == "clamp" else (latent.numpy() < -20)).all()
 
 
 @pytest.mark.parametrize("name", POSITIVITIES)
 @pytest.mark.parametrize("rule", [threshold(1e-4), chain_rule()], ids=str)
 def test_a_tiny_network_learns_and_its_scales_stay_positive_and_finite(name, rule):
     model, x = network(name, rule=rule)
-    for n, latent in model.scales().items():
+    for n, latent in latents(model).items():
         latent.data[...] = positivity_named(name).latent_of(np.full(latent.shape, 0.02))
-        assert (model.positive_scales()[n].numpy() > 0.01).all()
+        assert (scales(model)[n].numpy() > 0.01).all()
     labels = (x[:, 0] > 0).astype(int) + (x[:, 1] > 0.5)
-    adam, losses = Adam(groups_of(model), lr=0.02), []
-    before = {n: s.numpy().copy() for n, s in model.positive_scales().items()}
+    adam, losses = Adam(model.parameters().values(), lr=0.02), []
+    before = {n: s.numpy().copy() for n, s in scales(model).items()}
     for _ in range(150):
         loss = softmax_cross_entropy(model(x), labels)
         losses.append(loss.item())
         adam.zero_grad()
         loss.backward()
         adam.step()
-        for s in model.positive_scales().values():
+        for s in scales(model).values():
             assert (s.numpy() > 0).all()
             assert np.isfinite(s.numpy()).all()
     assert losses[-1] < 0.5 * losses[0]
-    assert any((s.numpy() != before[n]).any() for n, s in model.positive_scales().items())
+    assert any((s.numpy() != before[n]).any() for n, s in scales(model).items())
 
 
 @pytest.mark.parametrize("name", POSITIVITIES)
 def test_columns_and_codes_are_those_of_the_scales_not_of_the_latents(name):
     layer, _ = layer_at(name)
-    model, s = Sequential(layer), layer.positive_scales()["weight"].numpy()
+    model, s = Sequential(layer), layer.weight.scale.numpy()
     row = integer_columns(model)
     assert row["scale/dense1.weight/min"] == s.min()
     assert row["scale/dense1.weight/max"] == s.max() < 0.1
-    k = np.floor(layer.weight.numpy() / s)
-    np.testing.assert_array_equal(codes_of(*model.quantized()["dense1.weight"]), k)
+    k = np.floor(layer.weight.latent.numpy() / s)
+    np.testing.assert_array_equal(layer.weight.coded().codes, k)
     assert row["integers/dense1.weight/max"] == k.max()
 
 
 def test_latents_out_of_reach_are_named():
     layer, _ = layer_at("exp", dtype=np.float32)
     x = Tensor(np.ones((1, 6), np.float32))
-    layer.scales()["weight"].data[0] = -200
+    latents(layer)["weight"].data[0] = -200
     with pytest.raises(minilq.ConfigError, match=r"every scale must be > 0.*the latent has fallen too far"):
         layer(x)
-    layer.scales()["weight"].data[0] = 200
+    latents(layer)["weight"].data[0] = 200
     with np.errstate(all="ignore"), pytest.raises(minilq.NonFiniteError, match="every scale must be finite"):
         layer(x)
     with pytest.raises(minilq.NonFiniteError, match="1 of 3"):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minilq
-from minilq import Quantizer, Tensor, fake_quantize, hold, nearest, ops, pretend, replay_check
+from minilq import Scaled, Tensor, fake_quantize, hold, nearest, ops, pretend, replay_check
 from minilq.autodiff.memory import active_memory, same_draws
 from minilq.autodiff.primitive import PRIMITIVES
 
@@ -14,55 +14,55 @@ X = np.array([0.3, -1.2, 2.6])
 
 
 @pytest.fixture
-def lsq():
+def steps():
     """Learned steps, one for all, as a primitive with a smooth program of its own."""
     @minilq.primitive
-    def lsq(x, s, factor=1.0):
+    def steps(x, s, factor=1.0):
         return s * np.rint(np.clip(x / s, -4, 3))
 
-    @minilq.vjp_of(lsq, kind="surrogate", needs="x s")
-    def lsq_vjp(g, y, x, s, factor=1.0):
+    @minilq.vjp_of(steps, kind="surrogate", needs="x s")
+    def steps_vjp(g, y, x, s, factor=1.0):
         v = x / s
         inside, k = (v > -4) & (v < 3), np.rint(np.clip(v, -4, 3))
         return g * inside, factor * (g * (k - inside * v)).sum(keepdims=True)
 
-    @minilq.smooth_of(lsq)
-    def lsq_smooth(keep, x, s, factor=1.0):
+    @minilq.smooth_of(steps)
+    def steps_smooth(keep, x, s, factor=1.0):
         s = keep(s) + factor * (s - keep(s))
         u = np.clip(x / s, -4, 3)
         return s * (u + keep(np.rint(u) - u))
 
-    yield lsq
-    del PRIMITIVES["lsq"]
+    yield steps
+    del PRIMITIVES["steps"]
 
 
 @pytest.mark.parametrize("factor", [1.0, 0.1])
-def test_a_triple_of_ones_own(lsq, factor):
+def test_a_triple_of_ones_own(steps, factor):
     s = np.array([0.5])
-    report = replay_check(lambda x, s: ops.tanh(lsq(x, s, factor)), X, s)
+    report = replay_check(lambda x, s: ops.tanh(steps(x, s, factor)), X, s)
     assert report.entries == 4
     wrong = lambda g, y, x, s, factor=1.0: (g, np.zeros(1))  # noqa: E731
-    minilq.vjp_of(lsq, kind="surrogate", needs="x s")(wrong)
-    assert not replay_check(lambda x, s: ops.tanh(lsq(x, s, factor)), X, s, raises=False)
+    minilq.vjp_of(steps, kind="surrogate", needs="x s")(wrong)
+    assert not replay_check(lambda x, s: ops.tanh(steps(x, s, factor)), X, s, raises=False)
 
 
-def test_outside_a_replay_the_forward_runs_and_nothing_is_remembered(lsq):
+def test_outside_a_replay_the_forward_runs_and_nothing_is_remembered(steps):
     x = Tensor(X, requires_grad=True)
-    assert lsq(x, np.array([0.5])).numpy().tolist() == [0.5, -1.0, 1.5]
-    assert lsq(X, np.array([0.5])).tolist() == [0.5, -1.0, 1.5]
+    assert steps(x, np.array([0.5])).numpy().tolist() == [0.5, -1.0, 1.5]
+    assert steps(X, np.array([0.5])).tolist() == [0.5, -1.0, 1.5]
     assert active_memory() is None
 
 
-def test_a_smooth_program_with_another_value_than_the_forward_is_refused(lsq):
-    @minilq.smooth_of(lsq)
+def test_a_smooth_program_with_another_value_than_the_forward_is_refused(steps):
+    @minilq.smooth_of(steps)
     def without_the_rounding(keep, x, s, factor=1.0):
         return s * np.clip(x / s, -4, 3)
 
-    with pytest.raises(minilq.GradientError, match=r"lsq_smooth: must have the value of lsq .* up to 0.2"):
-        replay_check(lsq, X, np.array([0.5]))
-    minilq.smooth_of(lsq)(lambda keep, x, s, factor=1.0: s * 1.0)
+    with pytest.raises(minilq.GradientError, match=r"steps_smooth: must have the value of steps .* up to 0.2"):
+        replay_check(steps, X, np.array([0.5]))
+    minilq.smooth_of(steps)(lambda keep, x, s, factor=1.0: s * 1.0)
     with pytest.raises(minilq.GradientError, match=r"shape \(1,\) for \(3,\)"):
-        replay_check(lsq, X, np.array([0.5]))
+        replay_check(steps, X, np.array([0.5]))
 
 
 def test_a_smooth_program_belongs_to_a_primitive():
@@ -94,7 +94,7 @@ def test_a_check_leaves_the_gradients_of_everything_else_alone():
 
 def test_generators_within_arguments_are_put_back():
     rng, other = np.random.default_rng(3), np.random.default_rng(4)
-    quantizer = Quantizer(minilq.stochastic(rng), granularity="scalar")
+    quantizer = Scaled(minilq.stochastic(rng), granularity="scalar")
     with same_draws(quantizer, {"rng": [other]}):
         first = fake_quantize(X, np.array([0.5]), quantizer).tolist(), other.random()
     assert (fake_quantize(X, np.array([0.5]), quantizer).tolist(), other.random()) == first
@@ -103,7 +103,7 @@ def test_generators_within_arguments_are_put_back():
 # Heuristics.
 
 def test_a_heuristic_gradient_is_nan_under_a_replay_and_refused():
-    heuristic = Quantizer("nearest", granularity="scalar")
+    heuristic = Scaled("nearest", granularity="scalar")
     s = Tensor([0.5], requires_grad=True)
     assert replay_check(lambda P: fake_quantize(P, s, heuristic), X)       # nobody asks for that of s
     for f in (lambda s: fake_quantize(X, s, heuristic), lambda s: fake_quantize(Tensor(X), ops.exp(s), heuristic)):

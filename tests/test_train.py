@@ -13,18 +13,17 @@ from hypothesis import strategies as st
 import minilq
 from minilq.data import Dataset
 from minilq.errors import ConfigError, DataError, NonFiniteError, ShapeError
-from minilq.experiments.run import streams
-from minilq.nn import Dense, Flatten, ReLU, Sequential
-from minilq.nn.layers import scalar
-from minilq.optim import SGD, Adam, Together, group, steps
-from minilq.quantize import SCALE_MIN, Quantizer, codes_of, stochastic, threshold
+from minilq.experiments.build import streams
+from minilq.nn import Dense, Flatten, ReLU, Sequential, codes_in, quantize
+from minilq.optim import SGD, Adam, Together, steps
+from minilq.quantize import Scaled, stochastic, threshold
 from minilq.quantize.statistics import Integers, bits_for, integers_of, integers_together
 from minilq.train.checkpoint import load_checkpoint, save_checkpoint
 from minilq.train.history import ALWAYS, integer_columns, read_history, write_history
 from minilq.train.interrupt import Interrupt
 from minilq.train.loop import Trainer
-from minilq.nn import codes_in
 from minilq.train.metrics import INPUTS, evaluate
+from tests.networks import everywhere, latents, scales
 
 N, BATCH, EPOCHS = 100, 32, 3
 BATCHES = 4                                      # of 32, 32, 32 and 4 images
@@ -42,15 +41,14 @@ def tiny(n=N, m=30):
 
 def trainer(seed=0, rounding="floor", optimizer="adam", data=None, **settings):
     generators = streams(seed)
-    q = Quantizer(stochastic(generators["noise"]) if rounding == "stochastic" else rounding,
-                  scale_rule=threshold(1e-3))
+    q = Scaled(stochastic(generators["noise"]) if rounding == "stochastic" else rounding, scale_rule=threshold(1e-3))
     rng = generators["init"]
-    model = Sequential(Flatten(), Dense(784, 6, rng, q, scalar(q)), ReLU(), Dense(6, 10, rng, q, scalar(q)))
-    parameters, scales = group(model.parameters().values()), group(model.scales().values(), minimum=SCALE_MIN)
+    model = Sequential(Flatten(), Dense(784, 6, rng), ReLU(), Dense(6, 10, rng))
+    quantize(model, everywhere(q))
     if optimizer == "adam":
-        chosen = Adam([parameters, scales], lr=1e-3)
+        chosen = Adam(model.parameters().values(), lr=1e-3)
     else:
-        chosen = Together(Adam([parameters], lr=1e-3), SGD([scales], lr=1e-5, momentum=0.9))
+        chosen = Together(Adam(latents(model).values(), lr=1e-3), SGD(scales(model).values(), lr=1e-5, momentum=0.9))
     settings = {"batch": BATCH, "to_input": INPUTS["unit"], "generators": generators, **settings}
     return Trainer(model, chosen, data or tiny(), **settings)
 
@@ -77,7 +75,7 @@ def test_one_seed_gives_the_same_bits_and_another_seed_does_not(rounding):
     other.run(EPOCHS)
     assert bits(again) == undisturbed(rounding)
     assert not any(bits(other)[0][k] == v for k, v in undisturbed(rounding)[0].items()
-                   if k.startswith("parameter"))
+                   if k.startswith("model/") and k.endswith(".latent"))
 
 
 @pytest.mark.parametrize("rounding", ["floor", "stochastic"])
@@ -157,7 +155,7 @@ def test_a_row_holds_the_mean_over_images_not_over_batches():
 def test_the_schedule_sets_the_learning_rate_of_each_epoch():
     after = []
     t = trainer(schedule=steps({1: 0.5, 2: 0.0}))
-    t.run(3, after_epoch=lambda row: after.append(t.model.state()["parameter/dense1.weight"]))
+    t.run(3, after_epoch=lambda row: after.append(t.model.state()["dense1.weight.latent"]))
     assert [row["lr"] for row in t.rows] == [1e-3, 5e-4, 0.0]
     assert not np.array_equal(after[0], after[1])
     np.testing.assert_array_equal(after[1], after[2])
@@ -190,7 +188,7 @@ def test_a_nan_loss_stops_before_the_update_and_names_epoch_and_batch():
 def test_a_parameter_gone_nan_is_named_with_epoch_and_batch():
     t = trainer()
     t.run(2, stop=lambda: t.place.batch == 1)
-    t.model.parameters()["dense2.weight"].data[3, 4] = np.nan
+    latents(t.model)["dense2.weight"].data[3, 4] = np.nan
     with pytest.raises(NonFiniteError, match=r"epoch 1, batch 2.*P\[3, 4\] = nan"):
         t.run(2)
 
@@ -215,7 +213,8 @@ def test_facts_that_are_not_of_a_training_are_refused(meta):
     assert bits(t) == before
 
 
-@pytest.mark.parametrize("order", [np.arange(N - 1), np.zeros(N, np.int64), np.arange(1, N + 1), np.arange(N) + 0.5])
+@pytest.mark.parametrize("order", [np.arange(N - 1), np.zeros(N, np.int64), np.arange(1, N + 1), np.arange(N) + 0.5,
+                                   np.arange(float(N)), np.arange(N).reshape(2, -1), np.arange(N).astype(str)])
 def test_an_order_that_is_not_of_these_images_is_refused(order):
     with pytest.raises(DataError, match="order"):
         trainer().load_state(*damaged(arrays={"order": order}))
@@ -231,11 +230,11 @@ def test_the_middle_of_an_epoch_without_its_order_is_refused():
 def test_arrays_of_another_network_or_optimizer_are_refused():
     arrays, meta = damaged()
     with pytest.raises(ShapeError, match=r"dense1\.weight"):
-        trainer().load_state({**arrays, "parameter/dense1.weight": np.zeros((784, 7), np.float32)}, meta)
+        trainer().load_state({**arrays, "model/dense1.weight.latent": np.zeros((784, 7), np.float32)}, meta)
     with pytest.raises(DataError, match="steps"):
         trainer(optimizer="together").load_state(arrays, meta)
-    with pytest.raises(DataError, match=r"scale/dense1\.bias"):
-        trainer().load_state({k: a for k, a in arrays.items() if k != "scale/dense1.bias"}, meta)
+    with pytest.raises(DataError, match=r"missing: dense1\.bias\.scale"):
+        trainer().load_state({k: a for k, a in arrays.items() if k != "model/dense1.bias.scale"}, meta)
 
 
 @pytest.mark.usefixtures("kernels_off")
@@ -302,8 +301,8 @@ def test_the_columns_of_a_model_are_its_codes_and_scales():
     t = trainer()
     t.run(1)
     row = integer_columns(t.model)
-    P, s, q = t.model.quantized()["dense1.weight"]
-    k = codes_of(P, s, q)
+    site = t.model.sites()["dense1.weight"]
+    k, s = site.coded().codes, site.scale
     assert row["integers/dense1.weight/unique"] == len(np.unique(k))
     assert (row["integers/dense1.weight/min"], row["integers/dense1.weight/max"]) == (k.min(), k.max())
     assert row["scale/dense1.weight/median"] == float(np.median(s.numpy()))

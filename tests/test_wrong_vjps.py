@@ -9,7 +9,7 @@ from minilq.ops import conv
 from minilq.ops.normalise import gradient_sums, statistics
 from minilq.ops.pool import maxima_gradient
 from minilq.ops.window import add_windows, geometry, padded, windows
-from minilq.quantize.quantizer import fake_quantize_vjp
+from minilq.quantize.methods.scaled import fake_quantize_vjp
 from minilq.quantize.scale_rule import ChainRule, chain_rule_scale_gradient
 from minilq.selfcheck import HEURISTICS, cells, heuristic_error, surrogate_report, transcribed_threshold
 
@@ -197,7 +197,7 @@ def test_wrong_surrogate_scale_gradient_is_killed(mistake):
 
 
 def test_wrong_parameter_gradient_of_the_quantizer_is_killed(monkeypatch):
-    quantizer = minilq.Quantizer("nearest", scale_rule=minilq.chain_rule(), qmin=-4, qmax=3)
+    quantizer = minilq.Scaled("nearest", scale_rule=minilq.chain_rule(), qmin=-4, qmax=3)
     rng = np.random.default_rng(1)
     s = rng.uniform(0.1, 0.3, (3, 1))
     P = cells(rng, (3, 8), s)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -14,8 +13,14 @@ from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError
 
-Constraint = Callable[[Array], None]
-"""What every optimizer applies after each step: it changes the array in place, to the nearest that is allowed."""
+
+class Constraint(Protocol):
+    """What every optimizer applies after each step: an object that changes the array in place, to what is allowed.
+
+    No plain function: where it is an attribute of a class, as `latent` of a method, that would become a method itself.
+    """
+
+    def __call__(self, p: Array, /) -> None: ...
 
 
 @dataclass(frozen=True)

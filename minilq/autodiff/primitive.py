@@ -210,7 +210,8 @@ def _unpack(op: str, args: tuple[Any, ...],
                                        "would mean another product")
             if dtype is not None and isinstance(a, np.ndarray) and a.dtype.kind in "fc" and a.dtype != dtype:
                 raise DTypeError(op, "arrays must have the dtype of the tensors", got=f"{a.dtype} beside {dtype}",
-                                 cause="Give both one dtype, as in Tensor(data, dtype=np.float32)")
+                                 cause="Give both one dtype, as in Tensor(data, dtype=np.float32); labels and indices "
+                                       "are integers: labels.astype(int)")
     return arrays, inputs, dtype, wanted
 
 

@@ -11,6 +11,7 @@ import contextlib
 import heapq
 import itertools
 import threading
+import weakref
 from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -84,10 +85,11 @@ class Storage:
     """The memory behind one tensor and its views, with a version that counts the changes of its content.
 
     minilq's own in-place writers (the optimizers) raise the version. Someone outside who took the array (`lend`) can
-    write into it unseen, so from then on a copy is kept and compared whenever the version is asked for.
+    write into it unseen, so a copy is kept and compared whenever the version is asked for, as long as anything outside
+    still holds on to what was lent.
     """
 
-    __slots__ = ("_copy", "array", "lent", "recorded", "version")
+    __slots__ = ("_copy", "_views", "array", "lent", "recorded", "version")
 
     def __init__(self, array: Array) -> None:
         self.array = array
@@ -95,13 +97,33 @@ class Storage:
         self.recorded = False
         self.lent = False
         self._copy: Array | None = None
+        self._views: list[weakref.ref[Array]] = []
 
-    def lend(self) -> None:
-        """Someone outside now holds the array."""
-        if not self.lent:
-            self.lent = True
-            if self.recorded:
-                self._copy = self.array.copy()
+    def __reduce__(self) -> tuple[type[Storage], tuple[Array]]:
+        return Storage, (self.array,)            # nobody holds the array of a copy yet
+
+    def lend(self, array: Array) -> Array:
+        """A view of the array, which is this memory or a part of it, for someone outside.
+
+        By way of a memoryview: what is derived from the view then holds on to it, and not to the array behind it, so
+        that it is alive as long as anything outside needs it.
+        """
+        view = self.lent_view(array)
+        if view is None:
+            view = np.asarray(memoryview(array))  # type: ignore[arg-type]
+            self._views.append(weakref.ref(view))
+            if not self.lent:
+                self.lent = True
+                if self.recorded:
+                    self._copy = self.array.copy()
+        return view
+
+    def lent_view(self, array: Array) -> Array | None:
+        """The view of the array that was lent, if anything outside still holds on to it."""
+        self._views = [view for view in self._views if view() is not None]
+        there = array.__array_interface__
+        return next((view for lent in self._views if (view := lent()) is not None
+                     and view.__array_interface__ == there), None)
 
     def record(self) -> int:
         """A derivative will read the array as it is now; returns the version."""
@@ -110,9 +132,13 @@ class Storage:
 
     def current_version(self) -> int:
         """The version, after a look at whether an outsider wrote into the array."""
-        if self.lent and (self._copy is None or not _same_bits(self._copy, self.array)):
-            self.version += self._copy is not None
-            self._copy = self.array.copy()
+        if self.lent:
+            given_back = all(view() is None for view in self._views)
+            if self._copy is None or not _same_bits(self._copy, self.array):
+                self.version += self._copy is not None
+                self._copy = None if given_back else self.array.copy()
+            if given_back:                       # this was the last look that was needed
+                self.lent, self._copy, self._views = False, None, []
         return self.version
 
 

@@ -83,13 +83,12 @@ class Tensor:
 
     @property
     def data(self) -> Array:
-        """The array itself. Writing into it before a backward pass that needs it is found and reported."""
-        self.storage.lend()
-        return self.array
+        """The array itself, as a view. Writing into it before a backward pass that needs it is found and reported."""
+        return self.storage.lend(self.array)
 
     @data.setter
     def data(self, value: Any) -> None:
-        if value is self.array:                  # the second half of `x.data += 1`
+        if value is not None and value is self.storage.lent_view(self.array):    # the second half of `x.data += 1`
             return
         fresh = Tensor(value, dtype=self.dtype)
         if fresh.shape != self.shape:

@@ -1,4 +1,4 @@
-"""The command line: minilq train | report | sweep | explain | sizes | export | load | evaluate | check."""
+"""The command line: minilq train | report | sweep | explain | methods | sizes | export | load | evaluate | check."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from minilq.errors import ConfigError, MinilqError
 
 COMMANDS: dict[str, Callable[[dict[str, object]], int]] = {
     "train": training.train, "report": training.report, "sweep": lab.sweep, "explain": lab.explain,
+    "methods": lab.methods,
     "sizes": files.sizes, "export": files.export, "load": files.load, "evaluate": files.evaluate, "check": lab.check}
 
 

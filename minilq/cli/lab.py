@@ -1,4 +1,4 @@
-"""minilq sweep, minilq explain and minilq check: many runs, small experiments, every derivative."""
+"""minilq sweep, explain, methods and check: many runs, small experiments, every method, every derivative."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from minilq.errors import ConfigError
 
 
 def sweep(options: dict[str, object]) -> int:
-    from minilq.experiments.grid import blocks_of, default_grid, points_of
+    from minilq.experiments.grid import points_of
+    from minilq.experiments.grids import blocks_of, default_grid
     from minilq.experiments.processes import sweep_in_processes
     from minilq.experiments.run import Stopped
     from minilq.report.page import write_page
@@ -58,6 +59,13 @@ def explain(options: dict[str, object]) -> int:
         measured = finding.measure(seed)
         print_line(textwrap.fill(finding.paragraph(measured), 100, break_long_words=False, break_on_hyphens=False))
         print_line(f"figure: {save(finding.name, measured, out)}\n")
+    return 0
+
+
+def methods(options: dict[str, object]) -> int:
+    from minilq.report.methods import methods
+
+    print_line(methods())
     return 0
 
 

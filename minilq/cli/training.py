@@ -2,39 +2,35 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from minilq.cli.output import INTERRUPTED, print_line
 from minilq.errors import ConfigError
-from minilq.quantize.flags import Choice, parsed
+from minilq.quantize.flags import Choice, parsed, split
+
+if TYPE_CHECKING:
+    from minilq.experiments.config import RunConfig
 
 
 def train(options: dict[str, object]) -> int:
     from minilq.experiments import run
-    from minilq.experiments.config import OPTION_OF, RunConfig
     from minilq.files import write_text
 
     resume = options.pop("resume", None)
     if resume is not None and options:
-        given = (OPTION_OF.get(name, name.replace("_", "-")) for name in options)
+        from minilq.experiments.command import option_of
+
         raise ConfigError("train", "--resume takes every setting from the run and goes with no other option",
-                          got=", ".join(f"--{name}" for name in given))
+                          got=", ".join(map(option_of, options)))
     out = options.pop("out", None)
-    for name in ("layer_thresholds", "layer_rates"):
-        if name in options:
-            parse = partial(_of_layer, OPTION_OF[name])
-            options[name] = dict(map(parse, options[name]))  # type: ignore[call-overload]
-    for name in ("weights", "inputs"):
-        if name in options:
-            options[name] = _choice(options[name])  # type: ignore[arg-type]
-    if "own" in options:
-        options["own"] = dict(map(_of_site, options["own"]))  # type: ignore[call-overload]
-    config = None if resume is not None else RunConfig(**options)  # type: ignore[arg-type]
+    config = None if resume is not None else settings_of(options)
     folder = Path(str(resume)) if config is None else (
         Path(str(out)) if out is not None else run.free_folder(Path("runs"), config.data))
     try:
         if config is None:
+            if (folder / run.DONE).exists():
+                print_line(f"{folder} is finished; nothing is left to train")
             run.carry_on(folder, print_line)
         else:
             print_line(f"writing to {folder}")
@@ -52,15 +48,32 @@ def train(options: dict[str, object]) -> int:
     return 0
 
 
+def settings_of(options: dict[str, object]) -> RunConfig:
+    """The settings that the options of `minilq train` ask for. Raises ConfigError."""
+    from minilq.experiments.config import config_from
+
+    settings: dict[str, Any] = dict(options)
+    for name, option in (("layer_thresholds", "--layer-threshold"), ("layer_rates", "--layer-rate")):
+        if name in settings:
+            settings[name] = _each_once(option, [_of_layer(option, text) for text in settings[name]])
+    for name in ("weights", "inputs"):
+        if name in settings:
+            settings[name] = _choice(settings[name])
+    if "own" in settings:
+        settings["own"] = _each_once("--own", [_of_site(text) for text in settings["own"]])
+    return config_from(settings)
+
+
 def _choice(words: list[str]) -> Choice | None:
     return None if words == ["none"] else parsed(words)
 
 
 def _of_site(text: str) -> tuple[str, Choice | None]:
-    site, is_there, rest = text.partition("=")
-    if not is_there or not rest:
-        raise ConfigError("train", "--own takes a site and its method, such as dense1.weight=lsq,bits=8", got=repr(text))
-    return site, _choice(rest.split(","))
+    site, _, rest = text.partition("=")
+    if not site or not rest:
+        raise ConfigError("train", "--own takes a site and its method, such as dense1.weight=lsq,bits=8",
+                          got=repr(text))
+    return site, _choice(split(rest))
 
 
 def _of_layer(option: str, text: str) -> tuple[str, float]:
@@ -68,8 +81,15 @@ def _of_layer(option: str, text: str) -> tuple[str, float]:
     try:
         return layer, float(number)
     except ValueError:
-        raise ConfigError("train", f"--{option} takes a layer and a number, such as conv2d1=1e-12",
+        raise ConfigError("train", f"{option} takes a layer and a number, such as conv2d1=1e-12",
                           got=repr(text)) from None
+
+
+def _each_once(option: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ConfigError("train", f"{option} takes every name once", got=f"{twice[0]} twice")
+    return dict(pairs)
 
 
 def report(options: dict[str, object]) -> int:
@@ -80,7 +100,8 @@ def report(options: dict[str, object]) -> int:
 def _show(folder: Path) -> None:
     """Draw the figures, and print the table when the run has come to one."""
     from minilq.experiments.config import read_config
-    from minilq.experiments.run import CONFIG, read_result
+    from minilq.experiments.result import read_result
+    from minilq.experiments.run import CONFIG
     from minilq.report.figures import draw
     from minilq.report.table import comparison
 

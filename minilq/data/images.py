@@ -5,6 +5,7 @@ import io
 import numpy as np
 from numpy.typing import NDArray
 
+from minilq.data.exif import orientation_of, upright
 from minilq.errors import DataError
 
 _JPEG_MAGIC, _PNG_MAGIC = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
@@ -12,6 +13,8 @@ _JPEG_MAGIC, _PNG_MAGIC = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 
 def decode(raw: bytes | bytearray, where: str) -> NDArray[np.uint8]:
     """The picture in `raw`, uint8 (H, W, 3): grey is repeated for red, green and blue, transparency left out.
+
+    A JPEG is turned and mirrored as its Exif orientation says; the other Exif data are not read.
 
     Which of the two formats it is, is told by its first bytes, not by its name; others are refused, since their
     decoders do much more than decode. `where` names the file in errors. Raises DataError if the picture is
@@ -30,4 +33,5 @@ def decode(raw: bytes | bytearray, where: str) -> NDArray[np.uint8]:
         pixels = np.rint(pixels * 255).astype(np.uint8)  # PNG comes as 0..1.
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[..., None], 3, axis=2)
-    return pixels[..., :3]
+    pixels = pixels[..., :3]
+    return pixels if raw.startswith(_PNG_MAGIC) else upright(pixels, orientation_of(raw))

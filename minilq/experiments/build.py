@@ -13,20 +13,22 @@ from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
 from minilq.data import Dataset, load
 from minilq.data.augment import center_crop, random_brightness, random_crop, random_flip, random_saturation
-from minilq.errors import ConfigError
+from minilq.errors import ConfigError, meant
 from minilq.experiments import models
+from minilq.experiments.choices import method_from
 from minilq.experiments.config import RunConfig
 from minilq.experiments.thesis import RECIPES
 from minilq.nn import Sequential, quantize
 from minilq.objective import OF_PAIRS, Objective, l2, own_penalties, penalty_on
 from minilq.optim import Adam, steps
-from minilq.quantize import Quantizer, stochastic
-from minilq.quantize.flags import Choice, method_of
+from minilq.quantize import Quantizer
+from minilq.quantize.flags import Choice, flags_of
 from minilq.train.checkpoint import load_checkpoint
 from minilq.train.loop import Augment, Trainer, under
 from minilq.train.metrics import INPUTS, ToInput
 
 Streams = dict[str, np.random.Generator]
+Built = tuple[Sequential, Streams]
 Choose = Callable[[str], Quantizer | None]
 
 ADAM: dict[str, float] = {"keras": 1e-7, "torch": 1e-8}
@@ -84,40 +86,42 @@ def quantized_sites(config: RunConfig, model: Sequential) -> list[str]:
 
 
 def methods_for(config: RunConfig, model: Sequential, generators: Streams) -> Choose:
-    """What the settings say for each site of a model. Raises ConfigError for a layer or site that is not there, and for
-    flags that a method does not take."""
-    layers = quantized_layers(config, model)
-    if unknown := set(config.layer_thresholds) - set(layers):
-        raise ConfigError("train", f"a layer with its own threshold must be one of the quantized: {', '.join(layers)}",
-                          got=", ".join(sorted(unknown)))
-    if unknown := set(config.own) - set(model.sites()):
-        raise ConfigError("train", f"a site with its own method must be one of {', '.join(model.sites())}",
-                          got=", ".join(sorted(unknown)))
+    """What the settings say for each site of a model. Raises ConfigError for a layer or site that is not there, for
+    flags that a method does not take, and when all weights and biases stay in full precision."""
+    layers, sites = quantized_layers(config, model), model.sites()
+    for what, names, there in (("layer with its own threshold", config.layer_thresholds, layers),
+                               ("layer with its own rate", config.layer_rates, layers),
+                               ("site with its own method", config.own, list(sites))):
+        if unknown := sorted(set(names) - set(there)):
+            raise ConfigError("train", f"a {what} must be one of {', '.join(there)}", got=", ".join(unknown),
+                              cause=meant(unknown[0], there))
 
     def choose(name: str) -> Quantizer | None:
         layer, _, kind = name.rpartition(".")
         if name in config.own:
-            return _method(config.own[name], generators)
+            return method_from(_on_bias(config.own[name]) if kind == "bias" else config.own[name], generators["noise"])
         if layer not in layers:
             return None
         if kind == "input":
-            return _method(config.inputs, generators)
-        method = _method(config.weights_of(layer), generators)
+            return method_from(config.inputs, generators["noise"])
+        method = method_from(config.weights_of(layer), generators["noise"])
         if kind == "bias" and method is not None:
             return replace(method, granularity="scalar") if method.on_bias else None  # type: ignore[call-arg]
         return method
 
-    for name in model.sites():
-        choose(name)                             # what is wrong with a flag is found out now
+    # what is wrong with a flag is found out now
+    if not [name for name, site in sites.items() if choose(name) is not None and site.latent is not None]:
+        raise ConfigError("train", "a run compares a float network with one whose weights are quantized",
+                          got="weights in full precision everywhere",
+                          cause="Leave a layer to --weights, or give a weight a method with --own")
     return choose
 
 
-def _method(choice: Choice | None, generators: Streams) -> Quantizer | None:
-    if choice is None:
-        return None
-    if choice.get("rounding") == "stochastic":
-        choice = {**choice, "rounding": stochastic(generators["noise"])}
-    return method_of(choice)
+def _on_bias(choice: Choice | None) -> Choice | None:
+    """A bias has one scale unless something else is said: rows and filters are of weights."""
+    if choice is None or "granularity" not in flags_of(choice["method"]):
+        return choice
+    return {"granularity": "scalar", **choice}
 
 
 def inputs_for(config: RunConfig) -> ToInput:
@@ -167,11 +171,20 @@ def objective_for(config: RunConfig, model: Sequential) -> Objective:
     return Objective(parts)
 
 
-def trainer_for(name: str, config: RunConfig, data: Dataset, start_from: Path | None = None) -> Trainer:
-    """A trainer of the "float" or the "quantized" network at its beginning, with the parameters of a float checkpoint
-    if one is named. Both start from the same weights and see the same batches."""
+def built(config: RunConfig) -> Built:
+    """The untrained network of a run, and its generators, from which it was drawn."""
     generators = streams(config.seed)
-    model = network(config, generators)
+    return network(config, generators), generators
+
+
+def trainer_for(name: str, config: RunConfig, data: Dataset, start_from: Path | None = None,
+                fresh: Built | None = None) -> Trainer:
+    """A trainer of the "float" or the "quantized" network at its beginning, with the parameters of a float checkpoint
+    if one is named. Both start from the same weights and see the same batches.
+
+    fresh       what `built` gave, where that is there already
+    """
+    model, generators = built(config) if fresh is None else fresh
     if start_from is not None:
         model.load_state(under("model/", load_checkpoint(start_from)[0]))
     if name == "quantized":

@@ -4,60 +4,32 @@ A grid is one block or a list of blocks; a block is a JSON object such as
 
     {"nested": [1e-11, 1e-10], "difference": [1e-8, 1e-7], "granularity": ["row", "scalar"], "seed": [1, 2, 3],
      "start": ["scratch", "post"], "rounding": ["floor"], "input": ["raw"], "epochs": 20}
+    {"weights": {"method": "lsq", "bits": [2, 3, 4]}, "inputs": [null, {"method": "lsq", "bits": 4, "signed": false}],
+     "seed": [1, 2]}
 
-Keys that name a scheme ("nested", "ungated", or a penalty) hold its strengths, lambda or gamma; the lists granularity,
-rounding, input, seed and start are multiplied with them; anything else is a setting of `RunConfig` for the whole block.
+Keys that name a scheme ("nested", "ungated", or a penalty) hold its strengths, lambda or gamma; a block has these or
+`weights`. Every list is an axis, and axes are multiplied: settings of `RunConfig`, `start`, choices of methods and the
+flags in them.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
-from minilq.errors import ConfigError, DataError
-from minilq.experiments import thesis
+from minilq.errors import ConfigError, meant
 from minilq.experiments.config import RunConfig
-from minilq.files import read_text
+from minilq.experiments.grids import STARTS, Block
+from minilq.experiments.training import OF_QUANTIZERS
 from minilq.objective import PENALTIES
-
-Block = Mapping[str, Any]
+from minilq.quantize.flags import method_of, words_of
 
 SCHEMES = ("nested", "ungated", *PENALTIES)
-AXES = {"granularity": ("row",), "rounding": ("floor",), "input": ("raw",), "seed": (42,), "start": ("scratch",)}
-STARTS = ("scratch", "post")
-
-# The thesis leaves 0 in for comparison; scales do not move there, so one granularity shows all.
-_THRESHOLDS = [lam for lam in thesis.THRESHOLDS if lam > 0]
-_RATES = [rate for rate in thesis.RATES if rate > 0]
-
-
-def _of_thesis(data: str, thresholds: Sequence[float], rates: Sequence[float]) -> list[Block]:
-    return [{"nested": thresholds, **{penalty: rates for penalty in thesis.PENALTIES},
-             "granularity": list(thesis.GRANULARITIES[data]), "start": list(STARTS)},
-            {"nested": [0.0], "granularity": ["row"], "start": list(STARTS)}]
-
-
-GRIDS: dict[str, list[Block]] = {
-    f"thesis-{data}": _of_thesis(data, _THRESHOLDS, _RATES) for data in thesis.GRANULARITIES}
-
-# Found on 10,000 training images held out (benchmarks/recipe): the rule without its gate, pixels 0..1, few scales, and
-# a small lambda for the last layer, whose weights are few.
-_FOUND: Block = {"input": ["unit"], "seed": [1, 2, 3]}
-GRIDS["best-mnist"] = [
-    {**_FOUND, "ungated": [1e-9, 3e-9], "granularity": ["scalar"], "rounding": ["nearest"], "start": list(STARTS),
-     "layer_thresholds": {"dense2": 1e-10}},
-    {**_FOUND, "ungated": [5e-9], "granularity": ["column"], "rounding": ["floor"]}]
-
-# Scales grow with strength times steps. A quick sweep of MNIST or the digits has a twentieth of the steps, so its
-# strengths are ten times as large, and it leaves every other rate out.
-QUICK_GRIDS: dict[str, list[Block]] = {
-    f"thesis-{data}": [{**block, **({"epochs": 30} if data == "mnist" else {})} for block in _of_thesis(
-        data, [10 * lam for lam in _THRESHOLDS], [10 * rate for rate in _RATES[::2]])]
-    for data in thesis.GRANULARITIES}
+USUAL = {"seed": 42, "input": "raw", "granularity": "row", "rounding": "floor", "start": "scratch"}
+"""What is in every name, and what a block has that says nothing; granularity and rounding with a scheme only."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +38,10 @@ class Point:
 
     network     "float" or "quantized"
     config      its settings; start_from is None
+    scheme      see `RunConfig.scheme`
+    strength    lambda or gamma; bits of another method, None where it has none
     start       name of the float point it starts from, None for from scratch
+    variant     what else is told apart in this grid, in words: "" in the thesis' grids
     """
 
     name: str
@@ -75,31 +50,7 @@ class Point:
     scheme: str
     strength: float | None = None
     start: str | None = None
-
-
-def default_grid(data: str) -> str:
-    """The name of the thesis' grid for a data set: that of MNIST for all grey images."""
-    return f"thesis-{data if data in thesis.GRANULARITIES else 'mnist'}"
-
-
-def blocks_of(grid: str, quick: bool = False) -> list[Block]:
-    """The blocks of a named grid, thinned out for --quick, or of a JSON file.
-
-    Raises ConfigError for an unknown name, DataError for a file that holds something else."""
-    if grid in GRIDS:
-        return QUICK_GRIDS.get(grid, GRIDS[grid]) if quick else GRIDS[grid]
-    path = Path(grid)
-    if not path.exists():
-        raise ConfigError("sweep", f"the grid must be one of {', '.join(GRIDS)}, or a JSON file", got=repr(grid))
-    try:
-        blocks = json.loads(read_text(path))
-    except (ValueError, RecursionError) as error:
-        raise DataError(str(path), "a grid in JSON was expected", got=str(error)) from error
-    blocks = [blocks] if isinstance(blocks, dict) else blocks
-    if not (isinstance(blocks, list) and blocks and all(isinstance(block, dict) for block in blocks)):
-        raise DataError(str(path), "a grid is a JSON object, or a list of them", got=type(blocks).__name__,
-                        cause='For example {"nested": [1e-10, 1e-9], "granularity": ["row", "scalar"]}')
-    return blocks
+    variant: str = ""
 
 
 def points_of(blocks: Iterable[Block], settings: Mapping[str, Any]) -> list[Point]:
@@ -115,46 +66,122 @@ def points_of(blocks: Iterable[Block], settings: Mapping[str, Any]) -> list[Poin
             if points.setdefault(point.name, point) != point:
                 raise ConfigError("sweep", "two points of the grid have one name but different settings",
                                   got=point.name,
-                                  cause="Blocks of one grid may not differ in epochs or the like")
+                                  cause="Blocks of one grid may not differ in epochs or the like; lists in a block may")
     order = {"float": 0, "scratch": 1, "post": 2}
     return sorted(points.values(), key=lambda p: order["float" if p.network == "float" else
                                                        "post" if p.start else "scratch"])
 
 
-def _points_of(block: Block, settings: Mapping[str, Any]) -> Iterable[Point]:
-    axes: dict[str, Sequence[Any]] = {name: _listed(name, block.get(name, default)) for name, default in AXES.items()}
-    schemes = {name: _listed(name, strengths) for name, strengths in block.items() if name in SCHEMES}
-    own = {name: value for name, value in block.items() if name not in AXES and name not in SCHEMES}
-    known = {f.name for f in fields(RunConfig)} - {"granularity", "rounding", "input", "seed", "start_from", "rate",
-                                                   "penalty", "gate"}
-    if unknown := set(own) - known:
-        raise ConfigError("sweep", f"a grid holds schemes ({', '.join(SCHEMES)}), lists ({', '.join(AXES)}) and "
-                          "settings", got=", ".join(sorted(unknown)))
-    if unknown := set(axes["start"]) - set(STARTS):
+def _points_of(block: Block, settings: Mapping[str, Any]) -> Iterator[Point]:
+    _check(block)
+    schemes = [name for name in block if name in SCHEMES]
+    said = {**USUAL, **block, **settings}
+    axes = {name: _values(name, value) for name, value in said.items() if name not in SCHEMES}
+    if not schemes:
+        for name in ("granularity", "rounding"):
+            axes[name] = axes[name] if name in block else [None]
+    if unknown := [start for start in axes["start"] if start not in STARTS]:
         raise ConfigError("sweep", f"start must hold {' or '.join(STARTS)}", got=", ".join(map(repr, unknown)))
-    common = {**own, **settings}
-    for seed, seen in itertools.product(axes["seed"], axes["input"]):
-        plain = {name: value for name, value in common.items() if name not in _OF_QUANTIZERS}
-        baseline = Point(f"float-{seen}-{seed}", "float", RunConfig(seed=seed, input=seen, **plain), "float")
+    told = [name for name in axes if name not in (*USUAL, "weights") and _is_axis(said[name])]
+    of_float = [name for name in axes if name not in OF_QUANTIZERS and name != "start"]
+    of_others = [name for name in axes if name in OF_QUANTIZERS and name not in ("granularity", "rounding", "weights")]
+    for outer in _product(axes, ["seed", "input", *(n for n in of_float if n not in ("seed", "input"))]):
+        extra = {name: outer[name] for name in told if name in outer}
+        baseline = Point(_name("float", outer["input"], outer["seed"], extra=extra), "float", RunConfig(**outer),
+                         "float", variant=_variant(extra))
         yield baseline
-        for scheme, strengths in schemes.items():
-            for granularity, strength, rounding, start in itertools.product(
-                    axes["granularity"], strengths, axes["rounding"], axes["start"]):
-                strength_of = {"threshold": strength, "gate": scheme == "nested"} if scheme in SCHEMES[:2] else {
-                    "penalty": scheme, "rate": strength}
-                config = RunConfig(**{**common, "granularity": granularity, "rounding": rounding, "seed": seed,
-                                      "input": seen, **strength_of})
-                number = config.threshold if config.rate is None else config.rate
-                yield Point(f"{scheme}-{granularity}-{number:g}-{rounding}-{seen}-{start}-{seed}", "quantized", config,
-                            scheme, number, baseline.name if start == "post" else None)
+        for scheme in schemes or [name for name in ("weights",) if name in axes]:
+            axes["strength"] = _values(scheme, block[scheme]) if schemes else axes["weights"]
+            for inner in _product(axes, ["granularity", "strength", "rounding", *of_others, "start"]):
+                start, strength = inner.pop("start"), inner.pop("strength")
+                own = _settings_of(scheme, strength)
+                config = RunConfig(**{**outer, **inner, **own})
+                extra = {name: getattr(config, name) for name in told}
+                if config.inputs is not None:
+                    extra["inputs"] = config.inputs
+                yield _quantized(config, start, baseline.name, extra)
 
 
-# Settings that a float network does not have.
-_OF_QUANTIZERS = ("threshold", "layer_thresholds", "layer_rates", "quantize")
+def _check(block: Block) -> None:
+    """ConfigError for a key that a block does not have, and for schemes beside weights."""
+    known = [name for name in (setting.name for setting in fields(RunConfig))
+             if name not in ("start_from", "rate", "penalty", "gate")]
+    if unknown := [name for name in block if name not in (*SCHEMES, *known, "start")]:
+        raise ConfigError("sweep", f"a grid holds schemes ({', '.join(SCHEMES)}), lists ({', '.join(USUAL)}) and "
+                          "settings", got=", ".join(sorted(unknown)), cause=meant(unknown[0], (*SCHEMES, *known)))
+    if "weights" in block and (schemes := [name for name in block if name in SCHEMES]):
+        raise ConfigError("sweep", "a block holds schemes or weights", got=f"weights and {', '.join(schemes)}",
+                          cause="Write two blocks, in a list")
 
 
-def _listed(name: str, values: Any) -> Sequence[Any]:
-    values = values if isinstance(values, (list, tuple)) else [values]
+def _settings_of(scheme: str, strength: Any) -> dict[str, Any]:
+    """The settings that a scheme's strength stands for, or a choice of weights."""
+    if scheme == "weights":
+        return {"weights": strength}
+    if isinstance(strength, bool) or not isinstance(strength, (int, float)):
+        raise ConfigError("sweep", f"{scheme} holds strengths: {'threshold' if scheme in SCHEMES[:2] else 'rate'} must "
+                          "be a number >= 0", got=repr(strength))
+    return {"threshold": strength, "gate": scheme == "nested"} if scheme in SCHEMES[:2] else {
+        "penalty": scheme, "rate": strength}
+
+
+def _quantized(config: RunConfig, start: str, baseline: str, extra: dict[str, Any]) -> Point:
+    strength: float | None
+    if config.nested:
+        strength = config.threshold if config.rate is None else config.rate
+        own = [config.scheme(), config.granularity, f"{strength:g}", config.rounding]
+        flags = {flag: value for flag, value in (config.weights or {}).items() if flag != "method"}
+    elif config.weights is None:
+        strength, own, flags = None, [config.scheme()], {}
+    else:
+        strength = getattr(method_of(config.weights), "bits", None)
+        own = words_of(config.weights)
+        flags = {flag: value for flag, value in config.weights.items() if flag not in ("method", "bits", "granularity")}
+    return Point(_name(*own, config.input, start, config.seed, extra={**(flags if config.nested else {}), **extra}),
+                 "quantized", config, config.scheme(), strength, baseline if start == "post" else None,
+                 _variant({**flags, **extra}))
+
+
+def _name(*parts: Any, extra: Mapping[str, Any]) -> str:
+    words = [*map(str, parts), *(word for name, value in extra.items() for word in (name, *_words(value)))]
+    return re.sub(r"[^\w.+-]+", "_", "-".join(word.replace("=", "") for word in words))
+
+
+def _variant(extra: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {' '.join(_words(value))}" for name, value in extra.items())
+
+
+def _words(value: Any) -> list[str]:
+    """A value of an axis in words."""
+    if isinstance(value, Mapping):
+        if "method" in value:
+            return words_of(value)
+        return [f"{key}={' '.join(_words(inner))}" for key, inner in value.items()]
+    return ["none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)]
+
+
+def _is_axis(value: Any) -> bool:
+    """Whether a setting of a block is told in the names of its points."""
+    return isinstance(value, list) or (isinstance(value, Mapping) and "method" in value
+                                       and any(isinstance(flag, list) for flag in value.values()))
+
+
+def _values(name: str, value: Any) -> list[Any]:
+    """The values of an axis: those of a list, and each choice once for every combination of the lists in its flags."""
+    values = list(value) if isinstance(value, (list, tuple)) else [value]
     if not values:
         raise ConfigError("sweep", f"{name} must hold at least one value", got="an empty list")
-    return values
+    every: list[Any] = []
+    for one in values:
+        if isinstance(one, Mapping) and "method" in one:
+            flags = {flag: _values(f"{flag} of {name}", inner) for flag, inner in one.items()}
+            every += [dict(zip(flags, each, strict=True)) for each in itertools.product(*flags.values())]
+        else:
+            every.append(one)
+    return every
+
+
+def _product(axes: Mapping[str, list[Any]], names: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Every combination of the values of some axes, the last one changing fastest."""
+    names = list(names)
+    return (dict(zip(names, values, strict=True)) for values in itertools.product(*(axes[name] for name in names)))

@@ -16,8 +16,8 @@ from minilq.errors import ConfigError, NonFiniteError
 
 Point = Mapping[str, Any]
 
-SETTINGS = ("scheme", "granularity", "strength", "rounding", "start", "input", "data", "model", "epochs", "steps",
-            "train_images")
+SETTINGS = ("scheme", "granularity", "strength", "rounding", "start", "input", "variant", "data", "model", "epochs",
+            "steps", "train_images")
 """What makes two points the same but for their seed; a float baseline has only some of them."""
 
 MEASURES = ("accuracy", "loss", "unique_integers", "integer_min", "integer_max", "range", "bits", "bits_unique",

@@ -16,20 +16,22 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from minilq.coding.sizes import zipped
+import numpy as np
+
 from minilq.data import Dataset
 from minilq.errors import ConfigError, MinilqError, UnwritableError
 from minilq.experiments.build import trainer_for
+from minilq.experiments.choices import method_from
 from minilq.experiments.config import RunConfig, read_config
 from minilq.experiments.grid import Point
-from minilq.experiments.run import CHECKPOINTS, CONFIG, DONE, HISTORY, RESULT, data_of, floats_of, measure
-from minilq.experiments.training import resumed, train
+from minilq.experiments.measure import counted, measure
+from minilq.experiments.result import RESULT
+from minilq.experiments.run import CHECKPOINTS, CONFIG, DONE, HISTORY, data_of
+from minilq.experiments.training import train
 from minilq.files import make_folder, write_text
-from minilq.nn import coded_in
+from minilq.nn import Sequential
 from minilq.train.checkpoint import save_checkpoint
 from minilq.train.history import write_history
-from minilq.train.loop import Trainer
-from minilq.train.metrics import scales_in
 
 FAILED = "FAILED"
 SECONDS_BETWEEN_CHECKPOINTS = 20.0
@@ -94,33 +96,39 @@ def _train_and_measure(point: Point, parent: Path, folder: Path) -> None:
     config, data = point.config, data_for_point(point.config)
     start = None if point.start is None else parent / point.start / CHECKPOINTS["float"]
     path = folder / CHECKPOINTS[point.network]
-    trainer = resumed(trainer_for(point.network, config, data, start), path)
-    assert config.epochs is not None
-    if not train(trainer, path, config.epochs, _asked_to_stop, SECONDS_BETWEEN_CHECKPOINTS):
+    trainer = trainer_for(point.network, config, data, start)
+    if not train(point.network, config, trainer, path, _asked_to_stop, SECONDS_BETWEEN_CHECKPOINTS):
         return
     write_history(folder / HISTORY, [{"network": point.network, **row} for row in trainer.rows])
-    write_text(folder / RESULT, json.dumps(_result(point, trainer, data), indent=1) + "\n")
+    write_text(folder / RESULT, json.dumps(_result(point, trainer.model, data), indent=1) + "\n")
     write_text(folder / DONE, "")
     # Only now: killed before, the point goes on from the whole state. The model alone is a third of it.
     save_checkpoint(path, {f"model/{name}": a for name, a in trainer.model.state().items()}, {})
 
 
-def _result(point: Point, trainer: Trainer, data: Dataset) -> dict[str, Any]:
-    config, model = point.config, trainer.model
+def _result(point: Point, model: Sequential, data: Dataset) -> dict[str, Any]:
+    config = point.config
     assert config.epochs is not None
     assert config.batch is not None
     steps = config.epochs * math.ceil(len(data.train_images) / config.batch)
     what: dict[str, Any] = {"name": point.name, "scheme": point.scheme}
     if point.network == "quantized":
-        what |= {"granularity": config.granularity, "strength": point.strength, "rounding": config.rounding,
-                 "start": "post" if point.start else "scratch"}
-    floats = floats_of(config, model)
+        what |= {**_of_method(config), "strength": point.strength, "start": "post" if point.start else "scratch"}
+    if point.variant:
+        what["variant"] = point.variant
     return {**what, "seed": config.seed, "input": config.input, "data": config.data, "model": config.model,
             "epochs": config.epochs, "steps": steps, "train_images": len(data.train_images),
-            **measure(model, data, config),
-            "parameters": sum(a.size for a in floats.values()),
-            "scales": sum(s.size for s in scales_in(coded_in(model)).values()),
-            "bytes_float32": 4 * sum(a.size for a in floats.values()), "bytes_float32_zip": zipped(floats)}
+            **measure(model, data, config), **counted(config, model, model)}
+
+
+def _of_method(config: RunConfig) -> dict[str, str]:
+    """Granularity and rounding of the weights; "own" where the method has no such flag."""
+    if config.nested:
+        return {"granularity": str(config.granularity), "rounding": str(config.rounding)}
+    method = None if config.weights is None else method_from(config.weights, np.random.default_rng(0))
+    named = {name: getattr(method, name, "own") for name in ("granularity", "rounding")}
+    return {name: value if isinstance(value, str) else "stochastic" if callable(value) else ",".join(map(str, value))
+            for name, value in named.items()}
 
 
 def data_for_point(config: RunConfig) -> Dataset:

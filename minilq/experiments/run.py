@@ -11,7 +11,6 @@ A run folder holds
 from __future__ import annotations
 
 import json
-import math
 import platform
 from collections.abc import Callable
 from pathlib import Path
@@ -20,40 +19,26 @@ from typing import Any
 import numpy as np
 
 from minilq._version import __version__
-from minilq.autodiff.tape import Array
-from minilq.coding.sizes import compressed, entropy_coded, narrowest, packed, zipped
 from minilq.data import Dataset
-from minilq.errors import ConfigError, DataError
-from minilq.experiments.build import (
-    data_for,
-    inputs_for,
-    methods_for,
-    network,
-    quantized_sites,
-    streams,
-    trainer_for,
-)
+from minilq.errors import ConfigError
+from minilq.experiments.build import built, data_for, methods_for, quantized_sites, trainer_for
 from minilq.experiments.config import QUICK_IMAGES, RunConfig, read_config
+from minilq.experiments.measure import counted, measure
+from minilq.experiments.result import RESULT as RESULT
+from minilq.experiments.result import read_result as read_result
 from minilq.experiments.rounded import round_to_nearest
-from minilq.experiments.training import resumed, train
-from minilq.files import make_folder, read_text, write_text
+from minilq.experiments.training import train
+from minilq.files import make_folder, write_text
 from minilq.kernels import kernels_in_use
-from minilq.nn import Sequential, coded_in, quantize
-from minilq.quantize.statistics import integers_together, mean_entropy, zero_share
+from minilq.nn import Sequential, quantize
 from minilq.train.checkpoint import load_checkpoint, save_checkpoint
 from minilq.train.history import Row, write_history
 from minilq.train.interrupt import Interrupt
 from minilq.train.loop import Trainer, under
-from minilq.train.metrics import evaluate, scales_in, sqnr_in
 
-CONFIG, HISTORY, RESULT, DONE = "config.json", "history.csv", "result.json", "DONE"
+CONFIG, HISTORY, DONE = "config.json", "history.csv", "DONE"
 CHECKPOINTS = {"float": "float.npz", "quantized": "quantized.npz"}
 SECONDS_BETWEEN_CHECKPOINTS = 2.0
-
-# Numbers in result.json that the table needs: of each quantized network, and of the whole run.
-MEASURED = ("accuracy", "loss", "unique_integers", "integer_min", "integer_max", "bits", "bytes_int8_zip",
-            "bytes_packed")
-COMPARED = ("baseline_accuracy", "baseline_loss", "parameters", "scales", "bytes_float32", "bytes_float32_zip")
 
 Log = Callable[[str], None]
 
@@ -73,17 +58,16 @@ def start(config: RunConfig, folder: Path, log: Log) -> dict[str, Any]:
     there = next(path for path in (folder, *folder.parents) if path.exists())
     if not there.is_dir():
         raise ConfigError("train", "--out must be a folder", got=f"{folder}, where {there} is a file")
-    generators = streams(config.seed)                # a layer that is not there is found out before the data are read
-    methods_for(config, network(config, generators), generators)
+    fresh = built(config)
+    methods_for(config, *fresh)                  # a layer that is not there is found out before the data are read
+    given = None if config.start_from is None else _float_checkpoint(Path(config.start_from), config)
     data = data_of(config)
-    given = None
-    if config.start_from is not None:
-        given = trainer_for("float", config, data, _float_checkpoint(Path(config.start_from), config))
+    baseline = trainer_for("float", config, data, given, fresh)
     make_folder(folder)
     if given is not None:                        # a copy: the run goes on without the original
-        save_checkpoint(folder / CHECKPOINTS["float"], *given.state())
+        save_checkpoint(folder / CHECKPOINTS["float"], *baseline.state())
     write_text(folder / CONFIG, config.to_json())
-    return _run(config, data, folder, log)
+    return _run(config, data, folder, log, baseline)
 
 
 def _float_checkpoint(path: Path, config: RunConfig) -> Path:
@@ -120,16 +104,21 @@ def data_of(config: RunConfig) -> Dataset:
     return data.head(QUICK_IMAGES) if config.quick else data
 
 
-def _run(config: RunConfig, data: Dataset, folder: Path, log: Log) -> dict[str, Any]:
+def _run(config: RunConfig, data: Dataset, folder: Path, log: Log, baseline: Trainer | None = None) -> dict[str, Any]:
+    """Train what is not trained yet, compare, and write the result.
+
+    baseline    the trainer of the float network, where there is one already
+    """
     write_text(folder / "env.json", json.dumps(environment(), indent=1) + "\n")
-    networks = {}
+    given = folder / CHECKPOINTS["float"] if config.start_from is not None else None
+    networks: dict[str, Trainer] = {}
     rows: list[Row] = []
-    for name, file in CHECKPOINTS.items():
-        if name == "float" and config.start_from is not None:
-            networks[name] = trainer_for(name, config, data, folder / file)
-        else:
-            networks[name] = _train(name, config, data, folder, rows, log)
-        rows += [{"network": name, **row} for row in networks[name].rows]
+    for name in CHECKPOINTS:
+        trainer = baseline if name == "float" and baseline is not None else trainer_for(name, config, data, given)
+        if name == "quantized" or given is None:
+            _train(name, config, trainer, folder, rows, log)
+        networks[name] = trainer
+        rows += [{"network": name, **row} for row in trainer.rows]
         write_history(folder / HISTORY, rows)
     result = compare(config, data, networks)
     write_text(folder / RESULT, json.dumps(result, indent=1) + "\n")
@@ -139,33 +128,30 @@ def _run(config: RunConfig, data: Dataset, folder: Path, log: Log) -> dict[str, 
 def trained(folder: Path, name: str) -> Sequential:
     """The "float" or "quantized" network of a run, as it was saved last."""
     config = read_config(folder / CONFIG)
-    generators = streams(config.seed)
-    model = network(config, generators)
+    model, generators = built(config)
     if name == "quantized":
         quantize(model, methods_for(config, model, generators))
     model.load_state(under("model/", load_checkpoint(folder / CHECKPOINTS[name])[0]))
     return model
 
 
-def _train(name: str, config: RunConfig, data: Dataset, folder: Path, earlier: list[Row], log: Log) -> Trainer:
+def _train(name: str, config: RunConfig, trainer: Trainer, folder: Path, earlier: list[Row], log: Log) -> None:
     """Train one network to the end, from its checkpoint if there is one."""
     assert config.epochs is not None
     epochs = config.epochs
-    path = folder / CHECKPOINTS[name]
-    trainer = resumed(trainer_for(name, config, data, None if config.start_from is None else
-                                  folder / CHECKPOINTS["float"]), path)
-    if trainer.rows and trainer.place.epoch < epochs:
-        log(f"{name}: going on in epoch {trainer.place.epoch + 1}")
+
+    def before(done: int) -> None:
+        if 0 < done < epochs:
+            log(f"{name}: going on in epoch {done + 1}")
 
     def after_save() -> None:
         write_history(folder / HISTORY, [*earlier, *({"network": name, **r} for r in trainer.rows)])
 
     with Interrupt() as interrupt:
-        train(trainer, path, epochs, lambda: interrupt.wished, SECONDS_BETWEEN_CHECKPOINTS,
-              lambda row: log(f"{name:9} {_line(row, epochs, trainer.rows)}"), after_save)
+        train(name, config, trainer, folder / CHECKPOINTS[name], lambda: interrupt.wished, SECONDS_BETWEEN_CHECKPOINTS,
+              before, lambda row: log(f"{name:9} {_line(row, epochs, trainer.rows)}"), after_save)
         if interrupt.wished:                     # also when that was in the very last batch
             raise Stopped
-    return trainer
 
 
 def _line(row: Row, epochs: int, rows: list[Row]) -> str:
@@ -185,70 +171,20 @@ def compare(config: RunConfig, data: Dataset, networks: dict[str, Trainer]) -> d
     leaves the scales out; packed counts them. A ratio is bytes_float32 by the bytes it names.
     """
     baseline, quantized = networks["float"].model, networks["quantized"].model
-    images, labels, to_input = data.validation_images, data.validation_labels, inputs_for(config)
-    nested = measure(quantized, data, config)
-    baseline_loss, baseline_accuracy = evaluate(baseline, images, labels, to_input)
+    learned, floats = measure(quantized, data, config), measure(baseline, data, config)
     rounded = round_to_nearest(baseline, quantized_sites(config, baseline), config.granularity or "filter",
-                               max(nested["bits"], 1))
-    floats = floats_of(config, baseline)
-    raw = 4 * sum(a.size for a in floats.values())
+                               max(learned["bits"], 1))
+    sizes = counted(config, baseline, quantized)
     seconds = {name: round(sum(float(r["seconds"]) for r in t.rows), 2) for name, t in networks.items()}
     return {
-        **nested,
-        "baseline_accuracy": baseline_accuracy, "baseline_loss": baseline_loss,
-        "parameters": sum(a.size for a in floats.values()),
-        "scales": sum(s.size for s in scales_in(coded_in(quantized)).values()),
-        "bytes_float32": raw, "bytes_float32_zip": zipped(floats),
-        "ratio_int8_zip": round(raw / nested["bytes_int8_zip"], 2),
-        "ratio_packed": round(raw / nested["bytes_packed"], 2),
+        **learned, "baseline_accuracy": floats["accuracy"], "baseline_loss": floats["loss"], **sizes,
+        "ratio_int8_zip": round(sizes["bytes_float32"] / learned["bytes_int8_zip"], 2),
+        "ratio_packed": round(sizes["bytes_float32"] / learned["bytes_packed"], 2),
         "rounded": measure(rounded, data, config),
         "seconds": round(sum(seconds.values()), 2), "seconds_each": seconds,
-        "epochs": config.epochs, "data": config.data, "model": config.model, "seed": config.seed,
+        "scheme": config.scheme(), "epochs": config.epochs, "data": config.data, "model": config.model,
+        "seed": config.seed,
     }
-
-
-def floats_of(config: RunConfig, model: Sequential) -> dict[str, Array]:
-    """The latent values of those parameters that the settings quantize, whether this model does or not."""
-    parameters = model.parameters()
-    return {name: parameters[f"{name}.latent"].array for name in quantized_sites(config, model)}
-
-
-def measure(model: Sequential, data: Dataset, config: RunConfig) -> dict[str, Any]:
-    """Loss and accuracy, and of a quantized network its integers and sizes (train/metrics.py, coding/sizes.py)."""
-    loss, accuracy = evaluate(model, data.validation_images, data.validation_labels, inputs_for(config))
-    coded = coded_in(model)
-    if not coded:
-        return {"accuracy": accuracy, "loss": loss}
-    codes: dict[str, Array] = {name: one.codes for name, one in coded.items()}
-    together = integers_together(codes)
-    small = narrowest(codes)
-    return {"accuracy": accuracy, "loss": loss, "unique_integers": together.unique, "integer_min": together.minimum,
-            "integer_max": together.maximum, "bits": together.bits, "bits_unique": together.bits_unique,
-            "entropy": mean_entropy(codes), "zero_share": zero_share(codes), "sqnr": sqnr_in(model, coded),
-            "integer_type": str(next(iter(small.values())).dtype),
-            "bytes_int8_zip": zipped(small), "bytes_packed": packed(coded),
-            "bytes_entropy": entropy_coded(coded), "bytes_lzma": compressed(coded)}
-
-
-def read_result(folder: Path) -> dict[str, Any] | None:
-    """What result.json holds, None when the run has not come so far. Raises DataError when it is damaged."""
-    path = folder / RESULT
-    if not path.exists():
-        return None
-    try:
-        result: dict[str, Any] = json.loads(read_text(path))
-        for part, names in ((result, (*MEASURED, *COMPARED)), (result["rounded"], MEASURED),
-                            (result["seconds_each"], CHECKPOINTS)):
-            for name in names:
-                least = 1 if name.startswith("bytes") else -math.inf
-                if isinstance(part[name], str) or not float(part[name]) >= least:
-                    raise ValueError(f"{name} {part[name]}")
-        if not all(isinstance(part["integer_type"], str) for part in (result, result["rounded"])):
-            raise ValueError("integer_type is no text")
-        return result
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise DataError(str(path), "the result of a run was expected", got=f"{type(error).__name__}: {error}",
-                        cause="Delete it and go on with minilq train --resume") from error
 
 
 def environment() -> dict[str, str]:

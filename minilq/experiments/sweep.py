@@ -24,10 +24,13 @@ from pathlib import Path
 from typing import Any
 
 from minilq.errors import ConfigError, DataError
-from minilq.experiments.config import command, read_config
+from minilq.experiments.build import Built, built, methods_for
+from minilq.experiments.command import command
+from minilq.experiments.config import read_config
 from minilq.experiments.grid import Point
 from minilq.experiments.point import FAILED, check_same, run_point
-from minilq.experiments.run import CONFIG, DONE, RESULT, Stopped
+from minilq.experiments.result import RESULT
+from minilq.experiments.run import CONFIG, DONE, Stopped
 from minilq.files import make_folder, read_text, write_text
 
 SWEEP, POINTS = "sweep.json", "points"
@@ -42,6 +45,7 @@ def run_sweep(grid: str, points: Sequence[Point], folder: Path, executor: Execut
     Raises ConfigError when the folder holds points of other settings; UnwritableError, which every other point would
     meet too; BrokenExecutor when the executor lost a process; Stopped when a point was asked to stop (`stop_when`).
     """
+    check_sites(points)
     for point in points:
         check_same(point, folder / POINTS)
     make_folder(folder / POINTS)
@@ -82,6 +86,19 @@ def run_sweep(grid: str, points: Sequence[Point], folder: Path, executor: Execut
         for future in running:
             future.cancel()
     return failed
+
+
+def check_sites(points: Sequence[Point]) -> None:
+    """Raise ConfigError for a point that names a layer or site which its network does not have, before any is trained:
+    one network is built for each kind."""
+    fresh: dict[tuple[object, ...], Built] = {}
+    for point in points:
+        config = point.config
+        kind = (config.model, config.image_shape)
+        if point.network == "quantized":
+            if kind not in fresh:
+                fresh[kind] = built(config)
+            methods_for(config, *fresh[kind])
 
 
 def _line(point: Point, folder: Path, message: str | None) -> str:

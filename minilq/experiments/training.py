@@ -4,29 +4,48 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+from minilq.errors import ConfigError
+from minilq.experiments.config import RunConfig
 from minilq.train.checkpoint import load_checkpoint, save_checkpoint
 from minilq.train.history import Row
 from minilq.train.loop import Trainer
 
+OF_QUANTIZERS = ("weights", "inputs", "own", "quantize", "granularity", "threshold", "layer_thresholds", "gate",
+                 "rounding", "penalty", "rate", "layer_rates")
+"""Settings that a float network does not have."""
 
-def resumed(trainer: Trainer, path: Path) -> Trainer:
-    """The trainer, in the state of the checkpoint at `path` if there is one."""
+FREE = ("data_dir", "start_from", "epochs")
+"""Settings that may change between two parts of a training: where things lie, and how long it goes on."""
+
+
+def train(name: str, config: RunConfig, trainer: Trainer, path: Path, stop: Callable[[], bool], seconds: float,
+          before: Callable[[int], None] = lambda epoch: None, after_epoch: Callable[[Row], None] = lambda row: None,
+          after_save: Callable[[], None] = lambda: None) -> bool:
+    """Train the "float" or "quantized" network of a run until its epochs are done, from the checkpoint at `path` if
+    there is one. Returns whether all epochs are done.
+
+    A checkpoint is saved after an epoch when the last one is older than `seconds`, at the end, and when `stop()` says
+    so. Raises ConfigError for a checkpoint that was trained with other settings.
+
+    before      called with the number of epochs that are done already
+    """
+    settings = settings_that_matter(name, config)
     if path.exists():
-        trainer.load_state(*load_checkpoint(path))
-    return trainer
-
-
-def train(trainer: Trainer, path: Path, epochs: int, stop: Callable[[], bool], seconds: float,
-          after_epoch: Callable[[Row], None] = lambda row: None, after_save: Callable[[], None] = lambda: None) -> bool:
-    """Train until `epochs` epochs are done, with a checkpoint at `path` after an epoch when the last one is older than
-    `seconds`, at the end, and when `stop()` says so. Returns whether all epochs are done."""
-    saved = time.monotonic()
+        arrays, meta = load_checkpoint(path)
+        check_same(settings, meta.get("settings", {}), path)
+        trainer.load_state(arrays, meta)
+    assert config.epochs is not None
+    epochs, saved = config.epochs, time.monotonic()
+    before(trainer.place.epoch)
 
     def save() -> None:
         nonlocal saved
-        save_checkpoint(path, *trainer.state())
+        arrays, meta = trainer.state()
+        save_checkpoint(path, arrays, {**meta, "settings": settings})
         after_save()
         saved = time.monotonic()
 
@@ -39,3 +58,17 @@ def train(trainer: Trainer, path: Path, epochs: int, stop: Callable[[], bool], s
     if not finished:
         save()
     return finished
+
+
+def settings_that_matter(name: str, config: RunConfig) -> dict[str, Any]:
+    """The settings that a training must keep from its first batch to its last."""
+    others = (*FREE, *(OF_QUANTIZERS if name == "float" else ()))
+    return {setting: value for setting, value in asdict(config).items() if setting not in others}
+
+
+def check_same(settings: dict[str, Any], there: dict[str, Any], path: Path) -> None:
+    """ConfigError that names the settings in which a checkpoint was trained otherwise."""
+    if different := [name for name in settings if name in there and there[name] != settings[name]]:
+        raise ConfigError("train", f"{path} was trained with other settings",
+                          got=", ".join(f"{name} {settings[name]}, there {there[name]}" for name in different),
+                          cause="Change config.json back, or start another run")

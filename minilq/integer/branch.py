@@ -134,8 +134,11 @@ class Branch:
                 if self.product is not None:
                     self.refine(name)
                 shape = self.made.ranges.shapes[name]
-                if self.line.scale.size > 1:     # each channel has its own line, and its grid is that of no feature
+                if self.line.scale.size > 1:     # each channel has its own line, now each feature
+                    grid = self.grid and self.grid.spread(shape)
                     self.act(self.line.spread(shape))
+                    if grid is not None:         # only a Quantize layer has given one for each channel
+                        self.grid = self.made.trained[name] = grid
                 self.steps.append(Reshape(math.prod(shape)))
             case MaxPool2D():
                 if self.product is not None or not self.line.plain:

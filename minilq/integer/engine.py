@@ -214,18 +214,21 @@ def _grid_of_images(made: Conversion, network: Sequential, images: Array | None)
     if grid is None and images is not None:
         grid = grid_over(float(images.min()), float(images.max()), made.top)
     if grid is None:
-        raise ConfigError("convert", "without images, the first layer that computes must have an input with a method, "
-                          "and one scale", got=repr(network), cause="Give it images, a few hundred will do")
+        raise ConfigError("convert", "without images, the first layer that computes must have an input with a method "
+                          "(after Flatten, one of a single scale)", got=repr(network),
+                          cause="Give it images, a few hundred will do")
     return grid
 
 
 def _first_trained(made: Conversion, network: Sequential) -> Grid | None:
+    flat = False
     for name, layer in in_a_row("", network):
         if isinstance(layer, (Dense, Conv2D, Quantize)) and layer.input.method is not None:
             grid = made.grid_of(name, layer.input)
-            return grid if grid.scale.ndim == 0 else None
+            return None if flat and grid.scale.ndim else grid        # its scales are those of features, not of channels
         if not isinstance(layer, (Flatten, Dropout, MaxPool2D, Quantize)):
             return None
+        flat = flat or isinstance(layer, Flatten)
     return None
 
 

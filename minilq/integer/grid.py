@@ -54,6 +54,13 @@ class Grid(NamedTuple):
         q = np.floor((x - self.offset) / self.scale + self.half) + self.zero
         return np.clip(q, 0, self.top).astype(self.dtype)
 
+    def spread(self, shape: tuple[int, ...]) -> Grid:
+        """The same for inputs of this shape made flat: one scale for each feature."""
+        def flat(part: float | Array) -> Array:
+            return np.broadcast_to(part, shape).reshape(-1)
+
+        return self._replace(scale=flat(self.scale), zero=flat(self.zero), offset=flat(self.offset))
+
     def reals(self, q: Array) -> Array:
         """What the codes stand for, float64."""
         return self.scale * (q.astype(np.float64) - self.zero) + self.offset

@@ -16,6 +16,8 @@ FAR = 2.0**40
 """Steps from 0 at which every bound of codes has been reached."""
 SPREAD = 200
 """Codes at most around which a method is asked how it rounds."""
+MARGIN = 0.05
+"""Of a step, around where codes change: there the last bits of floats may decide."""
 
 
 def trained_grid(name: str, site: Site, sample: Array | None = None) -> Grid:
@@ -36,7 +38,7 @@ def trained_grid(name: str, site: Site, sample: Array | None = None) -> Grid:
     (array(0.2), 0, 15)
     """
     scale, zero, offset = even = _even(name, site)
-    far = _codes(site, np.array([-FAR, FAR]), *even)
+    _, far = _codes(site, np.array([-FAR, FAR]), *even)
     low, high = int(far.min()), int(far.max())
     bounded = high - low < FAR
     if not bounded and sample is None:
@@ -49,12 +51,14 @@ def trained_grid(name: str, site: Site, sample: Array | None = None) -> Grid:
     if high - low > 65535:
         raise ConfigError("convert", "the codes of an input must fit into two bytes", got=f"{name} with {low}..{high}",
                           cause="The scale is far too small for these values: it has hardly been trained")
-    u = np.linspace(low, high, min(high - low + 1, SPREAD)).round()[:, None] + np.array([-0.4, -0.1, 0.1, 0.4])
-    codes = _codes(site, u.reshape(-1), *even).reshape(*u.shape, -1)
+    asked = np.linspace(low, high, min(high - low + 1, SPREAD)).round()[:, None] + np.array([-0.4, -0.1, 0.1, 0.4])
+    u, codes = _codes(site, asked.reshape(-1), *even)
     for half in (0.5, DOWN):
-        if (codes == np.clip(np.floor(u + half), *((low, high) if bounded else (None, None)))[..., None]).all():
+        expected = np.floor(u + half).clip(*((low, high) if bounded else (None, None)))
+        unsure = np.abs(u + half - np.rint(u + half)) < MARGIN
+        if ((codes == expected) | unsure).all():
             return Grid(scale, _single(zero - low), high - low, _single(offset), half)
-    if (low, high) == (-1, 1) and not zero.any() and (codes == np.where(u < 0, -1, 1)[..., None]).all():
+    if (low, high) == (-1, 1) and not zero.any() and ((codes == np.where(u < 0, -1, 1)) | (np.abs(u) < MARGIN)).all():
         return Grid(2 * scale, 0, 1, _single(offset - scale))
     raise ConfigError("convert", "the codes of an input must be the nearest on its grid, or the next below",
                       got=f"{name} with {type(site.method).__name__}",
@@ -95,13 +99,15 @@ def _shape(site: Site) -> tuple[int, ...]:
         return site.shape
 
 
-def _codes(site: Site, u: Array, scale: Array, zero: Array, offset: Array) -> Array:
-    """The codes of numbers that stand at u in units of codes, in each channel: (P,) -> (P, channels)."""
+def _codes(site: Site, u: Array, scale: Array, zero: Array, offset: Array) -> tuple[Array, Array]:
+    """Of numbers that stand at u, in units of codes, in each channel: where the floats nearest to them stand, and their
+    codes. (P,) -> (P, channels) twice."""
     assert site.method is not None
     _, *middle, C = _shape(site)
     x = (u.reshape(-1, *(1 for _ in middle), 1) - zero) * scale + offset               # (P, 1, .., 1 or C)
     x = np.broadcast_to(x, (len(u), *middle, max(C, scale.size))).astype(site.dtype)
-    return site.method.coded(x, site.held).codes.reshape(len(u), -1)
+    stand = (x.astype(np.float64) - offset) / scale + zero
+    return stand.reshape(len(u), -1), site.method.coded(x, site.held).codes.reshape(len(u), -1)
 
 
 def _single(a: Array) -> Any:

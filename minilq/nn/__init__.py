@@ -6,7 +6,8 @@ from minilq.nn.layer import Layer
 from minilq.nn.layers import Dense, Flatten, ReLU
 from minilq.nn.model import Residual, Sequential
 from minilq.nn.normalise import BatchNorm, Dropout
-from minilq.nn.site import Quantize, Site, calibrate, coded_in, codes_in, quantize
+from minilq.nn.quantized import Quantize, calibrate, coded_in, codes_in, quantize
+from minilq.nn.site import Site
 
 __all__ = [
     "AveragePool2D", "BatchNorm", "Conv2D", "Dense", "Dropout", "Flatten", "GlobalAveragePool2D", "Layer", "MaxPool2D",

@@ -13,81 +13,80 @@ import numpy as np
 from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.tape import Array
 from minilq.errors import DataError, DTypeError, ShapeError
-from minilq.nn.layer import Layer
 from minilq.nn.site import Site
 
 
-def state_of(model: Layer) -> dict[str, Array]:
-    """Copies of all that is saved, by the names of `tensors`.
+def state_of(tensors: Mapping[str, Parameter | Array], sites: Mapping[str, Site]) -> dict[str, Array]:
+    """Copies of all that is saved, by the names of `tensors`; sites are those of the same model.
 
     >>> from minilq.nn import Dense
-    >>> list(state_of(Dense(3, 2, np.random.default_rng(0))))
+    >>> list(Dense(3, 2, np.random.default_rng(0)).state())
     ['weight.latent', 'bias.latent']
     """
-    waiting = tuple(f"{name}." for name in _waiting(model))
-    return {name: _array(t).copy() for name, t in model.tensors().items() if not name.startswith(waiting)}
+    waiting = tuple(f"{name}." for name in _waiting(sites))
+    return {name: _array(t).copy() for name, t in tensors.items() if not name.startswith(waiting)}
 
 
-def take(model: Layer, state: Mapping[str, Array]) -> None:
-    """Take what `state_of` gave from a model that is made alike. All or nothing.
+def take(tensors: Mapping[str, Parameter | Array], sites: Mapping[str, Site], state: Mapping[str, Array]) -> None:
+    """Take what `state_of` gave from a model that is made alike, all or nothing.
 
     Raises DataError, which lists what is missing and what is too much; ShapeError for another shape; DTypeError for
-    another kind of number; DataError for parameters that are not finite or break their constraint.
+    another kind of number; DataError for NaN, and for parameters that are infinite or break their constraint.
     """
-    waiting = {name: {key.removeprefix(f"{name}."): a for key, a in state.items() if key.startswith(f"{name}.")}
-               for name in _waiting(model)}
-    mine = dict(model.tensors())
-    for name, held in waiting.items():
-        for part in list(mine):
-            if part.startswith(f"{name}.") and not held:
-                del mine[part]                   # neither has started
-    missing, surplus = [k for k in mine if k not in state], [k for k in state if k not in mine]
+    if not isinstance(state, Mapping):
+        raise DataError("load_state", "a saved state must be a dict of arrays", got=f"a {type(state).__name__}",
+                        cause="Write model.load_state(other.state())")
+    waiting = _waiting(sites)
+    starts = {name: site for name, site in waiting.items() if any(str(key).startswith(f"{name}.") for key in state)}
+    stay = tuple(f"{name}." for name in waiting if name not in starts)   # neither here nor there have they started
+    mine = {name: t for name, t in tensors.items() if not name.startswith(stay)}
+    missing, surplus = [k for k in mine if k not in state], [str(k) for k in state if k not in mine]
     if missing or surplus:
         told = [f"{what}: {', '.join(keys)}" for what, keys in (("missing", missing), ("too much", surplus)) if keys]
         raise DataError("load_state", "the saved state must be of a model that is made alike", got="; ".join(told),
                         cause="It was saved from another model, or from one with other methods at its sites")
+    # What a method of an input remembers gets its shape from the first batch.
+    any_shape = tuple(f"{name}." for name in starts)
+    new = {key: _checked(key, t, state[key], not isinstance(t, Parameter) and key.startswith(any_shape))
+           for key, t in mine.items()}
+    for name, site in starts.items():
+        site.held |= {part: new[f"{name}.{part}"] for part, t in site.held.items() if not isinstance(t, Parameter)}
+        site.started = True
     for key, tensor in mine.items():
-        own, new = _array(tensor), state[key]
-        of_input = not isinstance(tensor, Parameter) and any(key.startswith(f"{name}.") for name in waiting)
-        if new.shape != own.shape and not of_input:
-            raise ShapeError("load_state", f"{key} must have the shape {own.shape}", got=str(new.shape),
-                             cause="It was saved from another model")
-        if new.dtype.kind != own.dtype.kind:
-            raise DTypeError("load_state", f"{key} must be an array of {own.dtype}", got=str(new.dtype))
         if isinstance(tensor, Parameter):
-            _check_allowed(key, tensor, new.astype(own.dtype))
-    sites = model.sites()
-    for name, held in waiting.items():
-        if held:
-            site = sites[name]
-            site.held |= {part: a.copy() for part, a in held.items() if not isinstance(site.held[part], Parameter)}
-            site.started = True
-    for key, tensor in model.tensors().items():
-        if key in state:
-            _array(tensor)[...] = state[key]
-            if isinstance(tensor, Parameter):
-                tensor.changed_in_place()
+            tensor.array[...] = new[key]
+            tensor.changed_in_place()
+        elif not key.startswith(any_shape):
+            tensor[...] = new[key]
 
 
-def _check_allowed(key: str, parameter: Parameter, new: Array) -> None:
-    if not np.isfinite(new).all():
-        raise DataError("load_state", f"{key} must be finite", got="NaN or infinity")
-    if parameter.constraint is not None:
+def _checked(key: str, tensor: Parameter | Array, new: Array, any_shape: bool) -> Array:
+    """A copy of what was saved of a tensor, in its dtype."""
+    own = _array(tensor)
+    if not isinstance(new, np.ndarray) or new.dtype.kind != own.dtype.kind:
+        raise DTypeError("load_state", f"{key} must be an array of {own.dtype}",
+                         got=str(new.dtype) if isinstance(new, np.ndarray) else f"a {type(new).__name__}")
+    if new.shape != own.shape and not any_shape:
+        raise ShapeError("load_state", f"{key} must have the shape {own.shape}", got=str(new.shape),
+                         cause="It was saved from another model")
+    with np.errstate(over="ignore"):             # what overflows is infinite, and refused
+        new = new.astype(own.dtype)
+    if np.isnan(new).any() or (isinstance(tensor, Parameter) and np.isinf(new).any()):
+        raise DataError("load_state", f"{key} must be finite", got="NaN or infinity",
+                        cause="It was saved after the training had diverged")
+    if isinstance(tensor, Parameter) and tensor.constraint is not None:
         allowed = new.copy()
-        parameter.constraint(allowed)
+        tensor.constraint(allowed)
         if not np.array_equal(allowed, new):
-            raise DataError("load_state", f"{key} must be what its constraint allows, {parameter.constraint}",
+            raise DataError("load_state", f"{key} must be what its constraint allows, {tensor.constraint}",
                             got=f"{np.sum(allowed != new)} of {new.size} numbers that are not",
                             cause="The state is damaged, or was saved from another model")
+    return new
 
 
-def _waiting(model: Layer) -> list[str]:
-    """Names of the inputs whose method has not started."""
-    return [name for name, site in model.sites().items() if _waits(site)]
-
-
-def _waits(site: Site) -> bool:
-    return site.method is not None and not site.started
+def _waiting(sites: Mapping[str, Site]) -> dict[str, Site]:
+    """The inputs whose method has not started."""
+    return {name: site for name, site in sites.items() if site.method is not None and not site.started}
 
 
 def _array(tensor: Parameter | Array) -> Array:

@@ -37,13 +37,15 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Array:
     1.386294
     """
     check_floats("softmax_cross_entropy", logits=logits)
-    labels = np.asarray(labels)
+    labels = _native(labels)
     if np.ndim(logits) != 2 or labels.shape != logits.shape[:1] or logits.shape[0] == 0:
         raise ShapeError("softmax_cross_entropy", "logits must be (N, C) and labels (N,), N at least 1",
-                         got=f"logits {np.shape(logits)}, labels {labels.shape}")
+                         got=f"logits {np.shape(logits)}, labels {labels.shape}",
+                         cause="One-hot rows become integers with labels.argmax(axis=1)"
+                         if labels.ndim == 2 and labels.shape == logits.shape else "")
     if labels.dtype.kind not in "iu":
-        raise DTypeError("softmax_cross_entropy", "labels must be integers", got=str(labels.dtype),
-                         cause="One-hot rows become integers with labels.argmax(axis=1)")
+        raise DTypeError("softmax_cross_entropy", "labels must be integers", got=f"an array of {labels.dtype}",
+                         cause="Write labels.astype(int)" if labels.dtype.kind in "fb" else "")
     if labels.min() < 0 or labels.max() >= logits.shape[1]:
         raise ShapeError("softmax_cross_entropy", f"labels must lie in 0..{logits.shape[1] - 1}",
                          got=f"{labels.min()}..{labels.max()}")
@@ -52,7 +54,13 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Array:
 
 @vjp_of(softmax_cross_entropy, kind="exact", needs="logits labels", at=normal((4, 3), labels=np.array([2, 0, 1, 1])))
 def softmax_cross_entropy_vjp(g: Array, y: Array, logits: Array, labels: Any) -> tuple[Array]:
-    return (mean_cross_entropy_gradient(g, logits, np.asarray(labels)),)
+    return (mean_cross_entropy_gradient(g, logits, _native(labels)),)
+
+
+def _native(labels: Any) -> Array:
+    """As kernels need them: one after the other, in the byte order of this machine. Files often have the other."""
+    labels = np.asarray(labels)
+    return labels.astype(labels.dtype.newbyteorder("="), order="C", copy=False)
 
 
 @twin("loss")

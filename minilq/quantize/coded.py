@@ -58,7 +58,8 @@ class Even(NamedTuple):
         [(0.5, [-3, 44]), (128.0, [0, 1])]
         """
         rest = codes.astype(np.int64) - (0 if self.zero is None else self.zero)
-        scale, planes = self.scale, []
+        scale = self.scale
+        planes: list[Plane] = []
         while not planes or rest.any():
             high = (rest + 128) >> 8             # low = rest - 256 high lies in -128 .. 127
             planes.append((scale, (rest - 256 * high).astype(np.int8)))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from minilq.errors import ConfigError
+from minilq.errors import ConfigError, MinilqError, meant
 from minilq.quantize.method import Quantizer, method_named
 from minilq.quantize.scale_rule import ScaleRule, rule_text
 
 Choice = dict[str, Any]
 """{"method": name, flag: value, ...}: what JSON can hold."""
+
+WORDS = {"true": True, "false": False, "none": None}
 
 
 def method_of(choice: Mapping[str, Any]) -> Quantizer:
@@ -24,15 +27,27 @@ def method_of(choice: Mapping[str, Any]) -> Quantizer:
     name = flags.pop("method", None)
     if not isinstance(name, str):
         raise ConfigError("method", "a choice must name its method", got=repr(choice))
-    kind = method_named(name)
-    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    kind, known = method_named(name), flags_of(name)
     if unknown := [flag for flag in flags if flag not in known]:
-        raise ConfigError(name, f"flags are {', '.join(known) or 'none'}", got=", ".join(unknown))
+        raise ConfigError(name, f"flags are {', '.join(known) or 'none'}", got=", ".join(map(str, unknown)),
+                          cause=meant(unknown[0], known))
     flags = {flag: tuple(value) if isinstance(value, list) else value for flag, value in flags.items()}
     try:
         return kind(**flags)
-    except TypeError as error:
-        raise ConfigError(name, "every flag must be of the kind that the method takes", got=str(error)) from error
+    except MinilqError:
+        raise
+    except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise ConfigError(name, "every flag must be of the kind that the method takes",
+                          got=f"{', '.join(f'{flag}={value!r}' for flag, value in flags.items())}: {error}") from error
+
+
+def flags_of(name: str) -> list[str]:
+    """The flags of the method of a name. Raises ConfigError for an unknown one.
+
+    >>> flags_of("nested")
+    ['lam', 'granularity', 'rounding', 'gate', 'positivity']
+    """
+    return [field.name for field in fields(method_named(name))]  # type: ignore[arg-type]
 
 
 def choice_of(method: Quantizer) -> Choice | None:
@@ -57,47 +72,80 @@ def choice_of(method: Quantizer) -> Choice | None:
     return choice
 
 
+def words_of(choice: Mapping[str, Any]) -> list[str]:
+    """A choice as words of the command line, the method and then flag=value; `parsed` reads them.
+
+    >>> words_of({"method": "lsq", "bits": 4, "granularity": [0, 3], "signed": False})
+    ['lsq', 'bits=4', 'granularity=0,3', 'signed=false']
+    """
+    return [str(choice["method"]), *(f"{flag}={_word(value)}" for flag, value in choice.items() if flag != "method")]
+
+
 def spelled(choice: Mapping[str, Any]) -> str:
-    """A choice as the command line takes it.
+    """A choice as a reader writes it.
 
     >>> spelled({"method": "lsq", "bits": 4, "granularity": "filter"})
     'lsq bits=4 granularity=filter'
     """
-    return " ".join([str(choice["method"]), *(f"{flag}={_word(value)}" for flag, value in choice.items()
-                                             if flag != "method")])
+    return " ".join(words_of(choice))
 
 
-def parsed(words: list[str]) -> Choice:
+def parsed(words: Iterable[str]) -> Choice:
     """A choice from the words of the command line, the method and then flag=value. Raises ConfigError.
 
     >>> parsed(["lsq", "bits=4", "signed=false", "granularity=0,3"])
     {'method': 'lsq', 'bits': 4, 'signed': False, 'granularity': [0, 3]}
     """
-    choice: Choice = {"method": words[0]}
-    for word in words[1:]:
+    name, *rest = words
+    if "=" in name:
+        raise ConfigError("method", "the name of a method must come first", got=repr(name),
+                          cause="For example lsq bits=4")
+    choice: Choice = {"method": name}
+    for word in rest:
         flag, is_there, value = word.partition("=")
         if not is_there or not flag:
-            raise ConfigError(words[0], "flags must be written flag=value", got=repr(word))
+            raise ConfigError(name, "flags must be written flag=value", got=repr(word))
         if flag in choice:
-            raise ConfigError(words[0], "each flag must be there once", got=f"{flag} twice")
+            raise ConfigError(name, "each flag must be there once", got=f"{flag} twice")
         choice[flag] = _value(value)
     return choice
 
 
+def in_one_word(choice: Mapping[str, Any]) -> str:
+    """A choice as one word, with commas; `split` gives the words again.
+
+    >>> in_one_word({"method": "lsq", "bits": 4, "granularity": [0, 3]})
+    'lsq,bits=4,granularity=0,3'
+    """
+    return ",".join(words_of(choice))
+
+
+def split(word: str) -> list[str]:
+    """The words that `in_one_word` joined: a comma ends one where another flag= follows, outside of brackets.
+
+    >>> split("scaled,scale_rule=threshold(1e-9, False),granularity=0,3,qmax=7")
+    ['scaled', 'scale_rule=threshold(1e-9, False)', 'granularity=0,3', 'qmax=7']
+    """
+    return re.split(r",(?![^()]*\))(?=[^,=()]+=)", word)
+
+
 def _value(text: str) -> Any:
-    if text.lower() in ("true", "false", "none"):
-        return {"true": True, "false": False, "none": None}[text.lower()]
+    if text.lower() in WORDS:
+        return WORDS[text.lower()]
     for kind in (int, float):
         try:
             return kind(text)
         except ValueError:
             pass
-    parts = text.split(",")
-    return [int(part) for part in parts] if len(parts) > 1 and all(p.lstrip("-").isdecimal() for p in parts) else text
+    if re.fullmatch(r"-?\d+(,-?\d+)*,?", text) or text == ",":
+        return [int(part) for part in text.split(",") if part]
+    return text
 
 
 def _word(value: Any) -> str:
+    """The text that `_value` reads as this value."""
     if isinstance(value, (list, tuple)):
-        return ",".join(map(str, value)) if len(value) > 1 else f"{value[0]},"
-    return str(value).lower() if value is None or isinstance(value, bool) else repr(value) if isinstance(
-        value, float) else str(value)
+        return ",".join(map(str, value)) + "," * (len(value) < 2)
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    return repr(float(value)) if isinstance(value, float) else str(value)

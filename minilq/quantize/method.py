@@ -11,7 +11,7 @@ import numpy as np
 from minilq.autodiff.parameter import Constraint, Parameter
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
-from minilq.errors import ConfigError
+from minilq.errors import ConfigError, meant
 from minilq.quantize.coded import Coded
 
 if TYPE_CHECKING:
@@ -89,7 +89,8 @@ def _origin(method: type[Quantizer]) -> tuple[str, str]:
 def method_named(name: str) -> type[Quantizer]:
     """The class of a name. Raises ConfigError for an unknown one."""
     if name not in QUANTIZERS:
-        raise ConfigError("method", f"must be one of {', '.join(sorted(QUANTIZERS))}", got=repr(name))
+        raise ConfigError("method", f"must be one of {', '.join(sorted(QUANTIZERS))}", got=repr(name),
+                          cause=meant(name, QUANTIZERS))
     return QUANTIZERS[name]
 
 

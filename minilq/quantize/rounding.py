@@ -21,24 +21,30 @@ def sign(u: Array) -> Array:
     return np.where(np.isnan(u), u, np.where(u >= 0, 1, -1).astype(u.dtype))
 
 
-def stochastic(rng: np.random.Generator) -> Rounding:
+class stochastic:
     """Up with a probability equal to the fraction, else down: E[k] = u. Each call draws from `rng`.
 
     k = floor(u) + [d < u - floor(u)],  d uniform in [0, 1)
+
+    A copy of a rounding, made by copy.deepcopy or pickle, has a generator of its own, in the same state.
 
     >>> k = stochastic(np.random.default_rng(0))(np.full(10_000, 0.25))
     >>> sorted(set(k.tolist())), bool(abs(k.mean() - 0.25) < 0.02)
     ([0.0, 1.0], True)
     """
-    if not isinstance(rng, np.random.Generator):
-        raise ConfigError("stochastic", "rng must be a numpy.random.Generator", got=type(rng).__name__,
-                          cause="Write stochastic(np.random.default_rng(42))")
 
-    def stochastic_rounding(u: Array) -> Array:
+    def __init__(self, rng: np.random.Generator) -> None:
+        if not isinstance(rng, np.random.Generator):
+            raise ConfigError("stochastic", "rng must be a numpy.random.Generator", got=type(rng).__name__,
+                              cause="Write stochastic(np.random.default_rng(42))")
+        self.rng = rng
+
+    def __call__(self, u: Array) -> Array:
         down = np.floor(u)
-        return down + (rng.random(u.shape, dtype=u.dtype) < u - down)
+        return down + (self.rng.random(u.shape, dtype=u.dtype) < u - down)
 
-    return stochastic_rounding
+    def __repr__(self) -> str:
+        return f"stochastic({self.rng!r})"
 
 
 # floor is the thesis' rounding: error in (-s, 0], mean -s/2. nearest sends halves to the even neighbour.

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from minilq.errors import DataError
-from minilq.experiments.config import MODELS, ROUNDINGS
+from minilq.experiments.config import MODELS
 from minilq.experiments.pareto import COSTS, dominated, pool
-from minilq.experiments.run import HISTORY, RESULT
+from minilq.experiments.result import RESULT
+from minilq.experiments.run import HISTORY
 from minilq.experiments.sweep import read_failures, read_points, read_sweep
 from minilq.experiments.thesis import RECIPES
 from minilq.report.sweep_curves import Curve, curve_of

@@ -47,9 +47,9 @@ def _kilo(count: int) -> str:
     return f"{count / 1000:.1f}"
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of cells as text, a line below the first: the first column to the left, the others to the right."""
+def aligned(rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """Rows of cells as text, a line below the first: the first `left` columns to the left, the others to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ["  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
-             for row in rows]
+    lines = ["  ".join(cell.ljust(width) if i < left else cell.rjust(width)
+                       for i, (cell, width) in enumerate(zip(row, widths, strict=True))) for row in rows]
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])

@@ -29,7 +29,7 @@ from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError, DataError
 from minilq.nn import Quantize, Sequential
-from minilq.nn.layer import walk
+from minilq.nn.parts import walk
 from minilq.quantize import Coded, Even, scale_shape
 from minilq.quantize.asked import Steps
 from minilq.quantize.methods.fixed_grid import FixedGrid

@@ -195,10 +195,11 @@ class Trainer:
                 raise ValueError(f"the place {vars(place)}")
             if order is None and place.batch > 0:
                 raise ValueError("no order of the images in the middle of an epoch")
-            if order is not None and not np.array_equal(np.sort(order, axis=None), np.arange(n)):
+            if order is not None and not (order.shape == (n,) and order.dtype.kind in "iu"
+                                          and np.array_equal(np.sort(order), np.arange(n))):
                 raise ValueError(f"an order that is not of {n} images")
             for name, generator in self.generators.items():
-                generator.bit_generator.state = states[name]
+                type(generator.bit_generator)().state = states[name]     # what is wrong with it is found out now
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise DataError("resume", "the checkpoint must hold the place, the rows and the generators of a training",
                             got=f"{type(error).__name__}: {error}") from error
@@ -209,6 +210,8 @@ class Trainer:
         if order is not None:
             self.watch.load_state(arrays)
         self.place, self.rows, self.order = place, rows, order
+        for name, generator in self.generators.items():          # last: whatever looks at codes may draw from one
+            generator.bit_generator.state = states[name]
 
 
 def under(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:

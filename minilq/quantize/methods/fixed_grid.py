@@ -64,7 +64,7 @@ class FixedGrid(Quantizer):
         return y
 
     def coded(self, x: Array, held: Held) -> Coded:
-        x = checked("FixedGrid", plain(x), empty=True)
+        x = plain(x)
         if "levels" in held:
             levels = remembered(held, "levels")
             return Coded(narrowed(nearest_level(x, levels)), Table(levels))

@@ -43,7 +43,7 @@ class Nested(Quantizer):
         assert self.scaled                       # what is wrong with a flag is found out now
 
     @cached_property
-    def scaled(self) -> Scaled:  # type: ignore[override]
+    def scaled(self) -> Scaled:
         rule = threshold(self.lam, self.gate) if self.lam else frozen()
         return Scaled(self.rounding, granularity=self.granularity, scale_rule=rule, positivity=self.positivity)
 

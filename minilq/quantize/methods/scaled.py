@@ -116,7 +116,7 @@ class Scaled(Quantizer):
         return {positivity.held_name: Parameter(latent, positivity.constraint, dtype=x.dtype)}
 
     def __call__(self, x: Tensor, held: Held, training: bool = False) -> Tensor:
-        y: Tensor = fake_quantize(x, self.scale(held), self)  # type: ignore[assignment]
+        y: Tensor = fake_quantize(x, self.scale(held), self)
         return y
 
     def coded(self, x: Array, held: Held) -> Coded:
