@@ -36,6 +36,7 @@ from minilq.nn import (
     quantize,
 )
 from minilq.quantize import Scaled
+from minilq.store import modelfile
 from minilq.train.metrics import INPUTS
 from tests.strategies import seeds
 
@@ -219,7 +220,6 @@ def test_a_stored_model_becomes_the_same_integers(tmp_path):
     model = on_weight(Scaled(granularity="row"), *layers)
     set_scales(model, rng)
     images = rng.integers(0, 256, (20, 4, 4)).astype(np.float32)
-    modelfile = pytest.importorskip("minilq.store.modelfile", exc_type=ImportError)
     modelfile.save(tmp_path / "model.mlq", model)
     network, stored = convert(model, images), convert(modelfile.load(tmp_path / "model.mlq"), images)
     np.testing.assert_array_equal(network(images.astype(np.uint8)), stored(images.astype(np.uint8)))

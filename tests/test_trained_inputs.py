@@ -37,6 +37,7 @@ from minilq.nn import (
 from minilq.optim import Adam
 from minilq.quantize import Coded, Even, Nested, Quantizer, Scaled, Table, pretend
 from minilq.quantize.methods import LSQ, PACT, Affine, FixedRange, LSQPlus
+from minilq.store import modelfile
 from minilq.train.metrics import INPUTS
 from minilq.train.task import cross_entropy
 from tests.strategies import seeds
@@ -450,6 +451,18 @@ def test_trained_digits_are_classified_as_by_the_trained_network(weights, inputs
     result = compare(network, FloatTwin(model, network), images)
     assert all(difference.largest <= 1 for difference in result.alone.values())
     assert result.agreement >= 0.999
+
+
+@pytest.mark.filterwarnings("ignore:calibrate", "ignore:convert")
+@given(made=networks())
+def test_what_a_model_file_holds_becomes_the_same_integers(tmp_path_factory, made):
+    model, images = made
+    path = tmp_path_factory.mktemp("stored") / "model.mlq"
+    modelfile.save(path, model)
+    network, stored = convert(model, images), convert(modelfile.load(path), images)
+    codes = network.grid.codes(images)
+    np.testing.assert_array_equal(network(codes), stored(codes))
+    assert network.grids.keys() == stored.grids.keys()
 
 
 def test_a_trained_grid_is_that_of_the_method():
