@@ -103,14 +103,21 @@ def penalty_on(model: Layer, name: str, rate: float, layer_rates: Mapping[str, f
 
 
 def own_penalties(model: Layer) -> Part | None:
-    """What the methods of a model add to the loss themselves, such as PACT's decay of alpha; None for nothing."""
-    sites = [site for site in model.sites().values() if site.method is not None]
+    """What the methods of a model add to the loss themselves, such as PACT's decay of alpha; None for nothing.
+
+    It follows the model: of a method that is given later, it adds what that one says.
+    """
+    sites = list(model.sites().values())
 
     def terms() -> list[Tensor]:
         found = (site.method.penalty(site.held) for site in sites if site.method is not None)
         return [term for term in found if term is not None]
 
-    return (lambda: add_up(*terms())) if terms() else None
+    def value() -> Tensor:
+        now = terms()
+        return add_up(*now) if now else Tensor(np.zeros((), sites[0].dtype))
+
+    return value if terms() else None
 
 
 def l2(parameters: Iterable[Tensor], rate: float) -> Tensor:

@@ -43,6 +43,12 @@ class stochastic:
         down = np.floor(u)
         return down + (self.rng.random(u.shape, dtype=u.dtype) < u - down)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, stochastic) and self.rng is other.rng
+
+    def __hash__(self) -> int:
+        return hash(id(self.rng))
+
     def __repr__(self) -> str:
         return f"stochastic({self.rng!r})"
 

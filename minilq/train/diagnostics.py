@@ -50,7 +50,7 @@ class Watch:
     With stochastic rounding two draws are compared, so codes flip although nothing has moved.
     """
 
-    def __init__(self, model: Sequential, task_alone: bool) -> None:
+    def __init__(self, model: Sequential, task_alone: bool = True) -> None:
         self.model, self.task_alone = model, task_alone
         self.observed: list[Any] = []            # what methods said in the last look, added up by its class
         self.codes: dict[str, Array] = {}        # before the first batch of this epoch

@@ -19,7 +19,7 @@ from minilq.data import Dataset
 from minilq.data.loader import prefetched
 from minilq.errors import ConfigError, DataError, NonFiniteError
 from minilq.nn import Sequential
-from minilq.objective import Objective
+from minilq.objective import Objective, own_penalties
 from minilq.optim import Optimizer, Schedule, Together, constant
 from minilq.train.diagnostics import Watch
 from minilq.train.history import Row, integer_columns
@@ -52,8 +52,8 @@ class Trainer:
     generators    every source of randomness of the training; "shuffle" orders the batches, "augment" changes images
     schedule      epoch -> factor on the learning rates
     augment       (images, rng) -> images as the network is to see them in training: crops, flips; None for as they are
-    objective     what is added to the loss of every batch; by default nothing is but what methods add themselves. The
-                  mean of each part over an epoch's batches is recorded as penalty/<name>.
+    objective     what is added to the loss of every batch; by default what the methods of the model add themselves, as
+                  penalty/methods. The mean of each part over an epoch's batches is recorded as penalty/<name>.
     task          (model, x, t) -> the loss of a batch and how many answers are right
     stages        a training in parts, one after the other; the last one holds from then on. The optimizer then must be
                   a single one
@@ -71,14 +71,19 @@ class Trainer:
                 raise ConfigError("Trainer", f"generators must hold one called {name!r}", got=", ".join(generators))
         self.model, self.optimizer, self.data, self.to_input = model, optimizer, data, to_input
         self.batch, self.generators, self.schedule = batch, dict(generators), schedule
-        self.augment, self.objective, self.task = augment, objective or Objective(), task
+        self.augment, self.given_objective, self.task = augment, objective, task
+        if isinstance(stages, Stage):
+            raise ConfigError("Trainer", "stages must be a list of Stages", got="a Stage")
         self.stages, self.stage = list(stages), -1               # the stage that the model is in
+        self.watch = Watch(model)
+        if wrong := [stage for stage in self.stages if not isinstance(stage, Stage)]:
+            raise ConfigError("Trainer", "stages must be a list of Stages", got=repr(wrong[0]))
         if self.stages and not isinstance(optimizer, Optimizer):
             raise ConfigError("Trainer", "stages need one optimizer, which can follow the model",
                               got=type(optimizer).__name__)
         if self.stages:
             self._enter(0)
-        self.watch = Watch(model, task_alone=not self.objective.parts)
+        self._add_up()
         self.rows: list[Row] = []
         self.place = Place()
         self.order: Array | None = None          # of the images, while inside an epoch
@@ -108,6 +113,13 @@ class Trainer:
             stage.enter(self.model)
         self.stage = number
         self.optimizer.follow(self.model.parameters().values())
+        self._add_up()
+
+    def _add_up(self) -> None:
+        """Find out what is added to the loss, now that the model has its methods."""
+        own = own_penalties(self.model) if self.given_objective is None else None
+        self.objective = self.given_objective or Objective({} if own is None else {"methods": own})
+        self.watch.task_alone = not self.objective.parts
 
     def _epoch(self, stop: Callable[[], bool]) -> bool:
         n = len(self.data.train_images)

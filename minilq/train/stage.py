@@ -33,6 +33,9 @@ class Stage:
     def __post_init__(self) -> None:
         if isinstance(self.epochs, bool) or not isinstance(self.epochs, int) or self.epochs < 1:
             raise ConfigError("Stage", "epochs must be a whole number, at least 1", got=repr(self.epochs))
+        if not (self.choose is None or callable(self.choose)) or isinstance(self.choose, Quantizer):
+            raise ConfigError("Stage", "choose must be a function from the name of a site to its method, or None",
+                              got=repr(self.choose), cause="For one method everywhere write lambda name: LSQ(4)")
         if not (isinstance(self.lr_factor, Real) and math.isfinite(self.lr_factor) and self.lr_factor >= 0):
             raise ConfigError("Stage", "lr_factor must be a number >= 0", got=repr(self.lr_factor))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from minilq.autodiff.parameter import Parameter, Within
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
 from minilq.data import Dataset, load
@@ -16,7 +17,7 @@ from minilq.experiments.findings.finding import Finding, listed, number, percent
 from minilq.experiments.findings.training import WEIGHT, MedianScale, Trained, train
 from minilq.nn import Sequential, codes_in
 from minilq.objective import Objective, penalty_on
-from minilq.optim import SGD, group
+from minilq.optim import SGD
 from minilq.quantize import SCALE_MIN, difference
 from minilq.quantize.statistics import integers_together
 
@@ -100,7 +101,8 @@ def measure(seed: int = 42, epochs: int = 20) -> Difference:
     curves: dict[str, tuple[list[int], list[float]]] = {}
     for rate in RATES:
         trained, curve = _trained("difference", rate, data, epochs, seed)
-        shrunk.append(Shrunk(rate, float(np.abs(trained.model.parameters()[WEIGHT].array).mean()), trained.accuracy))
+        P = trained.model.parameters()[f"{WEIGHT}.latent"].array
+        shrunk.append(Shrunk(rate, float(np.abs(P).mean()), trained.accuracy))
         curves.setdefault("difference", curve)
     absolute, curves["absolute_deviation"] = _trained("absolute_deviation", ABSOLUTE_RATE, data, epochs, seed)
     config = RunConfig(threshold=COARSE, gate=False, rounding="nearest", input="unit", epochs=epochs, seed=seed)
@@ -113,8 +115,8 @@ def measure(seed: int = 42, epochs: int = 20) -> Difference:
 def _pull(seed: int) -> Array:
     """Gradient descent on the scales of four rows under Difference alone."""
     P = Tensor(np.random.default_rng(seed).normal(0, 0.05, (len(STARTS), 128)))
-    s = Tensor(np.array(STARTS)[:, None], requires_grad=True)
-    descent = SGD([group([s], minimum=SCALE_MIN)], lr=PULL_RATE)
+    s = Parameter(np.array(STARTS)[:, None], Within(SCALE_MIN))
+    descent = SGD([s], lr=PULL_RATE)
     path = [s.array.reshape(-1).copy()]
     for _ in range(PULL_STEPS):
         descent.zero_grad()
@@ -145,7 +147,7 @@ def _further(coarse: Trained, to_scales: bool, data: Dataset, epochs: int, seed:
 
 
 def _snapped(model: Sequential, accuracy: float) -> Snapped:
-    P, s, _ = model.quantized()[WEIGHT]
+    P, s = (model.parameters()[f"{WEIGHT}.{name}"] for name in ("latent", "scale"))
     codes = codes_in(model)
     return Snapped((P.array / s.array - codes[WEIGHT]).reshape(-1), integers_together(codes).unique,
                    float(np.median(s.array)), accuracy)

@@ -9,7 +9,7 @@ import numpy as np
 
 from minilq.autodiff.tape import Array
 from minilq.experiments.findings.finding import Finding, percent
-from minilq.quantize import Quantizer, codes_of
+from minilq.quantize import Scaled, codes_of
 
 LARGEST = 128
 
@@ -47,7 +47,7 @@ def measure(seed: int = 42, scales: int = 10_000) -> Divide:
     codes = np.arange(-LARGEST, LARGEST)
     s = np.random.default_rng(seed).uniform(0.001, 1, (scales, 1)).astype(np.float32)
     P = codes.astype(np.float32) * s             # (scales, codes), each product rounded once
-    divided, nearest = (codes_of(P, s, Quantizer(rounding)) for rounding in ("floor", "nearest"))
+    divided, nearest = (codes_of(P, s, Scaled(rounding)) for rounding in ("floor", "nearest"))
     multiplied = np.floor(P * (np.float32(1) / s))
     return Divide(codes, (divided == codes - 1).mean(axis=0), (multiplied == codes - 1).mean(axis=0),
                   float((nearest != codes).mean()), scales)

@@ -93,7 +93,7 @@ def measure(seed: int = 42, epochs: int = 20) -> Equivalence:
 
     data = load("digits")
     reference, median = trained("inverse")
-    weights = {layer: np.abs(reference.model.parameters()[f"{layer}.weight"].array) for layer in LAYERS}
+    weights = {layer: np.abs(reference.model.parameters()[f"{layer}.weight.latent"].array) for layer in LAYERS}
     matched, same = [], []
     for penalty in ("maxbin", "difference"):
         factors = {layer: float(SIZES[penalty](a).mean()) for layer, a in weights.items()}

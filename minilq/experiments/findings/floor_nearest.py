@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import fmean
 
 from minilq.autodiff.tape import Array
@@ -13,7 +13,7 @@ from minilq.experiments.config import RunConfig
 from minilq.experiments.findings.finding import Finding, listed, number, percent
 from minilq.experiments.findings.training import WEIGHT, Trained, train
 from minilq.experiments.rounded import smallest_scale
-from minilq.quantize import fake_quantize
+from minilq.quantize import Scaled, fake_quantize, scale_shape
 from minilq.train.metrics import INPUTS, evaluate
 
 METHODS = {"floor": ("floor", 0.0), "nearest": ("nearest", 0.0), "floor + 1/2": ("floor", 0.5)}
@@ -79,14 +79,14 @@ def measure(seed: int = 42, epochs: int = 15, thresholds: tuple[float, ...] = TH
     errors = {}
     for method in METHODS:
         for bits in BITS:
-            rounded = _rounded(baseline, config, method, bits)
-            model = network("float", config, streams(seed))
+            rounded = _rounded(baseline, method, bits)
+            model = network(config, streams(seed))
             model.load_state(rounded)
             _, right = evaluate(model, data.validation_images, data.validation_labels, INPUTS[config.input])
             accuracy[method].append(right)
             if bits == SHOWN:
-                P = baseline.model.parameters()[WEIGHT].array
-                errors[method] = ((rounded[f"parameter/{WEIGHT}"] - P) / _scale(P, (len(P), 1), bits)).reshape(-1)
+                P = baseline.model.parameters()[f"{WEIGHT}.latent"].array
+                errors[method] = ((rounded[f"{WEIGHT}.latent"] - P) / _scale(P, (len(P), 1), bits)).reshape(-1)
     learned: dict[float, dict[str, list[float]]] = {lam: {"floor": [], "nearest": []} for lam in thresholds}
     for lam, of_rounding in learned.items():
         for rounding, accuracies in of_rounding.items():
@@ -96,15 +96,15 @@ def measure(seed: int = 42, epochs: int = 15, thresholds: tuple[float, ...] = TH
     return FloorNearest(baseline.accuracy, accuracy, errors, learned)
 
 
-def _rounded(baseline: Trained, config: RunConfig, method: str, bits: int) -> dict[str, Array]:
+def _rounded(baseline: Trained, method: str, bits: int) -> dict[str, Array]:
     """The state of a float network whose parameters stand on the grid."""
     rounding, shift = METHODS[method]
     state = dict(baseline.model.state())
-    for name, q in network("quantized", config, streams(config.seed)).quantized().items():
-        P = baseline.model.parameters()[name].array
-        s = _scale(P, q.scale.shape, bits)
-        quantizer = replace(q.quantizer, rounding=rounding, qmin=-2**(bits - 1), qmax=2**(bits - 1) - 1)
-        state[f"parameter/{name}"] = fake_quantize(P, s, quantizer) + P.dtype.type(shift) * s
+    for name, P in baseline.model.state().items():
+        granularity = "row" if P.ndim > 1 else "scalar"
+        s = _scale(P, scale_shape(granularity, P.shape), bits)
+        grid = Scaled(rounding, granularity=granularity, qmin=-2**(bits - 1), qmax=2**(bits - 1) - 1)
+        state[name] = fake_quantize(P, s, grid) + P.dtype.type(shift) * s
     return state
 
 

@@ -15,9 +15,8 @@ from minilq.experiments.findings.finding import Finding, listed, number, percent
 from minilq.experiments.findings.training import Trained, train
 from minilq.nn import Sequential
 from minilq.ops import softmax_cross_entropy
-from minilq.quantize import fake_quantize
+from minilq.quantize.branches import Branches, branches
 from minilq.quantize.scale_rule import EPS32
-from minilq.train.diagnostics import Branches, branches
 from minilq.train.metrics import INPUTS
 
 THRESHOLDS = (1e-10, 1e-9, 3e-9)
@@ -134,9 +133,8 @@ def _count(trained: Trained, lam: float) -> dict[str, Votes]:
 
 def votes_in(model: Sequential, x: Array, labels: Array, lam: float) -> dict[str, Votes]:
     """What every parameter of the thesis' MNIST network did in one batch."""
-    quantized = model.quantized()
-    for q in quantized.values():
-        q.parameter.grad = q.scale.grad = None
+    for parameter in model.parameters().values():
+        parameter.grad = None
     flat = model.layers["flatten1"](Tensor.wrap(x))
     hidden = model.layers["relu1"](model.layers["dense1"](flat))
     logits = model.layers["dense2"](hidden)
@@ -153,9 +151,12 @@ def votes_in(model: Sequential, x: Array, labels: Array, lam: float) -> dict[str
     reach = {"dense1.weight": (flat.array, on, back), "dense1.bias": (ones, on, back),
              "dense2.weight": (hidden.array, sent >= 0, sent), "dense2.bias": (ones, sent >= 0, sent)}
     result = {}
-    for name, (P, s, quantizer) in quantized.items():
+    for name in reach:
+        site = model.sites()[name]
+        P, s, y = site.latent, site.scale, site().array
+        assert P is not None
         assert P.grad is not None
-        y = fake_quantize(P.array, s.array, quantizer)
+        assert s is not None
         result[name] = _causes(name, branches(P.grad, y, lam, s.shape), np.atleast_2d(P.grad), np.atleast_2d(y), lam,
                                *reach[name])
     return result

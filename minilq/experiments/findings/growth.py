@@ -8,10 +8,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.tape import Array
 from minilq.experiments.findings.training import EPSILON, LR, scales_of
 from minilq.nn import Sequential
-from minilq.optim import Adam, Group, Optimizer
+from minilq.optim import Adam, Optimizer
 
 FORGOTTEN = 0.2
 """The law is followed from the step on at which the median sqrt(v) of the scales is below so much of Adam's epsilon,
@@ -69,9 +70,9 @@ class Growth:
         self.start: Array = np.zeros(1)
         self.sum: Array = np.zeros(1)
 
-    def optimizer(self, groups: list[Group]) -> Optimizer:
+    def optimizer(self, scales: list[Parameter]) -> Optimizer:
         """Adam for the scales, remembered so that its v can be read."""
-        self.adam = Adam(groups, lr=LR, beta2=self.beta2, epsilon=EPSILON)
+        self.adam = Adam(scales, lr=LR, beta2=self.beta2, epsilon=EPSILON)
         return self.adam
 
     def __call__(self, step: int, model: Sequential) -> None:

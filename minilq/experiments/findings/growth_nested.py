@@ -15,7 +15,6 @@ from minilq.experiments.findings.finding import Finding, number
 from minilq.experiments.findings.growth import WHEN, Followed, Growth, as_predicted, in_words
 from minilq.experiments.findings.training import WEIGHT, train
 from minilq.nn import Sequential
-from minilq.quantize import fake_quantize
 from minilq.quantize.scale_rule import EPS32
 
 THRESHOLDS = (1e-11, 1e-10, 1e-9)
@@ -59,16 +58,18 @@ def drive(lam: float, model: Sequential) -> Array:
 
 def votes(model: Sequential, lam: float) -> Array:
     """f: the share of the entries of each row that vote, r = |g| / |y| < lambda; 1 where none does: the full vote."""
-    P, s, quantizer = model.quantized()[WEIGHT]
+    site = model.sites()[WEIGHT]
+    P = site.latent
+    assert P is not None
     assert P.grad is not None
-    y = fake_quantize(P.array, s.array, quantizer)
+    y = site().array
     f: Array = (np.abs(P.grad) / np.where(y == 0, EPS32, np.abs(y)) < lam).mean(axis=1)
     return np.where(f == 0, 1, f)
 
 
 def largest(model: Sequential) -> Array:
     """M: max |P| of each row."""
-    m: Array = np.abs(model.parameters()[WEIGHT].array).max(axis=1)
+    m: Array = np.abs(model.parameters()[f"{WEIGHT}.latent"].array).max(axis=1)
     return m
 
 

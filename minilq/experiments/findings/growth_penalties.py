@@ -10,12 +10,12 @@ import numpy as np
 
 from minilq.autodiff.tape import Array
 from minilq.data import load
-from minilq.experiments.build import network, streams
+from minilq.experiments.build import methods_for, network, streams
 from minilq.experiments.config import RunConfig
 from minilq.experiments.findings.finding import Finding, listed, number
 from minilq.experiments.findings.growth import WHEN, Followed, Growth, as_predicted, in_words
 from minilq.experiments.findings.training import EPSILON, LR, WEIGHT, train
-from minilq.nn import Sequential
+from minilq.nn import Sequential, quantize
 
 RATES = {"inverse": 1e-9, "maxbin": 1e-8, "difference": 3e-8}
 """Rates with about the same c: a trained row has max|P| of about 0.14 and mean|P| of about 0.04."""
@@ -71,7 +71,7 @@ def measure(seed: int = 42, epochs: int = 24, frozen_epochs: int = 66) -> Growth
     """Train once for each penalty, and once longer with the thesis' Adam for the scales."""
     runs = {name: _followed(name, QUICK, epochs, seed) for name in RATES}
     thesis = _followed("inverse", THESIS, frozen_epochs, seed)
-    model = network("quantized", RunConfig(), streams(seed))
+    model = network_at_start(seed)
     return GrowthPenalties(runs, thesis, float(push("inverse", model)[0]))
 
 
@@ -83,10 +83,17 @@ def _followed(name: str, beta2: float, epochs: int, seed: int) -> Followed:
 
 def push(name: str, model: Sequential) -> Array:
     """c of each row."""
-    quantized = model.quantized()
-    P, s, _ = quantized[WEIGHT]
-    w = P.size / sum(q.parameter.size for q in quantized.values())
+    latents = {n: p for n, p in model.parameters().items() if n.endswith(".latent")}
+    P, s = latents[f"{WEIGHT}.latent"], model.parameters()[f"{WEIGHT}.scale"]
+    w = P.size / sum(p.size for p in latents.values())
     return np.asarray(RATES[name] * w / s.size * SIZES[name](np.abs(P.array)))
+
+
+def network_at_start(seed: int) -> Sequential:
+    """The quantized network before its first step."""
+    config, generators = RunConfig(), streams(seed)
+    model = network(config, generators)
+    return quantize(model, methods_for(config, model, generators))
 
 
 def thawed(run: Followed) -> int:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.tape import Array
 from minilq.data import Dataset
 from minilq.experiments.build import trainer_for
 from minilq.experiments.config import RunConfig
 from minilq.nn import Sequential, codes_in
-from minilq.optim import Adam, Group, Optimizer, Together, group
-from minilq.quantize import SCALE_MIN
+from minilq.optim import Adam, Optimizer, Together
 from minilq.quantize.statistics import Integers, integers_together
 
 LR, EPSILON = 1e-4, 1e-7
@@ -22,7 +22,7 @@ LR, EPSILON = 1e-4, 1e-7
 WEIGHT = "dense1.weight"
 """The parameter that the figures follow: 784 rows of 128 weights, 99 % of the network."""
 
-ScaleOptimizer = Callable[[list[Group]], Optimizer]
+ScaleOptimizer = Callable[[list[Parameter]], Optimizer]
 Watch = Callable[[int, Sequential], None]
 
 
@@ -47,14 +47,16 @@ def train(config: RunConfig, data: Dataset, network: str = "quantized", scale_op
           watch: Watch | None = None) -> Trained:
     """Train a network from its first batch to the last epoch of the settings.
 
-    scale_optimizer   groups of scales -> their optimizer; None for the weights' own Adam
+    scale_optimizer   scales -> their optimizer; None for the weights' own Adam
     watch             (number of the step, model) after each backward pass and before the update
     """
     trainer = trainer_for(network, config, data)
     model, optimizer = trainer.model, trainer.optimizer
     if scale_optimizer is not None:
-        optimizer = Together(Adam(model.parameters().values(), lr=config.lr),
-                             scale_optimizer([group(model.scales().values(), minimum=SCALE_MIN)]))
+        parameters = model.parameters()
+        scales = [p for name, p in parameters.items() if name.endswith(".scale")]
+        optimizer = Together(Adam([p for name, p in parameters.items() if name.endswith(".latent")], lr=config.lr),
+                             scale_optimizer(scales))
     trainer.optimizer = optimizer if watch is None else _Watched(optimizer, model, watch)
     assert config.epochs is not None
     trainer.run(config.epochs)
@@ -94,5 +96,5 @@ class MedianScale:
 
 def scales_of(model: Sequential) -> Array:
     """The scales of WEIGHT as float64, flat."""
-    flat: Array = model.positive_scales()[WEIGHT].array.astype(np.float64).reshape(-1)
+    flat: Array = model.parameters()[f"{WEIGHT}.scale"].array.astype(np.float64).reshape(-1)
     return flat
