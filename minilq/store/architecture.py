@@ -101,6 +101,8 @@ def planned(description: Any, most: int) -> Plan:
     Raises      DataError for what no layers have, for deeper containers than MAX_DEPTH, and for more numbers than
                 `most`; `plan.make()` raises it for what a layer does not take
     """
+    if not isinstance(description, list):
+        raise wrong("layers", "a list", description)
     plan = _planned("model", {"kind": "Sequential", "layers": description}, 0)
     if plan.numbers > most:
         raise wrong("layers", f"a model of at most {most} numbers", plan.numbers)

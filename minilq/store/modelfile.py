@@ -36,7 +36,8 @@ Conv2D are input, weight and bias, that of Quantize is input: "residual1.body.co
                 levels are (K,), or (K, ...) with a table for each group, what follows K broadcasting to the codes
     "method"    {"method": name, flag: value, ...}, what gave the codes, for training on; null where one of its flags is
                 a function
-    "held"      with a method: what it learned and remembers, array numbers by name, or "codes" for the codes themselves
+    "held"      with a method: what it learned and remembers, array numbers by name, or "codes" for the codes themselves;
+                left out where it is the same as "grid"
 
 Its latent, in full precision, is not in the file. What the network computes with is the value of each code in float32
 arithmetic, k = code - zero as a float32 number, k times scale, plus offset: to the last bit what it was trained with (a
@@ -232,9 +233,12 @@ def _read(header: dict[str, Any], codes: bytes, floats: bytes, most: int) -> tup
     network = plan.make()
     assert isinstance(network, Sequential)
     tensors, sites = network.tensors(), network.sites()
-    for name, shape in beside.items():
-        _fill(name, tensors[name], np.frombuffer(floats, "<f4", math.prod(shape), at).reshape(shape))
-        at += 4 * math.prod(shape)
+    if {name: tensor.shape for name, tensor in tensors.items()} != plan.shapes:
+        raise wrong("layers", f"layers of {short(plan.shapes)}", {name: t.shape for name, t in tensors.items()})
+    for name, tensor in tensors.items():
+        if name in beside:
+            _fill(name, tensor, np.frombuffer(floats, "<f4", tensor.size, at).reshape(tensor.shape))
+            at += 4 * tensor.size
     coded, unknown = {}, []
     for name, entry in header["sites"].items():
         site = sites.get(name)
