@@ -84,11 +84,12 @@ def torch_step(quantized: bool, count: int = BATCH):
 def minilq_step(quantized: bool, count: int = BATCH):
     import minilq
     from minilq.experiments.models import cifar10_cnn
-    from minilq.optim import Adam, groups_of
 
-    quantizer = minilq.Quantizer(granularity="row", scale_rule=minilq.threshold(LAM)) if quantized else None
-    model = cifar10_cnn(np.random.default_rng(0), quantizer)
-    adam = Adam(groups_of(model), lr=1e-4)
+    model = cifar10_cnn(np.random.default_rng(0))
+    if quantized:
+        methods = {"weight": minilq.Nested(LAM), "bias": minilq.Nested(LAM, granularity="scalar")}
+        minilq.quantize(model, lambda name: methods.get(name.rpartition(".")[2]) if name.startswith("conv") else None)
+    adam = minilq.Adam(model.parameters().values(), lr=1e-4)
     images, labels = batch_of(count)
 
     def step() -> None:

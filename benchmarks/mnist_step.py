@@ -23,11 +23,9 @@ import torch
 from nested_torch import Nested
 
 import minilq
-from minilq import SCALE_MIN, Adam, Quantizer, Sequential, Tensor, threshold
+from minilq import SCALE_MIN, Adam, Sequential, Tensor, quantize
 from minilq.data import load_digits
 from minilq.nn import Dense, ReLU
-from minilq.nn.layers import scalar
-from minilq.optim import groups_of
 
 BATCH, LAM = 32, 1e-10
 DIGITS = load_digits()
@@ -63,10 +61,12 @@ def torch_step(data: np.ndarray, quantized: bool):
 
 
 def minilq_step(data: np.ndarray, quantized: bool):
-    q = Quantizer(scale_rule=threshold(LAM)) if quantized else None
     draw = np.random.default_rng(0)
-    model = Sequential(Dense(784, 128, draw, q, scalar(q)), ReLU(), Dense(128, 10, draw, q, scalar(q)))
-    adam = Adam(groups_of(model), lr=1e-4)
+    model = Sequential(Dense(784, 128, draw), ReLU(), Dense(128, 10, draw))
+    if quantized:
+        methods = {"weight": minilq.Nested(LAM), "bias": minilq.Nested(LAM, granularity="scalar")}
+        quantize(model, lambda name: methods.get(name.rpartition(".")[2]))
+    adam = Adam(model.parameters().values(), lr=1e-4)
 
     def step(i: int) -> None:
         adam.zero_grad()

@@ -79,7 +79,8 @@ def small_network(method):
 def test_five_steps_of_a_whole_network(lam):
     q = Scaled(granularity="row", scale_rule=threshold(float(lam)))
     model, names = small_network(q)
-    tensors = {**{s: latents(model)[n] for s, n in names.items()}, **{f"s{s}": scales(model)[n] for s, n in names.items()}}
+    tensors = {**{s: latents(model)[n] for s, n in names.items()},
+               **{f"s{s}": scales(model)[n] for s, n in names.items()}}
     adam = Adam(model.parameters().values(), lr=1e-4)
     for step in range(1, 6):
         want = {k: VECTORS[f"mlp_small/nested/rowwise/lam={lam}/step{step}/{k}"]

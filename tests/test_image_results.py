@@ -32,7 +32,7 @@ def test_cifar10_is_learned_within_a_hundred_steps(network):
     assert trainer.rows[-1]["accuracy"] > 0.17
     assert trainer.rows[-1]["loss"] < 2.35 < trainer.rows[0]["loss"]
     if network == "quantized":
-        medians = [row["scale/conv2d3.kernel/median"] for row in trainer.rows]
+        medians = [row["scale/conv2d3.weight/median"] for row in trainer.rows]
         assert all(np.diff(medians) > 0)         # scales only grow
 
 

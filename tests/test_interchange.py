@@ -134,7 +134,8 @@ WRONG = {
     "scales of more axes": but(scale=np.ones((1, 1, 1), np.float32)),
     "float codes": but(codes=GOOD["a.codes"].astype(np.float32)), "integer scales": but(scale=np.array([[1]], np.int8)),
     "NaN": but(scale=np.array([[np.nan]], np.float32)), "infinite": but(scale=np.array([[np.inf]], np.float32)),
-    "zero": but(scale=np.array([[0]], np.float32)), "float zeros": but(zero=ONE), "a NaN offset": but(offset=ONE * np.nan),
+    "zero": but(scale=np.array([[0]], np.float32)), "float zeros": but(zero=ONE),
+    "a NaN offset": but(offset=ONE * np.nan),
     "zeros of another shape": but(zero=np.zeros((3, 1), int)), "both grids": but(levels=ONE),
     "codes beyond the levels": but(scale=None, levels=np.ones(2, np.float32)),
     "one level": but(scale=None, levels=np.float32(1)), "integer levels": but(scale=None, levels=np.arange(9))}

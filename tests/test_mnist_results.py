@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from minilq.data import load
+from minilq.experiments.build import trainer_for
 from minilq.experiments.config import RunConfig
-from minilq.experiments.run import compare, trainer_for
+from minilq.experiments.run import compare
 
 pytestmark = pytest.mark.skipif(not os.environ.get("MINILQ_DATA"),
                                 reason="needs full MNIST: set MINILQ_DATA to a folder that holds it")

@@ -428,9 +428,9 @@ def test_what_a_file_cannot_hold_is_refused_before_anything_is_written(tmp_path)
         model.parameters()[f"{name}.latent"].data[0] = np.nan
         with pytest.raises(NonFiniteError):
             save(path, model)
+    layer = Dropout(0.5, np.random.default_rng(0))
+    layer.rate = 1.5
     with pytest.raises(ConfigError, match=r"rate.*1\.5"):
-        layer = Dropout(0.5, np.random.default_rng(0))
-        layer.rate = 1.5
         save(path, Sequential(layer))
     model = small()
     model.sites()["dense1.weight"].held["scale"].data[...] = 1e-12
@@ -515,7 +515,8 @@ def read_as_documented(content):
         if "levels" in grid:
             arrays[name] = grid["levels"][codes]
         else:
-            arrays[name] = (codes - grid.get("zero", 0)).astype("f4") * grid["scale"] + grid.get("offset", np.float32(0))
+            k = (codes - grid.get("zero", 0)).astype("f4")
+            arrays[name] = k * grid["scale"] + grid.get("offset", np.float32(0))
     assert start == len(sections[b"C"])
     return arrays, header["facts"]
 
@@ -569,8 +570,7 @@ def golden_network_2():
     sites["dense1.weight"].held = {"scale": np.full((1, 10), 0.125, np.float32), "zero": np.full((1, 10), 3)}
     sites["dense2.weight"].held = {"levels": np.array([-1.5, -0.25, 0, 0.5, 2], np.float32)}
     for number, (name, tensor) in enumerate(model.tensors().items(), start=1):
-        site, whole = sites[name.rpartition(".")[0]] if name.rpartition(".")[0] in sites else None, by_formula(
-            tensor.shape, number, 13)
+        whole = by_formula(tensor.shape, number, 13)
         if name.endswith("scale") and isinstance(tensor, Parameter):
             tensor.array[...] = 2.0 ** (by_formula(tensor.shape, number, 4) - 4)
         elif name.endswith((".offset", ".alpha")):

@@ -246,8 +246,9 @@ def test_codes_beyond_32_bits_are_refused(onnx, tmp_path):
 INPUTS = {"lsq": LSQ(4, signed=False), "lsq8": LSQ(8), "filters": LSQ(3, granularity="filter"), "plus": LSQPlus(4),
           "plus filters": LSQPlus(8, signed=False, granularity="filter"), "pact": PACT(4, alpha=1.0), "pact8": PACT(8),
           "affine": Affine(ranges="data"), "affine4": Affine(4, signed=False, ranges="data", granularity="filter"),
-          "average": Affine(6, ranges="average"), "wide": LSQ(12), "range": FixedRange(3), "pixel": FixedRange(4, "pixel"),
-          "channel": FixedRange(8, "channel"), "floor": Scaled("floor", granularity="scalar"),
+          "average": Affine(6, ranges="average"), "wide": LSQ(12), "range": FixedRange(3),
+          "pixel": FixedRange(4, "pixel"), "channel": FixedRange(8, "channel"),
+          "floor": Scaled("floor", granularity="scalar"),
           "ceil": Scaled("ceil", granularity="filter", qmin=-4, qmax=9), "trunc": Scaled("trunc", granularity="scalar"),
           "sign": Scaled("sign", granularity="scalar"), "fixed": FixedGrid(-3, 3)}
 
@@ -261,8 +262,8 @@ def test_what_an_input_becomes_is_the_same_to_the_bit(name, run, onnx, tmp_path)
         site.held["scale"].data[...] = 0.1
     if "count" in site.held:
         site.held["count"][...] = 1
-    for model in (model, Sequential(MaxPool2D(1), *model.layers.values(), MaxPool2D(1))):     # in either layout
-        want = assert_same(model, x, run, tmp_path / "a.onnx", rtol=0)
+    for either in (model, Sequential(MaxPool2D(1), *model.layers.values(), MaxPool2D(1))):    # layout
+        want = assert_same(either, x, run, tmp_path / "a.onnx", rtol=0)
         assert len(np.unique(want)) > 1
     if name in ("lsq", "lsq8", "filters", "plus", "plus filters", "fixed", "affine", "affine4", "average"):
         made = kinds(tmp_path / "a.onnx", onnx)
@@ -284,10 +285,10 @@ def test_a_network_with_methods_everywhere_and_its_file_are_one_graph(run, tmp_p
 
 def test_inputs_without_steps_are_refused(onnx, tmp_path):
     model = Sequential(Quantize(Affine(), (1, 3)))
-    with pytest.raises(ConfigError, match="quantize1.input; got|seen before"):
+    with pytest.raises(ConfigError, match="seen before"):
         to_onnx(model, tmp_path / "a.onnx", (3,))
     calibrate(model, images(5, 3))
-    with pytest.raises(ConfigError, match="quantize1.input must have steps that do not depend on it"):
+    with pytest.raises(ConfigError, match=r"quantize1\.input must have steps that do not depend on it"):
         to_onnx(model, tmp_path / "a.onnx", (3,))
 
 

@@ -72,8 +72,8 @@ def test_a_site_without_a_method_is_what_stands_there():
     for one in (site, of_input):
         assert (one.method, one.held, one.scale) == (None, {}, None)
     assert site.started
-    assert list(site.tensors()) == ["latent"]
-    assert list(of_input.tensors()) == []
+    assert dict(site.parts()) == {"latent": latent}
+    assert dict(of_input.parts()) == {"latent": None}
 
 
 def test_a_site_sees_by_its_method_and_learns_what_it_holds():

@@ -93,7 +93,8 @@ def methods_for(config: RunConfig, model: Sequential, generators: Streams) -> Ch
                                ("layer with its own rate", config.layer_rates, layers),
                                ("site with its own method", config.own, list(sites))):
         if unknown := sorted(set(names) - set(there)):
-            raise ConfigError("train", f"a {what} must be one of {', '.join(there)}", got=", ".join(unknown),
+            which = "the quantized: " if there is layers else ""
+            raise ConfigError("train", f"a {what} must be one of {which}{', '.join(there)}", got=", ".join(unknown),
                               cause=meant(unknown[0], there))
 
     def choose(name: str) -> Quantizer | None:

@@ -12,8 +12,8 @@ Each layer is a dict of its kind, the name of its class, and what its `settings(
     Residual                  body (a layer), shortcut (a layer or null)
     ReLU, Flatten, GlobalAveragePool2D    nothing
 
-padding is "same", "valid" or [[top, bottom], [left, right]]. Numbers and methods are not part of it: layers made from it
-are in full precision.
+padding is "same", "valid" or [[top, bottom], [left, right]]. Numbers and methods are not part of it: layers made from
+it are in full precision.
 
 A layer that says its `settings()` is known here. What comes from a file is made only when it is small enough, and
 taken only when it then says of itself what the file said, to the letter.

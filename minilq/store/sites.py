@@ -165,7 +165,7 @@ def _steps(where: str, entry: dict[str, Any], arrays: list[Array]) -> Steps:
     bounds = entry.get("bounds")
     if not isinstance(bounds, list) or len(bounds) != 2:
         raise wrong(where, "bounds, a list of two", bounds)
-    method = told(where, lambda: FixedGrid(*bounds, rounding=entry.get("rounding")))  # type: ignore[arg-type]
+    method = told(where, lambda: FixedGrid(bounds[0], bounds[1], entry.get("rounding", "")))
     assert isinstance(grid, Even)
     return Steps(grid, method.low, method.high, method.rounding)
 
