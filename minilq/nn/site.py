@@ -80,7 +80,8 @@ class Site(Part):
 
     def __call__(self, x: Tensor | None = None, training: bool = False) -> Tensor:
         """What the network sees of the latent, or of the input x."""
-        x = self.latent if self.latent is not None else x
+        if self.latent is not None:
+            return self.latent if self.method is None else self.method(self.latent, self.held, training)
         assert x is not None
         if self.method is None:
             return x
