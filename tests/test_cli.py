@@ -74,6 +74,30 @@ WRONG = {
     "input": (["train", "--input", "percent"], "raw, unit.*'percent'"),
     "data-dir": (["train", "--data-dir", "x"], "digits have no data_dir"),
     "an option without its value": (["train", "--out"], "--out"),
+    "a near miss of a command": (["tarin"], "Did you mean 'train'"),
+    "a near miss of an option": (["train", "--treshold", "1"], "Did you mean '--threshold'"),
+    "weights of no name": (["train", "--weights", "lsd"], "affine.*lsq.*'lsd'.*Did you mean 'lsq'"),
+    "a flag of no name": (["train", "--weights", "lsq", "bit=3"], "bits, signed.*got bit. Did you mean 'bits'"),
+    "a flag without value": (["train", "--weights", "lsq", "bits"], "flag=value.*'bits'"),
+    "a flag before its method": (["train", "--weights", "bits=3"], "name of a method must come first.*bits=3"),
+    "bits of a wrong kind": (["train", "--weights", "lsq", "bits=four"], "LSQ: bits must be.*'four'"),
+    "a flag twice": (["train", "--weights", "lsq", "bits=3", "bits=4"], "once.*bits twice"),
+    "another method's flag": (["train", "--weights", "lsq", "--threshold", "1e-9"],
+                              "threshold is no flag of the method lsq.*threshold 1e-09.*bits, signed"),
+    "another method's gate": (["train", "--weights", "pact", "--no-gate"], "gate is no flag of the method pact"),
+    "another method's layers": (["train", "--weights", "lsq", "--layer-threshold", "dense1=1"], "the method nested"),
+    "said twice": (["train", "--weights", "nested", "lam=1e-9", "--threshold", "1e-8"], "threshold must be said once"),
+    "no method and a flag": (["train", "--weights", "none", "--granularity", "row"], "without a method.*granularity"),
+    "nothing quantized": (["train", "--weights", "none"], "full precision everywhere"),
+    "nothing but inputs": (["train", "--weights", "none", "--inputs", "lsq"], "full precision everywhere"),
+    "all sites float": (["train", *(f"--own=dense{n}.{kind}=none" for n in (1, 2) for kind in ("weight", "bias"))],
+                        "full precision everywhere"),
+    "own without method": (["train", "--own", "dense1.weight"], "--own takes a site and its method.*'dense1.weight'"),
+    "own site": (["train", "--own", "dense1.wieght=lsq"], "dense1.weight.*got dense1.wieght. Did you mean"),
+    "own twice": (["train", "--own", "dense1.weight=lsq", "--own", "dense1.weight=none"], "dense1.weight twice"),
+    "layer number": (["train", "--layer-threshold", "dense1"], "--layer-threshold takes a layer and a number"),
+    "quantize": (["train", "--quantize", "everything"], "recipe, all, inner.*'everything'"),
+    "a grid of no name": (["sweep", "thesis-mnits"], "thesis-mnist.*'thesis-mnits'.*Did you mean 'thesis-mnist'"),
     "resume with out": (["train", "--resume", "x", "--out", "y"], "--out"),
     "resume with from": (["train", "--resume", "x", "--from", "y"], "got --from"),
     "resume with quick": (["train", "--resume", "x", "--quick"], "got --quick"),
@@ -88,6 +112,34 @@ def test_wrong_arguments_give_status_2_one_line_and_no_folder(arguments, match, 
     assert re.search(match, err[0])
     assert err[0].startswith("minilq")
     assert list(tmp_path.iterdir()) == []
+
+
+METHODS = {
+    "lsq": ["--weights", "lsq", "bits=3", "granularity=filter", "--inputs", "lsq", "bits=4", "signed=false"],
+    "own": ["--weights", "none", "--own", "dense1.weight=lsq,bits=8", "--own", "dense2.bias=nested,lam=1e-9"],
+    "nested": ["--weights", "nested", "lam=1e-9", "positivity=exp", "--no-gate", "--quantize", "all"],
+    "affine": ["--weights", "affine", "bits=4", "symmetric=true", "--inputs", "pact", "bits=4"],
+    "penalty": ["--weights", "lsq", "bits=4", "--penalty", "squared_deviation", "--rate", "1e-3"],
+    "scaled": ["--weights", "scaled", "rounding=nearest", "scale_rule=chain_rule(lsq)", "qmin=-4", "qmax=3",
+               "--granularity", "scalar"],
+    "stochastic": ["--weights", "nested", "--rounding", "stochastic"]}
+
+
+@pytest.mark.parametrize("options", METHODS.values(), ids=METHODS)
+def test_any_method_trains_reports_and_is_told_in_the_table(options, capsys, tmp_path):
+    status, out, err = call(capsys, *TASTE, *options, "--out", "a")
+    assert (status, err) == (0, [])
+    result = json.loads((tmp_path / "a" / "result.json").read_text())
+    assert result["unique_integers"] >= 2
+    assert call(capsys, "report", "a")[0] == 0
+    words = [word for word in options if "=" in word and "," not in word and not word.startswith("lam")]
+    assert all(word in out for word in words)
+
+
+def test_a_finished_run_that_is_resumed_says_so(finished, capsys):
+    status, out, _ = call(capsys, "train", "--resume", finished)
+    assert status == 0
+    assert "is finished; nothing is left to train" in out
 
 
 def test_a_folder_that_already_holds_a_run_is_left_alone(finished, capsys):
@@ -114,16 +166,17 @@ def test_the_version(capsys):
     assert call(capsys, "--version") == (0, f"minilq {minilq.__version__}\n", [])
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["report"], ["check"]])
+@pytest.mark.parametrize("command", [[], ["train"], ["report"], ["check"], ["methods"]])
 def test_help_names_every_option(command, capsys):
     status, out, err = call(capsys, *command, "--help")
     assert (status, err) == (0, [])
     options = {"train": ("--data", "--data-dir", "--granularity", "--threshold", "--rounding", "--epochs", "--batch",
-                         "--lr", "--seed", "--input", "--from", "--quick", "--out", "--resume"), "report": ("DIR",)}
+                         "--lr", "--seed", "--input", "--from", "--quick", "--out", "--resume", "--weights",
+                         "--inputs", "--own", "--quantize", "--no-gate", "--penalty"), "report": ("DIR",)}
     for option in options.get(command[0] if command else "", ("--help",)):
         assert option in out
     if not command:
-        assert all(name in out for name in ("train", "report", "check"))
+        assert all(name in out for name in ("train", "report", "check", "methods"))
 
 
 def test_a_run_leaves_every_file_and_done(finished):
@@ -168,9 +221,10 @@ def test_options_reach_the_settings_of_the_run(capsys, tmp_path):
                         "epochs": 1, "batch": 50, "lr": 0.01, "seed": 7, "input": "unit", "augment": "none",
                         "limit": None, "holdout": None, "gate": True, "penalty": None,
                         "rate": None, "layer_rates": {}, "image_size": None, "skip_damaged": False,
-                        "start_from": None, "quick": True}
+                        "start_from": None, "quick": True, "weights": {"method": "nested"}, "inputs": None, "own": {},
+                        "adam": "keras"}
     arrays, _ = load_checkpoint(tmp_path / "a" / "quantized.npz")
-    assert arrays["scale/dense1.weight"].shape == (1, 128)
+    assert arrays["model/dense1.weight.scale"].shape == (1, 128)
     assert arrays["optimizer/steps"] == 4                    # 200 images in batches of 50
 
 
@@ -304,24 +358,18 @@ def test_check_finds_every_derivative_right():
 
 UNCHECKED = """
 import sys
-from minilq import cli, primitive, vjp_of
+from minilq import cli
+from minilq.autodiff.primitive import PRIMITIVES
 
-@primitive
-def twice(x):
-    return x * 2
-
-@vjp_of(twice, kind="exact")
-def twice_vjp(g, y, x):
-    return (2 * g,)
-
+PRIMITIVES["relu"].at = None
 sys.exit(cli.main(["check"]))
 """
 
 
-def test_check_fails_when_a_primitive_has_no_check():
+def test_check_fails_when_a_primitive_of_minilqs_own_has_no_check():
     done = program("-c", UNCHECKED)
     assert (done.returncode, done.stderr) == (1, "")
     failed = [line for line in done.stdout.splitlines() if "FAILED" in line]
     assert len(failed) == 1
-    assert re.match(r"twice .*no check", failed[0])
+    assert re.match(r"relu .*FAILED registered without sample points", failed[0])
     assert "1 failed" in done.stdout.splitlines()[-1]

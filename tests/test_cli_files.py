@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from minilq import cli
-from minilq.nn import coded_in
 from minilq.experiments import run
 from minilq.experiments.run import trained
+from minilq.nn import coded_in
 from minilq.store.modelfile import contents, load
 from minilq.store.npz import from_npz
 from minilq.store.safetensors import from_safetensors
@@ -76,9 +76,11 @@ def test_load_shows_what_is_in_a_file(capsys, finished):
     assert "flatten1, dense1, relu1, dense2" in out
     line = next(line for line in out.splitlines() if line.startswith("dense1.weight"))
     codes = coded_in(trained(finished, "quantized"))["dense1.weight"].codes
-    assert line.split()[1:] == ["784", "x", "128", "row", "784", str(len(np.unique(codes))),
+    assert line.split()[1:] == ["784", "x", "128", "784", "scales", str(len(np.unique(codes))),
                                 f"{codes.min()}..{codes.max()}", str(int(np.ceil(np.log2(np.ptp(codes) + 1))))]
     assert 'input: "unit"' in out
+    assert "nested lam=1e-07: dense1.weight, dense2.weight" in out
+    assert "not in the file: the latents" in out
 
 
 def test_sizes_of_a_run_and_of_its_file_are_one_table(capsys, finished):
@@ -99,7 +101,7 @@ def test_arrays_for_other_programs(capsys, finished, kind, read):
     assert floats == {}
     for name, wanted in coded_in(trained(finished, "quantized")).items():
         np.testing.assert_array_equal(coded[name].codes, wanted.codes)
-        np.testing.assert_array_equal(coded[name].scale, wanted.scale)
+        np.testing.assert_array_equal(coded[name].grid.scale, wanted.grid.scale)
 
 
 def test_onnx_takes_images_of_any_number(capsys, finished):

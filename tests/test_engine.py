@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 
 import minilq
+from minilq import nn
 from minilq.autodiff.tape import no_grad
 from minilq.data import load
 from minilq.errors import ConfigError, DTypeError, NonFiniteError, ShapeError
@@ -20,22 +21,8 @@ from minilq.integer.float_twin import FloatTwin, compare
 from minilq.integer.grid import grid_of_pixels, grid_over
 from minilq.integer.product import LONGEST
 from minilq.integer.steps import Product, Rescale, Sum
-from minilq.nn import (
-    AveragePool2D,
-    BatchNorm,
-    Conv2D,
-    Dense,
-    Dropout,
-    Flatten,
-    GlobalAveragePool2D,
-    Layer,
-    MaxPool2D,
-    ReLU,
-    Residual,
-    Sequential,
-    quantize,
-)
 from minilq.quantize import Scaled
+from minilq.store import modelfile
 from minilq.train.metrics import INPUTS
 from tests.strategies import seeds
 
@@ -82,31 +69,32 @@ def networks(draw):
 
     def conv(n_in, n_out, padding=None, stride=None):
         size = draw(st.integers(1, 3)), draw(st.integers(1, 3))
-        return Conv2D(n_in, n_out, size, rng, stride or draw(st.integers(1, 2)),
+        return nn.Conv2D(n_in, n_out, size, rng, stride or draw(st.integers(1, 2)),
                       padding or draw(st.sampled_from(PADDINGS)), std=0.3)
 
     layers, channels = [], C
     for _ in range(draw(st.integers(0, 2))):
         n_out = draw(st.integers(1, 4))
-        layers += [conv(channels, n_out), *draw(st.permutations([ReLU(), BatchNorm(n_out)]))[:draw(st.integers(0, 2))]]
+        layers += [conv(channels, n_out), *draw(st.permutations([nn.ReLU(),
+                                                                 nn.BatchNorm(n_out)]))[:draw(st.integers(0, 2))]]
         channels = n_out
         if draw(st.booleans()):
-            layers.append(draw(st.sampled_from([MaxPool2D(2, 1, "same"), MaxPool2D((2, 1), padding="same"),
-                                                AveragePool2D(2, 1, "same"), Dropout(0.5, rng)])))
+            layers.append(draw(st.sampled_from([nn.MaxPool2D(2, 1, "same"), nn.MaxPool2D((2, 1), padding="same"),
+                                                nn.AveragePool2D(2, 1, "same"), nn.Dropout(0.5, rng)])))
         if draw(st.integers(0, 2)) == 0:
-            body = [conv(channels, channels, "same", 1), *draw(st.permutations([ReLU(), BatchNorm(channels)]))]
-            shortcut = draw(st.sampled_from([None, conv(channels, channels, "same", 1), BatchNorm(channels)]))
-            layers += [Residual(Sequential(body), shortcut), ReLU()]
+            body = [conv(channels, channels, "same", 1), *draw(st.permutations([nn.ReLU(), nn.BatchNorm(channels)]))]
+            shortcut = draw(st.sampled_from([None, conv(channels, channels, "same", 1), nn.BatchNorm(channels)]))
+            layers += [nn.Residual(nn.Sequential(body), shortcut), nn.ReLU()]
     images = pictures(draw, rng, (8, side, side, C))
-    layers.append(draw(st.sampled_from([Flatten(), GlobalAveragePool2D()])))
+    layers.append(draw(st.sampled_from([nn.Flatten(), nn.GlobalAveragePool2D()])))
     with no_grad():
-        features = disturbed(Sequential(layers), rng)(images).shape[1]
+        features = disturbed(nn.Sequential(layers), rng)(images).shape[1]
     hidden = draw(st.integers(1, 5))
-    layers += [Dense(features, hidden, rng, std=0.3), ReLU()]
+    layers += [nn.Dense(features, hidden, rng, std=0.3), nn.ReLU()]
     if draw(st.booleans()):
-        layers.append(BatchNorm(hidden))
-    layers.append(Dense(hidden, 4, rng, std=0.3))
-    model = quantize(disturbed(Sequential(layers), rng), method)
+        layers.append(nn.BatchNorm(hidden))
+    layers.append(nn.Dense(hidden, 4, rng, std=0.3))
+    model = nn.quantize(disturbed(nn.Sequential(layers), rng), method)
     low = draw(st.sampled_from([2e-4, 0.01, 0.2]))
     set_scales(model, rng, low, 4 * low)
     return model, images
@@ -175,7 +163,7 @@ NETWORKS = {"mnist": (mnist_mlp, (28, 28)), "lenet": (lenet, (28, 28, 1)), "cifa
 def test_the_networks_of_the_thesis_stay_near_to_themselves(name, granularity, split):
     make, shape = NETWORKS[name]
     rng = np.random.default_rng(3)
-    model = quantize(make(np.random.default_rng(1)), lambda name: Scaled("nearest", granularity=granularity)
+    model = nn.quantize(make(np.random.default_rng(1)), lambda name: Scaled("nearest", granularity=granularity)
                      if name.endswith("weight") else None)
     set_scales(model, rng)
     images = rng.integers(0, 256, (8, *shape)).astype(np.float32)
@@ -210,16 +198,15 @@ def test_digits_are_classified_as_by_the_float_network(granularity):
 
 def on_weight(method, *layers):
     """The layers in a row, with a method at the weight of the first Dense."""
-    return quantize(Sequential(*layers), lambda name: method if name == "dense1.weight" else None)
+    return nn.quantize(nn.Sequential(*layers), lambda name: method if name == "dense1.weight" else None)
 
 
 def test_a_stored_model_becomes_the_same_integers(tmp_path):
     rng = np.random.default_rng(0)
-    layers = Flatten(), Dense(16, 8, rng), ReLU(), Dense(8, 3, rng)
+    layers = nn.Flatten(), nn.Dense(16, 8, rng), nn.ReLU(), nn.Dense(8, 3, rng)
     model = on_weight(Scaled(granularity="row"), *layers)
     set_scales(model, rng)
     images = rng.integers(0, 256, (20, 4, 4)).astype(np.float32)
-    modelfile = pytest.importorskip("minilq.store.modelfile", exc_type=ImportError)
     modelfile.save(tmp_path / "model.mlq", model)
     network, stored = convert(model, images), convert(modelfile.load(tmp_path / "model.mlq"), images)
     np.testing.assert_array_equal(network(images.astype(np.uint8)), stored(images.astype(np.uint8)))
@@ -228,7 +215,7 @@ def test_a_stored_model_becomes_the_same_integers(tmp_path):
 
 def test_split_leaves_the_grid_as_it_is_and_absorbing_divides_it():
     rng = np.random.default_rng(0)
-    model = on_weight(Scaled("nearest", granularity="row"), Dense(3, 2, rng))
+    model = on_weight(Scaled("nearest", granularity="row"), nn.Dense(3, 2, rng))
     set_scales(model, rng)
     s = model.sites()["dense1.weight"].scale.numpy().reshape(-1)
     images = np.array([[0.0, 0.0, 0.0], [255.0, 255.0, 255.0]], np.float32)
@@ -248,7 +235,7 @@ def set_weight(model, value, scale):
 
 def test_codes_of_four_bytes_and_no_further():
     rng = np.random.default_rng(0)
-    model = on_weight(Scaled("nearest", granularity="scalar"), Dense(5, 3, rng, dtype=np.float64))
+    model = on_weight(Scaled("nearest", granularity="scalar"), nn.Dense(5, 3, rng, dtype=np.float64))
     codes = rng.choice([-2**31, 2**31 - 2**24, 32768, 127, -128, 128, -129, 0], (5, 3))
     images = rng.integers(0, 256, (9, 5)).astype(np.float64)
     for bits, rounded in ((0, []), (1, ["dense1.weight"])):
@@ -260,7 +247,7 @@ def test_codes_of_four_bytes_and_no_further():
 
 
 def test_the_longest_sum_fits_and_a_longer_one_is_refused():
-    model = on_weight(Scaled("nearest", granularity="scalar"), Dense(LONGEST, 2, np.random.default_rng(0)))
+    model = on_weight(Scaled("nearest", granularity="scalar"), nn.Dense(LONGEST, 2, np.random.default_rng(0)))
     set_weight(model, [-1.28, 1.27], 0.01)
     images = np.full((1, LONGEST), 255, np.float32)
     images[0, 0] = 254
@@ -269,11 +256,11 @@ def test_the_longest_sum_fits_and_a_longer_one_is_refused():
     total = 255 * LONGEST - 1
     np.testing.assert_allclose(logits, [[-1.28 * total, 1.27 * total]], atol=0.2)        # float32 is 1e-4 off
     with pytest.raises(ConfigError, match=f"65793 terms, .* got dense1 with {LONGEST + 1} inputs"):
-        convert(Sequential(Dense(LONGEST + 1, 2, np.random.default_rng(0))),
+        convert(nn.Sequential(nn.Dense(LONGEST + 1, 2, np.random.default_rng(0))),
                 np.arange(LONGEST + 1, dtype=np.float32)[None])
 
 
-class Own(Layer):
+class Own(nn.Layer):
     def __call__(self, x, training=False):
         return x
 
@@ -281,22 +268,22 @@ class Own(Layer):
 def test_what_has_no_integer_form_is_refused_by_name():
     rng = np.random.default_rng(0)
     x = rng.integers(0, 256, (2, 4)).astype(np.float32)
-    twice = Dense(4, 4, rng)
-    for layers, message in (([Own()], r"got own1 \(Own\)"), ([Residual(Own())], r"residual1.body \(Own\)")):
+    twice = nn.Dense(4, 4, rng)
+    for layers, message in (([Own()], r"got own1 \(Own\)"), ([nn.Residual(Own())], r"residual1.body \(Own\)")):
         with pytest.raises(ConfigError, match=message):
-            convert(Sequential(layers), x)
+            convert(nn.Sequential(layers), x)
     with pytest.raises(ConfigError, match="Sequential"):
-        convert(Dense(4, 4, rng), x)
+        convert(nn.Dense(4, 4, rng), x)
     with pytest.raises(ConfigError, match="8 or 16"):
-        convert(Sequential(twice), x, bits=4)
+        convert(nn.Sequential(twice), x, bits=4)
     for outside in (0.5, -0.1, np.nan, "few"):
         with pytest.raises(ConfigError, match="outside must lie"):
-            convert(Sequential(twice), x, outside=outside)
+            convert(nn.Sequential(twice), x, outside=outside)
     with pytest.raises(ShapeError, match="at least one image"):
-        convert(Sequential(twice), x[:0])
+        convert(nn.Sequential(twice), x[:0])
     with pytest.raises(NonFiniteError, match="of dense1"):
-        convert(Sequential(twice), x * np.nan)
-    network = convert(Sequential(twice), x)
+        convert(nn.Sequential(twice), x * np.nan)
+    network = convert(nn.Sequential(twice), x)
     for wrong in (x, x.tolist(), x.astype(int)):
         with pytest.raises(DTypeError, match=r"grid\.codes"):
             network(wrong)
@@ -308,7 +295,8 @@ def test_what_has_no_integer_form_is_refused_by_name():
 def test_images_of_another_shape_are_refused_and_no_images_have_no_classes():
     rng = np.random.default_rng(0)
     x = rng.integers(0, 256, (3, 8, 8, 2)).astype(np.float32)
-    network = convert(Sequential(Conv2D(2, 3, 3, rng), ReLU(), BatchNorm(3), Flatten(), Dense(192, 4, rng)), x)
+    network = convert(nn.Sequential(nn.Conv2D(2, 3, 3, rng), nn.ReLU(), nn.BatchNorm(3), nn.Flatten(), nn.Dense(192,
+                                                                                                                4, rng)), x)
     for wrong in (x[0], x[..., 0], x[..., :1], x[:, :4], x.reshape(3, -1), np.ones(())):
         with pytest.raises(ShapeError, match="IntegerNetwork"):
             network.predict(wrong)
@@ -316,7 +304,7 @@ def test_images_of_another_shape_are_refused_and_no_images_have_no_classes():
         with pytest.raises(DTypeError, match="images"):
             network.predict(wrong)
     assert network.predict(x[:0]).shape == (0,)
-    pooled = Sequential(Conv2D(2, 3, 3, rng), GlobalAveragePool2D(), Dense(3, 4, rng))
+    pooled = nn.Sequential(nn.Conv2D(2, 3, 3, rng), nn.GlobalAveragePool2D(), nn.Dense(3, 4, rng))
     assert convert(pooled, x).predict(x[:, :4]).shape == (3,)                # images of any size
     with pytest.raises(ShapeError, match="compare"):
         compare(network, FloatTwin(pooled, network), x[:0])
@@ -330,7 +318,7 @@ def test_images_of_another_shape_are_refused_and_no_images_have_no_classes():
 def test_weights_that_cancel_leave_codes_finer_than_the_int32_between_layers():
     """A sum that could be 127 * 255 * 10000 and is 0..8: a code of the next grid is finer than 2^-30 of that."""
     rng, K = np.random.default_rng(0), 20_000
-    model = on_weight(Scaled("nearest"), Dense(K, 4, rng), Residual(Sequential()), Dense(4, 3, rng))
+    model = on_weight(Scaled("nearest"), nn.Dense(K, 4, rng), nn.Residual(nn.Sequential()), nn.Dense(4, 3, rng))
     weight = np.tile(np.where(np.arange(K) % 2, 127, -127)[:, None], 4)
     weight[:2] = [[1, 2, 3, 4], [0, 0, 0, 0]]
     set_weight(model, weight, 1)
@@ -346,7 +334,7 @@ def test_weights_that_cancel_leave_codes_finer_than_the_int32_between_layers():
 
 def test_a_dead_network_gives_its_bias_with_a_warning():
     rng = np.random.default_rng(0)
-    model = Sequential(Dense(3, 4, rng), ReLU(), Dense(4, 2, rng))
+    model = nn.Sequential(nn.Dense(3, 4, rng), nn.ReLU(), nn.Dense(4, 2, rng))
     for name in ("dense1.weight.latent", "dense1.bias.latent"):
         model.parameters()[name].array[...] = -1
     x = rng.random((2, 3), np.float32)
@@ -359,7 +347,7 @@ def test_a_dead_network_gives_its_bias_with_a_warning():
 
 @pytest.mark.parametrize("value", [0, 255])
 def test_blank_images_are_refused(value):
-    model = Sequential(Flatten(), Dense(4, 3, np.random.default_rng(0)))
+    model = nn.Sequential(nn.Flatten(), nn.Dense(4, 3, np.random.default_rng(0)))
     with pytest.raises(ConfigError, match=f"got {value} in all of them, so that the input of flatten1 never varied"):
         convert(model, np.full((5, 2, 2), value, np.float32))
 

@@ -14,13 +14,13 @@ import pytest
 from minilq import cli
 from minilq.data import load
 from minilq.experiments import findings
-from minilq.experiments.build import network, streams
+from minilq.experiments.build import built, methods_for
 from minilq.experiments.config import RunConfig
 from minilq.experiments.findings import FINDINGS, divide, finding_named, gate, growth_nested
 from minilq.experiments.findings.finding import Finding, listed, number, percent, verdict
 from minilq.experiments.findings.growth import Followed, Growth, as_predicted
 from minilq.experiments.findings.training import WEIGHT, train
-from minilq.optim import group
+from minilq.nn import quantize
 from minilq.report import findings as drawn
 from minilq.report.figures import STYLE
 from minilq.train.metrics import INPUTS
@@ -127,16 +127,18 @@ def test_the_same_seed_gives_the_same_numbers():
 def test_a_law_is_followed_from_the_step_on_at_which_it_can_hold(forgets, begin):
     """Scales set by hand to s^2 = s_b^2 + 2 (lr/epsilon) d t end at 1 of the law, others at what they are off."""
     d, start = 1e-9, 1e-3
-    model = network("quantized", RunConfig(), streams(0))
+    model, generators = built(RunConfig(seed=0))
+    quantize(model, methods_for(RunConfig(seed=0), model, generators))
     growth = Growth(2, lambda model: np.full(784, d), beta2=0.875)       # corrections are past after 16 steps
-    adam = growth.optimizer([group(model.scales().values())])
+    adam = growth.optimizer([site.scale for site in model.sites().values() if site.scale is not None])
 
     def set_scales(step, factor=1.0):
-        scale = model.scales()[WEIGHT].array
+        scale = model.sites()[WEIGHT].scale.array
         scale[...] = factor * np.sqrt(start**2 + 2 * 1000 * d * max(step - begin, 0))
 
     for step in range(50):
-        adam._state[0]["v"][...] = (1e-6 if step < forgets else 1e-9) ** 2
+        v = np.full_like(adam.state()["0/v"], (1e-6 if step < forgets else 1e-9) ** 2)
+        adam.load_state({**adam.state(), "0/v": v})
         set_scales(step)
         growth(step, model)
     set_scales(50, 1.1)
@@ -161,7 +163,7 @@ def test_votes_are_sorted_by_what_silences_them():
     weight = votes[WEIGHT]
     dead = np.count_nonzero((x == 0).all(axis=0))
     assert weight.pixel == 128 * dead > 0
-    W, b = (trained.model.layers["dense1"].seen(name).array for name in ("weight", "bias"))
+    W, b = (trained.model.sites()[f"dense1.{name}"]().array for name in ("weight", "bias"))
     active = x.reshape(16, 784) @ W + b > 0
     on = x.reshape(16, 784) != 0
     unreached = on.any(axis=0)[:, None] & ~(on[:, :, None] & active[:, None, :]).any(axis=0)

@@ -12,6 +12,7 @@ from minilq.coding import sizes
 from minilq.coding.packing import HEADER, pack, unpack
 from minilq.coding.sizes import narrowest, packed, zipped
 from minilq.errors import ConfigError, DataError, DTypeError
+from minilq.quantize import Coded, Even, Table
 
 
 @pytest.mark.parametrize("width", range(33))
@@ -129,15 +130,16 @@ def test_packed_counts_codes_at_their_own_width_scales_and_headers():
     codes = {"w": np.arange(-8, 8, dtype=np.int8).reshape(4, 4), "b": np.array([3, 3, 3], np.int8),
              "wide": np.array([0, 256], np.int16)}
     scales = {"w": np.ones((4, 1), np.float32), "b": np.ones(1, np.float32), "wide": np.ones((1, 2), np.float32)}
+    coded = {name: Coded(codes[name], Even(scales[name])) for name in codes}
     w = 16 * 4 // 8 + 4 * 4
     b = 0 + 4
     wide = 3 + 2 * 4                                         # 2 codes of 9 bits: 18 bits, 3 bytes
-    assert packed(codes, scales) == w + b + wide + 3 * HEADER
-    assert packed({"w": codes["w"]}, {"w": np.ones((16, 1), np.float32)}) == 8 + 64 + HEADER
+    assert packed(coded) == w + b + wide + 3 * HEADER
+    assert packed({"w": Coded(codes["w"], Table(np.ones(16, np.float32)))}) == 8 + 64 + HEADER
 
 
 def test_packed_codes_can_be_read_back_with_what_the_header_holds():
     k = np.random.default_rng(1).integers(-37, 91, 1000)
     width = int(k.max() - k.min()).bit_length()
-    assert packed({"a": k}, {"a": np.ones(1)}) == len(pack(k, int(k.min()), width)) + 4 + HEADER
+    assert packed({"a": Coded(k, Even(np.ones(1)))}) == len(pack(k, int(k.min()), width)) + 4 + HEADER
     np.testing.assert_array_equal(unpack(pack(k, int(k.min()), width), 1000, int(k.min()), width), k)

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minilq import DataError, DTypeError, Quantizer
-from minilq.nn import coded_in
-from minilq.quantize import Coded
+from minilq import DataError, DTypeError
 from minilq.experiments.models import mnist_mlp
-from minilq.nn import BatchNorm, Conv2D, DataQuantizer, Dense, Flatten, Sequential, scalar
+from minilq.nn import BatchNorm, Conv2D, Dense, Flatten, Quantize, Sequential, calibrate, coded_in, quantize
+from minilq.quantize import Coded, Even, Scaled, Table
+from minilq.quantize.methods import FixedRange
 from minilq.store.arrays import floats_in
 from minilq.store.npz import from_npz, to_npz
 from minilq.store.safetensors import DTYPES, MAX_HEADER, from_safetensors, read, to_safetensors, write
@@ -38,16 +38,20 @@ def same_arrays(a, b):
     return a.keys() == b.keys() and all(same(a[name], b[name]) for name in a)
 
 
+def scaled(model, low, high, rng):
+    for site in model.sites().values():
+        if site.latent is not None and site.held:
+            site.held["scale"].data[...] = rng.uniform(low, high, site.held["scale"].shape)
+    return model
+
+
 def network(granularity, dtype=np.float32, seed=0):
     rng = np.random.default_rng(seed)
-    q = Quantizer("nearest", granularity=granularity)
-    dense = Quantizer("floor", granularity="row")
-    model = Sequential(DataQuantizer.fixed(rng.random((5, 4, 4, 3)), dtype=dtype),
-                       Conv2D(3, 4, 3, rng, q, scalar(q), dtype=dtype), BatchNorm(4, dtype=dtype), Flatten(),
-                       Dense(64, 5, rng, dense, dtype=dtype))
-    for scale in model.scales().values():
-        scale.data[...] = rng.uniform(1e-4, 0.1, scale.shape)
-    return model
+    model = Sequential(Quantize(dtype=dtype), Conv2D(3, 4, 3, rng, dtype=dtype), BatchNorm(4, dtype=dtype), Flatten(),
+                       Dense(64, 5, rng, dtype=dtype))
+    quantize(model, {"quantize1.input": FixedRange(), "conv2d1.weight": Scaled("nearest", granularity=granularity),
+                     "conv2d1.bias": Scaled("nearest", granularity="scalar"), "dense1.weight": Scaled("floor")}.get)
+    return scaled(calibrate(model, rng.random((5, 4, 4, 3)).astype(dtype)), 1e-4, 0.1, rng)
 
 
 # ---- codes, scales and floats
@@ -60,28 +64,39 @@ def test_codes_scales_and_floats_come_back_bit_for_bit(both_ways, granularity, d
     model = network(granularity, dtype)
     coded = coded_in(model)
     floats = floats_in(model, coded)
-    assert list(floats) == ["batchnorm1.gamma", "batchnorm1.beta", "dense1.bias", "dataquantizer1.offset",
-                            "dataquantizer1.data", "batchnorm1.mean", "batchnorm1.variance"]
+    assert list(floats) == ["quantize1.input.scale", "quantize1.input.offset", "batchnorm1.gamma", "batchnorm1.beta",
+                            "batchnorm1.mean", "batchnorm1.variance", "dense1.bias.latent"]
     to(coded, tmp_path / "model", floats)
     again, floats_again = back(tmp_path / "model")
     assert same_arrays(floats_again, floats)
-    assert again.keys() == coded.keys() == {"conv2d1.kernel", "conv2d1.bias", "dense1.weight"}
+    assert again.keys() == coded.keys() == {"conv2d1.weight", "conv2d1.bias", "dense1.weight"}
     for name, one in coded.items():
-        assert again[name].granularity == one.granularity
         assert same(again[name].codes, one.codes)
-        assert same(again[name].scale, one.scale)
-    for name, layer in (("kernel", model.layers["conv2d1"]), ("weight", model.layers["dense1"])):
-        (key,) = [key for key in again if key.endswith(name)]
-        np.testing.assert_array_equal(again[key].codes.astype(dtype) * again[key].scale, layer.seen(name).numpy())
+        assert same(again[name].grid.scale, one.grid.scale)
+        np.testing.assert_array_equal(again[name].values, model.sites()[name]().numpy())
+
+
+@pytest.mark.parametrize("grid", [Even(np.ones((1, 3), np.float32), np.array([[1, 2, 3]])), Table(np.arange(9.0)),
+                                  Even(np.array([0.5]), np.array(7), np.array([0.1])), Table(np.ones((9, 2, 1), "f4")),
+                                  Even(np.ones((2, 3), np.float32), None, np.zeros((2, 3), np.float32))], ids=str)
+def test_every_grid_comes_back(grid, both_ways, tmp_path):
+    to, back = both_ways
+    codes = np.array([[0, 1, 2], [3, 4, 5]], np.int16)
+    to({"dense1.weight": Coded(codes, grid)}, tmp_path / "model")
+    (again,) = back(tmp_path / "model")[0].values()
+    assert type(again.grid) is type(grid)
+    assert same(again.codes, codes)
+    assert same_arrays(again.grid.stored(), {name: np.asarray(a) for name, a in grid.stored().items()})
 
 
 def test_nothing_at_all_and_an_empty_parameter(both_ways, tmp_path):
     to, back = both_ways
     to({}, tmp_path / "model")
     assert back(tmp_path / "model") == ({}, {})
-    to({"a.weight": Coded(np.zeros((0, 3), np.int8), np.ones((1, 3), np.float32), "column")}, str(tmp_path / "model"))
+    empty = Coded(np.zeros((0, 3), np.int8), Even(np.ones((1, 3), np.float32)))
+    to({"a.weight": empty}, str(tmp_path / "model"))
     ((name, one),) = back(str(tmp_path / "model"))[0].items()
-    assert (name, one.codes.shape, one.scale.shape, one.granularity) == ("a.weight", (0, 3), (1, 3), "column")
+    assert (name, one.codes.shape, one.grid.scale.shape) == ("a.weight", (0, 3), (1, 3))
 
 
 def test_one_model_gives_one_file(both_ways, tmp_path):
@@ -91,60 +106,60 @@ def test_one_model_gives_one_file(both_ways, tmp_path):
 
 
 def test_numpy_alone_reads_the_npz(tmp_path):
-    model = mnist_mlp(np.random.default_rng(0), Quantizer(granularity="scalar"))
-    for scale in model.scales().values():
-        scale.data[...] = 0.01
+    rng = np.random.default_rng(0)
+    model = quantize(mnist_mlp(rng), lambda n: None if n.endswith("input") else Scaled(granularity="scalar"))
+    scaled(model, 0.01, 0.01, rng)
     to_npz(coded_in(model), tmp_path / "codes.npz", floats_in(model, coded_in(model)))
     with np.load(tmp_path / "codes.npz", allow_pickle=False) as file:
         assert set(file) == {"meta", *(f"dense{i}.{part}.{kind}" for i in (1, 2) for part in ("weight", "bias")
                                        for kind in ("codes", "scale"))}
         weight = file["dense1.weight.codes"] * file["dense1.weight.scale"]
-        assert json.loads(str(file["meta"]))["granularity"]["dense1.weight"] == "scalar"
-    np.testing.assert_array_equal(weight, model.layers["dense1"].seen("weight").numpy())
+        assert json.loads(str(file["meta"]))["holds"] == "codes"
+    np.testing.assert_array_equal(weight, model.sites()["dense1.weight"]().numpy())
     assert (tmp_path / "codes.npz").stat().st_size < 0.27 * 4 * sum(p.size for p in model.parameters().values())
 
 
 GOOD = {"a.codes": np.array([[1, -2]], np.int8), "a.scale": np.array([[0.5]], np.float32)}
 
 
-@pytest.mark.parametrize(("arrays", "granularities"), [
-    ({"a.codes": GOOD["a.codes"]}, {"a": "row"}),
-    ({"a.scale": GOOD["a.scale"]}, {"a": "row"}),
-    (GOOD, {}),
-    (GOOD, {"a": "row", "b": "row"}),
-    (GOOD, {"a": "column"}),
-    (GOOD, {"a": "rows"}),
-    (GOOD, {"a": "2"}),
-    (GOOD, {"a": " 0"}),
-    (GOOD, {"a": "channel"}),
-    ({**GOOD, "a.codes": GOOD["a.codes"].astype(np.float32)}, {"a": "row"}),
-    ({**GOOD, "a.scale": np.array([[1]], np.int8)}, {"a": "row"}),
-    ({**GOOD, "a.scale": np.array([[np.nan]], np.float32)}, {"a": "row"}),
-    ({**GOOD, "a.scale": np.array([[np.inf]], np.float32)}, {"a": "row"}),
-    ({**GOOD, "a.scale": np.array([[0]], np.float32)}, {"a": "row"}),
-    ({**GOOD, "b": np.array([3], np.int8)}, {"a": "row"})],
-    ids=["no scale", "no codes", "no granularity", "granularity of nothing", "scales of another shape", "no such name",
-         "no such axis", "a space", "no such named axis", "float codes", "integer scales", "NaN", "infinite", "zero",
-         "loose integers"])
-def test_arrays_that_are_no_codes_with_scales(arrays, granularities, tmp_path):
-    save_checkpoint(tmp_path / "a.npz", arrays, {"granularity": granularities})
-    with pytest.raises(DataError, match=r"a\.npz: codes with scales were expected"):
+def but(**changes):
+    """GOOD with other arrays; None takes one away."""
+    arrays = {**GOOD, **{f"a.{name}": array for name, array in changes.items()}}
+    return {name: array for name, array in arrays.items() if array is not None}
+
+
+ONE = np.ones(1, np.float32)
+WRONG = {
+    "no scale": but(scale=None), "scales of another shape": but(scale=np.ones((2, 1), np.float32)),
+    "scales of more axes": but(scale=np.ones((1, 1, 1), np.float32)),
+    "float codes": but(codes=GOOD["a.codes"].astype(np.float32)), "integer scales": but(scale=np.array([[1]], np.int8)),
+    "NaN": but(scale=np.array([[np.nan]], np.float32)), "infinite": but(scale=np.array([[np.inf]], np.float32)),
+    "zero": but(scale=np.array([[0]], np.float32)), "float zeros": but(zero=ONE),
+    "a NaN offset": but(offset=ONE * np.nan),
+    "zeros of another shape": but(zero=np.zeros((3, 1), int)), "both grids": but(levels=ONE),
+    "codes beyond the levels": but(scale=None, levels=np.ones(2, np.float32)),
+    "one level": but(scale=None, levels=np.float32(1)), "integer levels": but(scale=None, levels=np.arange(9))}
+
+
+@pytest.mark.parametrize("arrays", WRONG.values(), ids=WRONG)
+def test_arrays_that_are_no_codes_with_grids(arrays, tmp_path):
+    save_checkpoint(tmp_path / "a.npz", arrays, {"holds": "codes"})
+    with pytest.raises(DataError, match=r"a\.npz: codes with their grids were expected"):
         from_npz(tmp_path / "a.npz")
-    write(tmp_path / "a", arrays, {f"{name}.granularity": text for name, text in granularities.items()})
-    with pytest.raises(DataError, match="codes with scales were expected"):
+    write(tmp_path / "a", arrays)
+    with pytest.raises(DataError, match="codes with their grids were expected"):
         from_safetensors(tmp_path / "a")
 
 
-@pytest.mark.parametrize("meta", [{}, {"granularity": None}, {"granularity": ["a"]}, {"granularity": {"a": 7}},
-                                  {"granularity": {"a": ["row"]}}], ids=str)
+@pytest.mark.parametrize("meta", [{}, {"holds": None}, {"holds": ["codes"]}, {"holds": 7}], ids=str)
 def test_a_checkpoint_of_a_run_holds_no_codes(meta, tmp_path):
     save_checkpoint(tmp_path / "a.npz", GOOD, meta)
-    with pytest.raises(DataError, match="codes with scales were expected"):
+    with pytest.raises(DataError, match="codes with their grids were expected"):
         from_npz(tmp_path / "a.npz")
 
 
 def test_other_programs_metadata_are_no_matter(tmp_path):
-    write(tmp_path / "a", GOOD, {"a.granularity": "row", "format": "np"})
+    write(tmp_path / "a", GOOD, {"format": "np"})
     assert same(from_safetensors(tmp_path / "a")[0]["a"].codes, GOOD["a.codes"])
 
 

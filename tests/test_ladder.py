@@ -8,15 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minilq.nn import coded_in
-from minilq.quantize import Coded
 from minilq.coding.ladder import RUNGS, TOTAL, XZ_HEADER, Weight, ladder
 from minilq.coding.sizes import entropy_coded, lzma_of, narrowest, packed, zip_of, zipped
 from minilq.coding.zero_runs import best_field
-from minilq.nn import Dense, ReLU, Sequential
-from minilq.quantize import Quantizer, fake_quantize
+from minilq.quantize import Coded, Even, Table
 from minilq.report.ladder import PARTS, draw, table
-from minilq.nn import codes_in
 
 
 @st.composite
@@ -28,7 +24,7 @@ def parameters(draw):
         spread = draw(st.sampled_from([0, 0.3, 2, 30, 400]))
         codes = np.rint(spread * rng.standard_normal(shape))
         codes = codes.astype(np.int8 if np.abs(codes).max() < 128 else np.int16)
-        coded[f"dense{number}.weight"] = Coded(codes, np.ones((shape[0], 1), np.float32), "row")
+        coded[f"dense{number}.weight"] = Coded(codes, Even(np.ones((shape[0], 1), np.float32)))
     return coded
 
 
@@ -37,8 +33,8 @@ def parameters(draw):
 def test_every_form_is_what_is_written(coded):
     rows = ladder(coded)
     assert list(rows) == [*coded, TOTAL]
-    for name, (codes, scale, _) in coded.items():
-        row, scales = rows[name], 4 * scale.size
+    for name, (codes, grid) in coded.items():
+        row, scales = rows[name], 4 * grid.scale.size
         assert {weight.scales for form, weight in row.items() if form != "float32"} == {scales}
         assert row["float32"] == (4 * codes.size, 0, 0)
         assert row["int8"] == (codes.size * codes.itemsize, 0, scales)
@@ -61,37 +57,27 @@ def test_the_total_is_a_sum_but_for_archives_which_are_one(coded):
             assert weight == tuple(np.sum([row[form] for row in rows.values()], axis=0))
         assert weight.total == weight.codes + weight.tables + weight.scales
     codes = {name: one.codes for name, one in coded.items()}
-    scales = {name: one.scale for name, one in coded.items()}
-    all_scales = sum(4 * s.size for s in scales.values())
+    all_scales = sum(4 * one.grid.scale.size for one in coded.values())
     assert total["zip"].total == zipped(narrowest(codes)) + all_scales
     assert total["xz"].total == len(lzma_of(codes)) + all_scales
-    assert total["packed"].total == packed(codes, scales)    # what result.json says
+    assert total["packed"].total == packed(coded)            # what result.json says
     lowest = 3 * len(codes)                                  # a smallest code takes less than a header, and rounding
-    assert total["range"].total <= entropy_coded(codes, scales) + lowest
+    assert total["range"].total <= entropy_coded(coded) + lowest
 
 
 def test_the_codes_of_a_zip_are_its_deflated_streams():
     codes = np.random.default_rng(0).integers(-3, 4, (50, 40)).astype(np.int8)
     with zipfile.ZipFile(io.BytesIO(zip_of({"a": codes}))) as archive:
         deflated = [entry.compress_size for entry in archive.infolist()]
-    assert ladder({"a": Coded(codes, np.ones(1, np.float32), "scalar")})["a"]["zip"].codes == deflated[0]
+    assert ladder({"a": Coded(codes, Even(np.ones(1, np.float32)))})["a"]["zip"].codes == deflated[0]
 
 
-def test_a_model_gives_the_codes_of_its_latent_values():
-    rng = np.random.default_rng(3)
-    model = Sequential(Dense(7, 5, rng, Quantizer("floor"), Quantizer(granularity="scalar")), ReLU(), Dense(5, 2, rng))
-    for scale in model.scales().values():
-        scale.array[...] = 0.013
-    coded = coded_in(model)
-    assert list(coded) == list(model.quantized()) == ["dense1.weight", "dense1.bias"]
-    for name, (parameter, scale, quantizer) in model.quantized().items():
-        one = coded[name]
-        np.testing.assert_array_equal(one.codes, codes_in(model)[name])
-        np.testing.assert_array_equal(one.codes * one.scale, fake_quantize(parameter.array, scale.array, quantizer))
-        assert one.granularity == quantizer.granularity
-        assert one.offset == one.codes.min()
-        assert not np.shares_memory(one.scale, scale.array)
-    assert Coded(np.empty((0, 3), np.int8), np.ones(1), "scalar").offset == 0
+@pytest.mark.parametrize(("grid", "numbers"), [
+    (Even(np.ones((1, 3), np.float32), np.zeros((1, 3), np.int64)), 6), (Table(np.ones(5, np.float32)), 5),
+    (Even(np.ones(1, np.float32), np.array(3), np.ones(1, np.float32)), 3)], ids=["zeros", "table", "all"])
+def test_a_whole_grid_is_counted(grid, numbers):
+    row = ladder({"a": Coded(np.zeros((2, 3), np.int8), grid)})["a"]
+    assert {weight.scales for form, weight in row.items() if form != "float32"} == {4 * numbers}
 
 
 @given(runs=st.lists(st.integers(0, 3000), max_size=30), width=st.integers(0, 9))
@@ -106,7 +92,7 @@ def test_no_field_is_better_than_the_best(runs, width):
 def test_zero_runs_win_where_codes_are_rare():
     codes = np.zeros(10_000, np.int8)
     codes[::100] = 3
-    row = ladder({"a": Coded(codes, np.ones(1, np.float32), "scalar")})["a"]
+    row = ladder({"a": Coded(codes, Even(np.ones(1, np.float32)))})["a"]
     assert row["zero runs"].codes < row["packed"].codes / 5
     assert row["zero runs"].codes < row["huffman"].codes     # which cannot go below a bit for each code
 
@@ -114,8 +100,8 @@ def test_zero_runs_win_where_codes_are_rare():
 def example():
     rng = np.random.default_rng(1)
     return ladder({"dense1.weight": Coded(np.rint(3 * rng.standard_normal((300, 40))).astype(np.int8),
-                                          np.ones((300, 1), np.float32), "row"),
-                   "dense1.bias": Coded(np.array([0, 1, -3], np.int8), np.ones(1, np.float32), "scalar")})
+                                          Even(np.ones((300, 1), np.float32))),
+                   "dense1.bias": Coded(np.array([0, 1, -3], np.int8), Even(np.ones(1, np.float32)))})
 
 
 def test_the_table_tells_every_number():
@@ -133,7 +119,7 @@ def test_the_table_tells_every_number():
 
 
 def test_the_table_says_when_codes_are_wider_than_a_byte():
-    rows = ladder({"a": Coded(np.array([300, 0], np.int16), np.ones(1, np.float32), "scalar")})
+    rows = ladder({"a": Coded(np.array([300, 0], np.int16), Even(np.ones(1, np.float32)))})
     assert rows["a"]["int8"] == Weight(4, 0, 4)
     assert "do not fit into int8" in table(rows)
     assert "do not fit into int8" not in table(example())

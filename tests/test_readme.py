@@ -16,7 +16,8 @@ TEXTS = {path: path.read_text(encoding="utf-8") for path in [ROOT / "README.md",
 
 
 def test_the_examples_print_what_they_say():
-    code = "".join(example for text in TEXTS.values() for example in re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+    code = "".join(example for text in TEXTS.values() for example in re.findall(r"```python\n(.*?)```", text,
+                                                                                re.DOTALL))
     expected = re.findall(r"^print\(.*?\)\s+# (\[\[.*?\]\])", code, re.MULTILINE)
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):

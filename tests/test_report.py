@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from minilq.errors import DataError
 from minilq.experiments import run
 from minilq.experiments.config import RunConfig
+from minilq.nn import codes_in
 from minilq.report import plots
 from minilq.report.figures import STYLE, draw
 from minilq.report.table import HEAD, comparison
-from minilq.train.history import read_history
-from minilq.nn import codes_in
+from minilq.train.history import read_history, write_history
 
 
 def rows(epochs=5, networks=("float", "quantized")):
@@ -83,6 +83,25 @@ def test_the_zoom_keeps_every_late_accuracy_and_cuts_the_first_epochs():
     low, high = plots.zoom_accuracy(history, plots.learning_curves(history, "accuracy", axes())).get_ylim()
     assert 50 < low < 90
     assert high > 100
+
+
+def test_what_methods_of_inputs_learn_is_drawn_from_when_they_have_it():
+    made = [dict(row) for row in rows()]
+    for row in made:
+        if row["network"] == "quantized" and row["epoch"] > 2:           # as calibration in the second stage has it
+            row |= {f"{name}/dense1.input/{part}": value for name, value in (("alpha", 3.0), ("offset", -0.5))
+                    for part in ("min", "median", "max")}
+    ax = plots.scale_trajectories(made, axes())
+    assert legend(ax) == ["a.weight", "a.bias", "alpha of dense1.input", "offset of dense1.input"]
+    assert ax.get_yscale() == "symlog"
+    np.testing.assert_array_equal(curve(ax, "alpha of dense1.input").get_xdata(), [3, 4, 5])
+
+
+def test_a_run_without_scales_has_no_figure_of_them(folder, monkeypatch):
+    made = [{k: v for k, v in row.items() if not k.startswith("scale/")} for row in rows()]
+    assert plots.followed(made) == {}
+    write_history(folder / "history.csv", made)
+    assert [path.name for path in draw(folder)] == ["learning.svg", "integers.svg"]
 
 
 def test_scales_show_the_median_and_a_band_for_each_parameter():

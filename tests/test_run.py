@@ -20,13 +20,15 @@ from minilq.coding.sizes import zipped
 from minilq.data import load
 from minilq.errors import ConfigError, DataError, ShapeError
 from minilq.experiments import run
+from minilq.experiments.build import streams
 from minilq.experiments.config import RunConfig, read_config
 from minilq.experiments.thesis import RECIPES
+from minilq.nn import Sequential, coded_in, codes_in
 from minilq.quantize import codes_of, fake_quantize
 from minilq.quantize.statistics import bits_for
 from minilq.train.checkpoint import load_checkpoint, save_checkpoint
 from minilq.train.history import read_history
-from minilq.train.metrics import INPUTS, evaluate
+from minilq.train.metrics import INPUTS, evaluate, scales_in
 
 signals = pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL and SIGINT are of POSIX systems")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(minilq.__file__).parents[1])}       # also where it is not installed
@@ -219,20 +221,76 @@ def test_both_networks_start_from_the_same_weights_and_see_the_same_batches():
     for t in (a, b):
         t.run(1, stop=lambda t=t: t.place.batch == 1)
     np.testing.assert_array_equal(a.order, b.order)
-    assert a.model.scales() == {}
-    assert len(b.model.scales()) == 4
+    assert coded_in(a.model) == {}
+    assert len(scales_in(coded_in(b.model))) == 4
 
 
 def test_the_streams_of_one_seed_differ_from_each_other_and_from_other_seeds():
-    draws = {(seed, name): g.random() for seed in (0, 1) for name, g in run.streams(seed).items()}
+    draws = {(seed, name): g.random() for seed in (0, 1) for name, g in streams(seed).items()}
     assert len(set(draws.values())) == len(draws) == 10
-    assert run.streams(0)["noise"].random() == draws[0, "noise"]
+    assert streams(0)["noise"].random() == draws[0, "noise"]
 
 
 def test_resuming_a_finished_run_changes_nothing(finished):
     before = {name: (finished / name).read_bytes() for name in ("result.json", "history.csv", "quantized.npz")}
     run.carry_on(finished, pytest.fail)
     assert {name: (finished / name).read_bytes() for name in before} == before
+
+
+def test_a_quick_run_builds_three_networks(monkeypatch, capsys, tmp_path):
+    """Float, quantized, and one for the figures; the rounded baseline is a copy."""
+    built = []
+    first = Sequential.__init__
+    monkeypatch.setattr(Sequential, "__init__", lambda self, *layers: built.append(self) or first(self, *layers))
+    assert cli.main(["train", "--quick", "--epochs", "1", "--out", str(tmp_path / "run")]) == 0
+    assert len(built) == 3
+
+
+EDITS = {"lr": 0.01, "batch": 16, "seed": 1, "input": "raw", "rounding": "nearest", "threshold": 1e-3, "gate": False,
+         "limit": 100, "weights": {"method": "nested", "positivity": "exp"}, "own": {"dense1.bias": None},
+         "inputs": {"method": "lsq", "bits": 4, "signed": False}, "adam": "torch", "quantize": "all"}
+
+
+@pytest.mark.parametrize(("name", "value"), EDITS.items(), ids=EDITS)
+def test_edited_settings_are_refused_by_name_when_a_run_goes_on(name, value, tmp_path):
+    with pytest.raises(run.Stopped):
+        run.start(config(epochs=2), tmp_path, interrupting("^quantized .*epoch +1/"))
+    settings = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**settings, name: value}))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    with pytest.raises(ConfigError, match=rf"npz was trained with other settings; got {name} .*there "):
+        run.carry_on(tmp_path, quiet)
+    after = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    assert {k: v for k, v in after.items() if k != "history.csv"} == {
+        k: v for k, v in before.items() if k != "history.csv"}
+
+
+def test_settings_of_quantizers_may_change_while_the_float_network_trains(tmp_path):
+    with pytest.raises(run.Stopped):
+        run.start(config(epochs=2), tmp_path / "a", interrupting("^float .*epoch +1/"))
+    (tmp_path / "a" / "config.json").write_text(config(epochs=2, threshold=1e-3).to_json())
+    want = run.start(config(epochs=2, threshold=1e-3), tmp_path / "b", quiet)
+    assert without_seconds(run.carry_on(tmp_path / "a", quiet)) == without_seconds(want)
+
+
+def test_more_epochs_go_on_to_the_bits_of_a_longer_run(tmp_path):
+    run.start(config(epochs=1), tmp_path / "a", quiet)
+    (tmp_path / "a" / "config.json").write_text(config(epochs=3).to_json())
+    want = run.start(config(epochs=3), tmp_path / "b", quiet)
+    assert without_seconds(run.carry_on(tmp_path / "a", quiet)) == without_seconds(want)
+
+
+@pytest.mark.parametrize(("weights", "inputs"), [
+    ({"method": "lsq", "bits": 3}, {"method": "lsq", "bits": 4, "signed": False}),
+    ({"method": "affine", "bits": 4}, {"method": "pact", "bits": 4})])
+def test_a_run_with_other_methods_is_resumed_to_the_same_result(weights, inputs, tmp_path):
+    settings = config(weights=weights, inputs=inputs)
+    want = run.start(settings, tmp_path / "a", quiet)
+    assert want["scheme"] == weights["method"]
+    assert want["bits"] <= weights["bits"]
+    with pytest.raises(run.Stopped):
+        run.start(settings, tmp_path / "b", interrupting("^quantized .*epoch +1/"))
+    assert without_seconds(run.carry_on(tmp_path / "b", quiet)) == without_seconds(want)
 
 
 def test_leftovers_of_a_killed_write_are_removed(finished):
@@ -254,11 +312,12 @@ def test_the_result_is_what_the_saved_networks_give(finished):
 
     arrays, _ = load_checkpoint(finished / "quantized.npz")
     codes, packed_bits = {}, 0
-    for name, (_, _, quantizer) in model.quantized().items():
-        k = codes_of(arrays[f"parameter/{name}"], arrays[f"scale/{name}"], quantizer)
+    for name in coded_in(model):
+        scale, method = arrays[f"model/{name}.scale"], model.sites()[name].method.scaled
+        k = codes_of(arrays[f"model/{name}.latent"], scale, method)
         codes[name] = k.astype(np.int64)
         packed_bits += 8 * -(-k.size * bits_for(np.ptp(codes[name]) + 1) // 8)
-        packed_bits += 32 * arrays[f"scale/{name}"].size + 8 * HEADER
+        packed_bits += 32 * scale.size + 8 * HEADER
     everything = np.concatenate([k.reshape(-1) for k in codes.values()])
     low, high = int(everything.min()), int(everything.max())
     assert (result["integer_min"], result["integer_max"]) == (low, high)
@@ -272,7 +331,7 @@ def test_the_result_is_what_the_saved_networks_give(finished):
     assert result["scales"] == 784 + 128 + 2
     assert result["bytes_float32"] == 4 * result["parameters"]
     floats, _ = load_checkpoint(finished / "float.npz")
-    assert result["bytes_float32_zip"] == zipped({name: floats[f"parameter/{name}"] for name in codes})
+    assert result["bytes_float32_zip"] == zipped({name: floats[f"model/{name}.latent"] for name in codes})
     assert result["ratio_packed"] == round(result["bytes_float32"] / result["bytes_packed"], 2)
     assert result["ratio_int8_zip"] == round(result["bytes_float32"] / result["bytes_int8_zip"], 2)
     assert result["seconds"] == round(sum(result["seconds_each"].values()), 2)
@@ -282,9 +341,13 @@ def test_the_result_is_what_the_saved_networks_give(finished):
 
 def test_the_network_computes_with_the_codes_times_the_scales(finished):
     model = run.trained(finished, "quantized")
-    for P, s, quantizer in model.quantized().values():
-        np.testing.assert_array_equal(fake_quantize(P, s, quantizer).numpy(),
-                                      codes_of(P, s, quantizer).astype(np.float32) * s.numpy())
+    coded = coded_in(model)
+    assert len(coded) == 4
+    for name, one in coded.items():
+        site = model.sites()[name]
+        np.testing.assert_array_equal(fake_quantize(site.latent, site.scale, site.method.scaled).numpy(),
+                                      one.codes.astype(np.float32) * site.scale.numpy())
+        np.testing.assert_array_equal(site().numpy(), one.values)
 
 
 def test_the_history_has_a_row_for_every_epoch_of_both_networks(finished):
@@ -312,9 +375,9 @@ def test_post_training_starts_from_the_float_network_and_keeps_it_as_its_baselin
         (before["baseline_loss"], before["baseline_accuracy"])
     assert {row["network"] for row in read_history(tmp_path / "b" / "history.csv")} == {"quantized"}
     a, b = (load_checkpoint(folder / "float.npz")[0] for folder in (finished, tmp_path / "b"))
-    w = load_checkpoint(tmp_path / "b" / "quantized.npz")[0]["parameter/dense1.weight"]
-    np.testing.assert_array_equal(a["parameter/dense1.weight"], b["parameter/dense1.weight"])
-    assert 0 < np.abs(w - a["parameter/dense1.weight"]).max() < 0.02       # seven steps of 1e-3 away
+    w = load_checkpoint(tmp_path / "b" / "quantized.npz")[0]["model/dense1.weight.latent"]
+    np.testing.assert_array_equal(a["model/dense1.weight.latent"], b["model/dense1.weight.latent"])
+    assert 0 < np.abs(w - a["model/dense1.weight.latent"]).max() < 0.02       # seven steps of 1e-3 away
 
 
 def test_a_post_training_run_can_be_resumed_without_the_network_it_started_from(finished, tmp_path):
@@ -328,7 +391,7 @@ def test_a_post_training_run_can_be_resumed_without_the_network_it_started_from(
 
 def other_network(path):
     arrays, meta = load_checkpoint(path)
-    save_checkpoint(path, {**arrays, "parameter/dense1.bias": np.zeros(3, np.float32)}, meta)
+    save_checkpoint(path, {**arrays, "model/dense1.bias.latent": np.zeros(3, np.float32)}, meta)
 
 
 @pytest.mark.parametrize(("damage", "error"), [
@@ -370,7 +433,7 @@ def test_resuming_from_a_damaged_checkpoint_is_refused(file, finished):
 
 def test_a_float_checkpoint_in_place_of_the_quantized_one_is_refused(finished):
     shutil.copy(finished / "float.npz", finished / "quantized.npz")
-    with pytest.raises(DataError, match="scale/"):
+    with pytest.raises(DataError, match=r"dense1\.weight\.scale"):
         run.carry_on(finished, quiet)
 
 
@@ -456,7 +519,7 @@ def test_environment_switch_trains_without_kernels_to_nearly_the_same(tmp_path):
         subprocess.run([sys.executable, "-c", ONE_EPOCH, folder], check=True, capture_output=True,
                        env={**ENVIRONMENT, "MINILQ_KERNELS": kernels})
         results[kernels] = run.read_result(folder)
-        codes[kernels] = {name: codes_of(*q) for name, q in run.trained(folder, "quantized").quantized().items()}
+        codes[kernels] = codes_in(run.trained(folder, "quantized"))
         assert json.loads((folder / "env.json").read_text())["kernels"] == str(kernels == "1")
     assert abs(results["0"]["accuracy"] - results["1"]["accuracy"]) <= 2 / 500
     assert results["0"]["loss"] == pytest.approx(results["1"]["loss"], rel=1e-3)

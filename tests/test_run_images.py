@@ -113,7 +113,7 @@ def test_post_training_starts_from_the_running_statistics_too(tree, tmp_path):
     result = run.start(settings(tree, model="cifar10_cnn", epochs=1, lr=0.0, threshold=0.0,
                                 start_from=str(tmp_path / "a")), tmp_path / "b", quiet)
     before, after = (load_checkpoint(tmp_path / name)[0] for name in ("a/float.npz", "b/quantized.npz"))
-    mean = "buffer/batchnorm1.mean"
+    mean = "model/batchnorm1.mean"
     # three epochs of four batches, and four batches more: far from where a new network would be
     a, b = after[mean] / (1 - 0.99**16), before[mean] / (1 - 0.99**12)
     assert np.linalg.norm(a - b) < 0.1 * np.linalg.norm(b)
@@ -143,7 +143,7 @@ def test_lenet_on_the_embedded_digits(tmp_path, capsys):
     config = read_config(tmp_path / "run" / "config.json")
     assert config.layer_thresholds == {"conv2d1": 1e-12, "dense3": 0.0}
     arrays, _ = load_checkpoint(tmp_path / "run" / "quantized.npz")
-    assert len(np.unique(arrays["scale/dense3.weight"])) == 1    # lambda 0: still where it began
+    assert len(np.unique(arrays["model/dense3.weight.scale"])) == 1    # lambda 0: still where it began
     assert json.loads((tmp_path / "run" / "result.json").read_text())["parameters"] == 61706
     assert "nested, channel, lambda 1e-10, floor, conv2d1 1e-12, dense3 0 " in capsys.readouterr().out
 

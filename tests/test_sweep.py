@@ -18,9 +18,14 @@ import pytest
 import minilq
 from minilq import cli
 from minilq.experiments import point, processes, sweep
-from minilq.experiments.config import RunConfig, command
-from minilq.experiments.grid import blocks_of, points_of
-from minilq.experiments.run import Stopped, read_result, trained
+from minilq.experiments.command import command
+from minilq.experiments.config import RunConfig
+from minilq.experiments.grid import points_of
+from minilq.experiments.grids import blocks_of
+from minilq.experiments.result import read_result
+from minilq.experiments.run import Stopped, trained
+from minilq.nn import coded_in
+from minilq.report.page import write_page
 from minilq.train.history import read_history
 
 SMALL = {"limit": 200, "batch": 50, "epochs": 2}
@@ -102,7 +107,66 @@ def test_settings_of_quantizers_may_stand_in_a_block():
     assert baseline.config == RunConfig()
 
 
+def test_every_list_is_an_axis_choices_of_methods_too():
+    block = {"weights": {"method": "lsq", "bits": [2, 3, 4]}, "seed": [1, 2],
+             "inputs": [None, {"method": "lsq", "bits": 4, "signed": False}]}
+    points = points_of([block], {"epochs": 3})
+    quantized = [p for p in points if p.network == "quantized"]
+    assert [p.name for p in points[:2]] == ["float-raw-1", "float-raw-2"]
+    assert len(points) == 2 + 3 * 2 * 2 == len({p.name for p in points})
+    assert {(p.scheme, p.strength) for p in quantized} == {("lsq", bits) for bits in (2, 3, 4)}
+    one = next(p for p in points if p.name == "lsq-bits3-raw-scratch-2-inputs-lsq-bits4-signedfalse")
+    assert one.config == RunConfig(weights={"method": "lsq", "bits": 3}, epochs=3, seed=2,
+                                   inputs={"method": "lsq", "bits": 4, "signed": False})
+    assert one.variant == "inputs lsq bits=4 signed=false"
+    assert sum(p.name.endswith("-inputs-none") for p in points) == 6
+    several = points_of([{"weights": [{"method": "pact", "bits": [2, 4]}, {"method": "nested", "lam": [1e-9, 1e-8]}],
+                          "lr": [1e-3, 1e-4], "start": ["scratch", "post"]}], {})
+    assert len(several) == 2 + 2 * 4 * 2
+    assert {p.config.lr for p in several if p.network == "float"} == {1e-3, 1e-4}
+    post = next(p for p in several if p.name == "nested-row-1e-09-floor-raw-post-42-lr-0.001")
+    assert (post.start, post.config.threshold, post.scheme) == ("float-raw-42-lr-0.001", 1e-9, "nested")
+
+
+def test_a_whole_grid_of_methods_is_swept_and_drawn(tmp_path):
+    blocks = [{"weights": [{"method": "lsq", "bits": [2, 4], "granularity": "filter"}, {"method": "affine", "bits": 3}],
+               "inputs": [None, {"method": "pact", "bits": 4}], **SMALL}, {"nested": [1e-3], **SMALL}]
+    assert swept(tmp_path, blocks) == {}
+    points = sweep.read_points(tmp_path)
+    assert len(points) == 1 + 3 * 2 + 1
+    own = {p["scheme"]: p for p in points if "pact" in p.get("variant", "")}
+    assert (own["lsq"]["granularity"], own["lsq"]["rounding"], own["lsq"]["strength"]) == ("filter", "own", 4)
+    assert own["affine"]["bits"] <= 3
+    assert all(shlex.split(p["command"])[2] == "--weights" for p in own.values())
+    page = write_page(tmp_path).read_text(encoding="utf-8")
+    assert "lsq, bits = 4" in page
+    assert "inputs pact bits=4" in page
+    assert {path.stem for path in (tmp_path / "figures").glob("curves-lsq*")} == {
+        "curves-lsq-raw-own-inputs-none-scratch", "curves-lsq-raw-own-inputs-pact-bits-4-scratch"}
+    assert 'data-value="4">4<' in page
+
+
+def test_layers_and_sites_that_are_not_there_are_found_before_anything_is_trained(tmp_path):
+    for own in ({"layer_thresholds": {"dense3": 1e-9}}, {"own": {"dense3.weight": None}}):
+        with pytest.raises(minilq.ConfigError, match=r"must be one of .*got dense3"):
+            swept(tmp_path, [{"nested": [1e-3], **own, **SMALL}])
+        assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(("blocks", "message"), [
+    ([{"weights": {"method": "lsq"}, "nested": [1e-9]}], "schemes or weights; got weights and nested"),
+    ([{"weights": {"method": "lsq", "bits": []}}], "bits of weights must hold at least one value"),
+    ([{"weights": {"method": "lsq", "bit": [2]}}], "got bit. Did you mean 'bits'"),
+    ([{"weights": "lsq"}], "weights must be a method with flags"),
+    ([{"weights": {"method": "pact"}, "granularity": "row"}], "granularity is no flag of the method pact"),
+    ([{"weights": {"method": "lsq"}, "quantise": "all"}], "got quantise. Did you mean 'quantize'"),
+    ([{"nested": [None]}], "threshold must be a number >= 0; got None"),
+    ([{"nested": [1e-9], "seed": [None]}], "seed must be a whole number, at least 0; got None"),
+    ([{"nested": [1e-9], "start": [["scratch"]]}], "start must hold scratch or post"),
+    ([{"nested": [1e-9], "input": [["raw"]]}], "input must be one of raw, unit"),
+    ([{"nested": {"a": 1}}], "must be a number >= 0"),
+    ([{"nested": [1e-9], "epochs": {}}], "epochs must be a whole number"),
+    ([{"nested": [1e-9], "layer_thresholds": 3}], "layer_thresholds must be a dict"),
     ([{"nestd": [1e-9]}], "a grid holds schemes .* got nestd"),
     ([{"nested": []}], "nested must hold at least one value"),
     ([{"nested": [1e-9], "start": ["later"]}], "start must hold scratch or post; got 'later'"),
@@ -118,11 +182,14 @@ def test_bad_grids(blocks, message):
 
 def test_grids_in_files(tmp_path):
     file = tmp_path / "grid.json"
-    for text, message in (("[]", "list of them"), ("3", "got int"), ("{", "a grid in JSON"), ("[1]", "list of them")):
+    for text, message in (("[]", "list of them"), ("3", "got int"), ("{", "a grid in JSON"),
+                          ('{"nested": [1e-9], "nested": [1e-8]}', "the key 'nested' twice"), ("[1]", "list of them")):
         file.write_text(text)
         with pytest.raises(minilq.DataError, match=message):
             blocks_of(str(file))
     file.write_text(json.dumps(BLOCK))
+    assert blocks_of(str(file)) == [BLOCK]
+    file.write_text("\ufeff" + json.dumps(BLOCK), encoding="utf-8")         # as some editors write it
     assert blocks_of(str(file)) == [BLOCK]
     with pytest.raises(minilq.ConfigError, match="must be one of thesis-mnist, thesis-cifar10"):
         blocks_of("thesis-mnits")
@@ -156,7 +223,7 @@ def test_points_and_lines(done):
     assert [row["epoch"] for row in rows] == [1, 2]
     assert rows[-1]["validation_accuracy"] == points[-1]["accuracy"]
     assert rows[-1]["penalty/difference"] > 0
-    assert trained(points[-1]["folder"], "quantized").quantized()
+    assert len(coded_in(trained(points[-1]["folder"], "quantized"))) == 4
 
 
 def test_another_executor_gives_the_same(done, tmp_path):

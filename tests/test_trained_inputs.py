@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 
 import minilq
+from minilq import nn
 from minilq.autodiff.tape import no_grad
 from minilq.autodiff.tensor import Tensor
 from minilq.data import load
@@ -17,26 +18,10 @@ from minilq.integer.float_twin import FloatTwin, compare
 from minilq.integer.grid import DOWN
 from minilq.integer.trained import trained_grid
 from minilq.integer.weights import parts_of
-from minilq.nn import (
-    AveragePool2D,
-    BatchNorm,
-    Conv2D,
-    Dense,
-    Dropout,
-    Flatten,
-    GlobalAveragePool2D,
-    MaxPool2D,
-    Quantize,
-    ReLU,
-    Residual,
-    Sequential,
-    Site,
-    calibrate,
-    quantize,
-)
 from minilq.optim import Adam
 from minilq.quantize import Coded, Even, Nested, Quantizer, Scaled, Table, pretend
 from minilq.quantize.methods import LSQ, PACT, Affine, FixedRange, LSQPlus
+from minilq.store import modelfile
 from minilq.train.metrics import INPUTS
 from minilq.train.task import cross_entropy
 from tests.strategies import seeds
@@ -78,7 +63,7 @@ def trained(model, images, rng, steps=2):
         if isinstance(site.method, Scaled) and site.latent is not None:
             site.held["scale"].array[...] = 0.05
             site.held["scale"].changed_in_place()
-    calibrate(model, images)
+    nn.calibrate(model, images)
     for site in model.sites().values():
         if isinstance(site.method, Scaled) and site.latent is None:
             site.held["scale"].array[...] = rng.uniform(0.2, 0.6)
@@ -106,27 +91,27 @@ def networks(draw, at_weights=AT_WEIGHTS, at_inputs=AT_INPUTS):
 
     def conv(n_in, n_out, padding=None, stride=None):
         size = draw(st.integers(1, 3)), draw(st.integers(1, 3))
-        return Conv2D(n_in, n_out, size, rng, stride or draw(st.integers(1, 2)),
+        return nn.Conv2D(n_in, n_out, size, rng, stride or draw(st.integers(1, 2)),
                       padding or draw(st.sampled_from(PADDINGS)), std=0.3)
 
     layers, channels = [], C
     for _ in range(draw(st.integers(0, 2))):
         n_out = draw(st.integers(1, 4))
-        layers += [conv(channels, n_out), *draw(st.permutations([ReLU(), BatchNorm(n_out), Quantize()]))[:2]]
+        layers += [conv(channels, n_out), *draw(st.permutations([nn.ReLU(), nn.BatchNorm(n_out), nn.Quantize()]))[:2]]
         channels = n_out
         if draw(st.booleans()):
-            layers.append(draw(st.sampled_from([MaxPool2D(2, 1, "same"), AveragePool2D(2, 1, "same"),
-                                                Dropout(0.5, rng)])))
+            layers.append(draw(st.sampled_from([nn.MaxPool2D(2, 1, "same"), nn.AveragePool2D(2, 1, "same"),
+                                                nn.Dropout(0.5, rng)])))
         if draw(st.booleans()):
-            body = [conv(channels, channels, "same", 1), *draw(st.permutations([ReLU(), BatchNorm(channels)]))]
-            shortcut = draw(st.sampled_from([None, conv(channels, channels, "same", 1), Quantize()]))
-            layers += [Residual(Sequential(body), shortcut), ReLU()]
+            body = [conv(channels, channels, "same", 1), *draw(st.permutations([nn.ReLU(), nn.BatchNorm(channels)]))]
+            shortcut = draw(st.sampled_from([None, conv(channels, channels, "same", 1), nn.Quantize()]))
+            layers += [nn.Residual(nn.Sequential(body), shortcut), nn.ReLU()]
     images = pictures(draw, rng, (8, side, side, C))
-    layers.append(draw(st.sampled_from([Flatten(), GlobalAveragePool2D()])))
+    layers.append(draw(st.sampled_from([nn.Flatten(), nn.GlobalAveragePool2D()])))
     with no_grad():
-        features = Sequential(layers)(images).shape[1]
-    layers += [Dense(features, 5, rng, std=0.3), ReLU(), Dense(5, 4, rng, std=0.3)]
-    model = quantize(disturbed(Sequential(layers), rng), method)
+        features = nn.Sequential(layers)(images).shape[1]
+    layers += [nn.Dense(features, 5, rng, std=0.3), nn.ReLU(), nn.Dense(5, 4, rng, std=0.3)]
+    model = nn.quantize(disturbed(nn.Sequential(layers), rng), method)
     return trained(model, images, rng), images
 
 
@@ -150,8 +135,8 @@ SCALARS = [m for m in AT_INPUTS if m is not None and "filter" not in repr(m) and
 @given(made=networks(at_inputs=SCALARS), number=st.integers(0, len(SCALARS) - 1))
 def test_trained_networks_need_no_images(made, number):
     model, images = made
-    first = Quantize(SCALARS[number])
-    model = calibrate(Sequential(first, *model.layers.values()), images)
+    first = nn.Quantize(SCALARS[number])
+    model = nn.calibrate(nn.Sequential(first, *model.layers.values()), images)
     network = convert(model, shape=images.shape[1:])
     result = compare(network, FloatTwin(model, network), images)
     assert all(difference.largest <= 1 for difference in result.alone.values())
@@ -160,9 +145,9 @@ def test_trained_networks_need_no_images(made, number):
 
 def fitted(layers, images, weights=None, inputs=None):
     """A network of these layers with one method for all weights and one for all inputs, calibrated."""
-    model = quantize(Sequential(layers), lambda name: weights if name.endswith("weight")
+    model = nn.quantize(nn.Sequential(layers), lambda name: weights if name.endswith("weight")
                      else inputs if name.endswith("input") else None)
-    return calibrate(model, images)
+    return nn.calibrate(model, images)
 
 
 def close(network, model, images):
@@ -183,7 +168,7 @@ def normal(*shape, seed=0):
     LSQ(4), LSQ(12), LSQ(3, granularity="filter")], ids=repr)
 def test_what_stands_around_an_image_is_0_whether_or_not_it_has_a_code(method, padding):
     rng, images = np.random.default_rng(0), normal(4, 6, 7, 3) + 2
-    layer = Conv2D(3, 5, (3, 2), rng, padding=padding, std=0.3)
+    layer = nn.Conv2D(3, 5, (3, 2), rng, padding=padding, std=0.3)
     model = fitted([layer], images, Affine(4, granularity="filter"), method)
     close(convert(model, shape=(6, 7, 3)), model, images)
 
@@ -193,7 +178,7 @@ def test_what_stands_around_an_image_is_0_whether_or_not_it_has_a_code(method, p
                                      LSQ(16, granularity="row"), LSQ(8, granularity=(0, 1)), signs("filter")], ids=repr)
 def test_weights_on_any_grid_are_multiplied_as_they_are(weights, split):
     rng, images = np.random.default_rng(0), normal(9, 6)
-    model = fitted([Dense(6, 5, rng), ReLU(), Dense(5, 3, rng)], images, weights, LSQ(5))
+    model = fitted([nn.Dense(6, 5, rng), nn.ReLU(), nn.Dense(5, 3, rng)], images, weights, LSQ(5))
     network = convert(model, split=split)
     assert network.rounded == []
     close(network, model, images)
@@ -203,8 +188,8 @@ def test_a_quantize_layer_gives_the_grid_that_the_next_layer_multiplies():
     rng, images = np.random.default_rng(0), normal(9, 2, 2, 3)
     weights = LSQ(6, granularity="row")          # its scales are not absorbed: the grid would be another
     for first in (LSQ(4), LSQ(4, granularity="filter")):
-        layers = Quantize(shape=(1, 1, 1, 3)), MaxPool2D(1), Flatten(), Dense(12, 4, rng)
-        model = calibrate(quantize(Sequential(layers), lambda name, m=first: m if name == "quantize1.input"
+        layers = nn.Quantize(shape=(1, 1, 1, 3)), nn.MaxPool2D(1), nn.Flatten(), nn.Dense(12, 4, rng)
+        model = nn.calibrate(nn.quantize(nn.Sequential(layers), lambda name, m=first: m if name == "quantize1.input"
                                    else weights if name.endswith("weight") else None), images)
         network = convert(model, images)
         close(network, model, images)
@@ -221,7 +206,7 @@ def test_parts_are_kept_apart_along_the_axes_of_any_plane():
 
 
 def test_a_grid_far_from_0_is_known_though_floats_there_are_half_a_step_apart():
-    site = Site(shape=(1, 1))
+    site = nn.Site(shape=(1, 1))
     site.change(LSQPlus(3, signed=False))
     step = np.spacing(np.float32(1000))
     site.held["scale"].array[...], site.held["offset"].array[...] = 2 * step, 1000
@@ -241,7 +226,7 @@ class Levels(Ternary):
 
 def test_a_weight_of_more_than_four_planes_is_rounded_and_named():
     rng, images = np.random.default_rng(0), normal(20, 6)
-    model = fitted([Dense(6, 5, rng), ReLU(), Dense(5, 3, rng)], images, Levels(), LSQ(8))
+    model = fitted([nn.Dense(6, 5, rng), nn.ReLU(), nn.Dense(5, 3, rng)], images, Levels(), LSQ(8))
     network = convert(model)
     assert network.rounded == ["dense1.weight", "dense2.weight"]
     assert compare(network, FloatTwin(model, network), images).agreement == 1
@@ -251,7 +236,7 @@ def test_a_weight_of_more_than_four_planes_is_rounded_and_named():
 
 def test_codes_of_two_bytes_at_inputs():
     rng, images = np.random.default_rng(0), normal(50, 6)
-    model = fitted([Dense(6, 5, rng), ReLU(), Dense(5, 3, rng)], images, LSQ(8), LSQ(12))
+    model = fitted([nn.Dense(6, 5, rng), nn.ReLU(), nn.Dense(5, 3, rng)], images, LSQ(8), LSQ(12))
     network = convert(model)
     assert {q.dtype for q in network.codes_between(network.grid.codes(images)).values()} == {
         np.dtype(np.uint16), np.dtype(np.int32)}
@@ -262,15 +247,15 @@ def test_codes_of_two_bytes_at_inputs():
 @pytest.mark.parametrize("method", [None, LSQ(4), LSQPlus(4)], ids=repr)
 def test_a_layer_in_two_places_has_one_weight_and_a_grid_in_each(method):
     rng, images = np.random.default_rng(0), normal(30, 4)
-    twice, kernel = Dense(4, 4, rng, std=0.3), Conv2D(2, 2, 3, rng, std=0.3)
-    model = fitted([twice, ReLU(), Residual(twice), Dense(4, 3, rng)], images, LSQ(4), method)
+    twice, kernel = nn.Dense(4, 4, rng, std=0.3), nn.Conv2D(2, 2, 3, rng, std=0.3)
+    model = fitted([twice, nn.ReLU(), nn.Residual(twice), nn.Dense(4, 3, rng)], images, LSQ(4), method)
     network = convert(model, images)
     assert list(network.grids) == ["dense1", "residual1.body", "dense2"]
     assert list(network.coded) == ["dense1.weight", "dense2.weight"]
     if method is not None:
         assert network.grids["dense1"] == network.grids["residual1.body"]
     images = normal(30, 5, 5, 2)
-    layers = kernel, Residual(Sequential(ReLU(), kernel), kernel), Flatten(), Dense(50, 3, rng)
+    layers = kernel, nn.Residual(nn.Sequential(nn.ReLU(), kernel), kernel), nn.Flatten(), nn.Dense(50, 3, rng)
     convolved = fitted(layers, images, None, method)
     for net, layers, x in ((network, model, normal(30, 4)), (convert(convolved, images), convolved, images)):
         result = compare(net, FloatTwin(layers, net), x)
@@ -281,10 +266,11 @@ def test_branches_of_a_residual_have_grids_of_their_own():
     rng, images = np.random.default_rng(0), normal(30, 4)
     methods = {"residual1.body.dense1.input": LSQ(4), "residual1.shortcut.input": LSQPlus(3),
                "dense1.input": PACT(8, alpha=3.0), "dense2.input": Affine(ranges="data")}
-    model = Sequential(Dense(4, 5, rng, std=0.5), BatchNorm(5),
-                       Residual(Sequential(Dense(5, 6, rng, std=0.5), ReLU()), Dense(5, 6, rng, std=0.5)),
-                       Dense(6, 3, rng))
-    calibrate(quantize(model, lambda name: LSQ(4) if name.endswith("weight") else methods.get(name)), images)
+    model = nn.Sequential(nn.Dense(4, 5, rng, std=0.5), nn.BatchNorm(5),
+                       nn.Residual(nn.Sequential(nn.Dense(5, 6, rng, std=0.5), nn.ReLU()), nn.Dense(5, 6, rng,
+                                                                                                    std=0.5)),
+                       nn.Dense(6, 3, rng))
+    nn.calibrate(nn.quantize(model, lambda name: LSQ(4) if name.endswith("weight") else methods.get(name)), images)
     network = convert(model)
     assert {name: int(grid.top) for name, grid in network.grids.items()} == {
         "dense1": 255, "residual1.body.dense1": 15, "residual1.shortcut": 7, "dense2": 255}
@@ -296,11 +282,11 @@ def test_branches_of_a_residual_have_grids_of_their_own():
 def test_halves_are_rounded_to_even_by_methods_and_up_by_integers():
     """x = 0, 1/2, 1 .. 4 on a grid of step 1: the method says 0 0 1 2 2 2 3 4 4, the integers 0 1 1 2 2 3 3 4 4."""
     pixels = np.arange(9, dtype=np.uint8)[:, None]
-    model = quantize(Sequential(Dense(1, 1, np.random.default_rng(0)), Quantize(LSQ(4)), Dense(1, 2,
+    model = nn.quantize(nn.Sequential(nn.Dense(1, 1, np.random.default_rng(0)), nn.Quantize(LSQ(4)), nn.Dense(1, 2,
                      np.random.default_rng(0))), lambda name: LSQ(4) if name == "quantize1.input" else None)
     dense = model.layers["dense1"]
     dense.weight.latent.array[...], dense.bias.latent.array[...] = 0.5, 0
-    calibrate(model, pixels.astype(np.float32))
+    nn.calibrate(model, pixels.astype(np.float32))
     site = model.sites()["quantize1.input"]
     site.held["scale"].array[...] = 1
     site.held["scale"].changed_in_place()
@@ -316,7 +302,7 @@ def test_halves_are_rounded_to_even_by_methods_and_up_by_integers():
 def test_what_is_rounded_down_is_never_one_too_low(bits):
     """FixedRange's codes of pixels are those of the integers, also where a pixel stands on a code."""
     pixels = np.arange(256, dtype=np.uint8).reshape(-1, 1)
-    model = fitted([Dense(1, 2, np.random.default_rng(0))], INPUTS["raw"](pixels), None, FixedRange(bits))
+    model = fitted([nn.Dense(1, 2, np.random.default_rng(0))], INPUTS["raw"](pixels), None, FixedRange(bits))
     network, site = convert(model, INPUTS["raw"](pixels)), model.sites()["dense1.input"]
     codes = site.method.coded(INPUTS["raw"](pixels), site.held).codes
     np.testing.assert_array_equal(network.codes_between(pixels)["dense1"], codes)
@@ -326,7 +312,8 @@ def test_what_is_rounded_down_is_never_one_too_low(bits):
 
 def test_codes_without_bounds_end_where_those_of_the_images_do():
     rng, images = np.random.default_rng(0), normal(50, 4)
-    model = fitted([Dense(4, 5, rng, std=0.3), Dense(5, 3, rng, std=0.3)], images, None, Nested(granularity="scalar"))
+    model = fitted([nn.Dense(4, 5, rng, std=0.3), nn.Dense(5, 3, rng, std=0.3)], images, None,
+                   Nested(granularity="scalar"))
     with pytest.raises(ConfigError, match=r"two bytes; got dense1\.input with -\d+\.\.\d+"):
         convert(model, images)
     for site in model.sites().values():
@@ -357,7 +344,7 @@ class Away(Quantizer):
     (Affine(8), r"must not depend on the input; got dense1\.input with Affine"),
     (Levels(), r"must be evenly spaced; got dense1\.input with Levels")], ids=["away", "tensor", "table"])
 def test_methods_that_cannot_stand_at_inputs_are_refused(method, message):
-    model = quantize(Sequential(Dense(4, 3, np.random.default_rng(0))),
+    model = nn.quantize(nn.Sequential(nn.Dense(4, 3, np.random.default_rng(0))),
                      lambda name: method if name.endswith("input") else None)
     model.sites()["dense1.input"].started = True
     with pytest.raises(ConfigError, match=message):
@@ -365,7 +352,7 @@ def test_methods_that_cannot_stand_at_inputs_are_refused(method, message):
 
 
 def test_an_input_that_has_seen_nothing_is_refused_by_name():
-    model = quantize(Sequential(Dense(4, 3, np.random.default_rng(0))),
+    model = nn.quantize(nn.Sequential(nn.Dense(4, 3, np.random.default_rng(0))),
                      lambda name: LSQ() if name.endswith("input") else None)
     with pytest.raises(ConfigError, match=r"got dense1\.input with LSQ"):
         convert(model, normal(5, 4))
@@ -373,14 +360,14 @@ def test_an_input_that_has_seen_nothing_is_refused_by_name():
 
 def test_scales_along_other_axes_than_the_channels_are_refused():
     x = normal(5, 6, 6, 2)
-    model = fitted([Quantize(), Conv2D(2, 3, 3, np.random.default_rng(0))], x, None, FixedRange(per="pixel"))
+    model = fitted([nn.Quantize(), nn.Conv2D(2, 3, 3, np.random.default_rng(0))], x, None, FixedRange(per="pixel"))
     with pytest.raises(ConfigError, match=r"one for each channel; got quantize1\.input with FixedRange and scales"):
         convert(model, x)
 
 
 def test_without_images_every_input_needs_a_grid_and_an_image_its_shape():
     rng, x = np.random.default_rng(0), normal(20, 2, 2)
-    layers = [Flatten(), Dense(4, 3, rng), ReLU(), Dense(3, 2, rng)]
+    layers = [nn.Flatten(), nn.Dense(4, 3, rng), nn.ReLU(), nn.Dense(3, 2, rng)]
     model = fitted(layers, x, LSQ(4), LSQ(4))
     with pytest.raises(ConfigError, match=r"the shape of one is needed"):
         convert(model)
@@ -392,7 +379,7 @@ def test_without_images_every_input_needs_a_grid_and_an_image_its_shape():
     model.sites()["dense1.input"].change(None)
     with pytest.raises(ConfigError, match="first layer that computes"):
         convert(model, shape=(2, 2))
-    first = fitted([BatchNorm(2), Flatten(), Dense(4, 3, rng)], x, None, LSQ(4))
+    first = fitted([nn.BatchNorm(2), nn.Flatten(), nn.Dense(4, 3, rng)], x, None, LSQ(4))
     with pytest.raises(ConfigError, match="first layer that computes"):
         convert(first, shape=(2, 2))
     assert convert(first, x).predict(x).shape == (20,)
@@ -403,7 +390,7 @@ def test_without_images_every_input_needs_a_grid_and_an_image_its_shape():
 
 def test_pixels_stay_pixels_and_other_numbers_get_the_grid_of_the_first_input():
     rng, pixels = np.random.default_rng(0), np.random.default_rng(1).integers(0, 256, (30, 4)).astype(np.uint8)
-    model = fitted([Dense(4, 3, rng)], INPUTS["unit"](pixels), LSQ(4), LSQ(4))
+    model = fitted([nn.Dense(4, 3, rng)], INPUTS["unit"](pixels), LSQ(4), LSQ(4))
     network = convert(model, INPUTS["unit"](pixels))
     assert (network.grid.scale, network.grid.top) == (1 / 255, 255)
     other = convert(model, normal(30, 4))
@@ -412,19 +399,19 @@ def test_pixels_stay_pixels_and_other_numbers_get_the_grid_of_the_first_input():
 
 @pytest.mark.parametrize("value", [0, 255])
 def test_blank_images_calibrate_nothing(value):
-    model = quantize(Sequential(Dense(4, 3, np.random.default_rng(0))),
+    model = nn.quantize(nn.Sequential(nn.Dense(4, 3, np.random.default_rng(0))),
                      lambda name: LSQ() if name.endswith("input") else None)
     with pytest.raises(ConfigError, match=rf"got {value} in all of them, so that dense1\.input never varied"):
-        calibrate(model, np.full((5, 4), value, np.float32))
+        nn.calibrate(model, np.full((5, 4), value, np.float32))
 
 
 def test_an_input_behind_dead_layers_is_named():
     rng = np.random.default_rng(0)
-    model = quantize(Sequential(Dense(4, 3, rng), ReLU(), Dense(3, 2, rng)),
+    model = nn.quantize(nn.Sequential(nn.Dense(4, 3, rng), nn.ReLU(), nn.Dense(3, 2, rng)),
                      lambda n: LSQ() if n.endswith("input") else None)
     model.parameters()["dense1.bias.latent"].array[...] = -1e3
     with pytest.warns(UserWarning, match=r"calibrate: dense2\.input was one number"):
-        calibrate(model, normal(5, 4))
+        nn.calibrate(model, normal(5, 4))
 
 
 @pytest.mark.parametrize(("weights", "inputs"), [
@@ -434,7 +421,8 @@ def test_an_input_behind_dead_layers_is_named():
 def test_trained_digits_are_classified_as_by_the_trained_network(weights, inputs):
     data, rng = load("digits"), np.random.default_rng(0)
     x = INPUTS["unit"](data.train_images)
-    model = fitted([Flatten(), Dense(x[0].size, 32, rng), BatchNorm(32), ReLU(), Dense(32, 10, rng)], x[:500], weights,
+    model = fitted([nn.Flatten(), nn.Dense(x[0].size, 32, rng), nn.BatchNorm(32), nn.ReLU(), nn.Dense(32, 10, rng)],
+                   x[:500], weights,
                    inputs)
     adam = Adam(model.parameters().values(), lr=0.003)
     for start in range(0, len(x), 64):
@@ -452,8 +440,20 @@ def test_trained_digits_are_classified_as_by_the_trained_network(weights, inputs
     assert result.agreement >= 0.999
 
 
+@pytest.mark.filterwarnings("ignore:calibrate", "ignore:convert")
+@given(made=networks())
+def test_what_a_model_file_holds_becomes_the_same_integers(tmp_path_factory, made):
+    model, images = made
+    path = tmp_path_factory.mktemp("stored") / "model.mlq"
+    modelfile.save(path, model)
+    network, stored = convert(model, images), convert(modelfile.load(path), images)
+    codes = network.grid.codes(images)
+    np.testing.assert_array_equal(network(codes), stored(codes))
+    assert network.grids.keys() == stored.grids.keys()
+
+
 def test_a_trained_grid_is_that_of_the_method():
-    site = Site(shape=(1, 3))
+    site = nn.Site(shape=(1, 3))
     site.change(signs())
     site.held["scale"].array[...] = 0.5
     grid = trained_grid("here", site)

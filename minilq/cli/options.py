@@ -3,18 +3,41 @@
 from __future__ import annotations
 
 import argparse
+import re
 from typing import NoReturn
 
 from minilq._version import __version__
+from minilq.cli import train_options
+from minilq.errors import meant
 
 USAGE_ERROR = 2
 
 
 class _Parser(argparse.ArgumentParser):
-    """Errors in one line, without the usage text."""
+    """Errors in one line, without the usage text, and with what was probably meant."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(USAGE_ERROR, f"{self.prog}: {message}; see {self.prog} --help\n")
+        self.exit(USAGE_ERROR, f"{self.prog}: {message}; see {self.prog} --help{self._meant(message)}\n")
+
+    def _meant(self, message: str) -> str:
+        """". Did you mean ...?" for a word that is no option or command of this parser."""
+        known = [option for action in self._actions for option in action.option_strings]
+        for action in self._actions:
+            known += map(str, action.choices or ())
+        found = re.search(r"unrecognized arguments: ([^\s=]+)|invalid choice: '([^']*)'", message)
+        cause = meant(found[1] or found[2], known) if found else ""
+        return f". {cause}" if cause else ""
+
+    def parse_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
+        """An option that there is not is reported by the command that was given it, which knows its own."""
+        options, rest = self.parse_known_args(args, namespace)
+        if rest:
+            commands: dict[str, argparse.ArgumentParser] = {}
+            for action in self._actions:
+                if action.dest == "command" and isinstance(action.choices, dict):
+                    commands = action.choices
+            commands.get(getattr(options, "command", ""), self).error(f"unrecognized arguments: {' '.join(rest)}")
+        return options
 
 
 def parser() -> argparse.ArgumentParser:
@@ -23,53 +46,12 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"minilq {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="command", parser_class=_Parser)
 
-    train = commands.add_parser("train", help="train a network float and quantized, and compare the two",
-                                description="Train a network of the thesis twice, float and with nested quantization "
-                                "layers, print a table and write a run folder. What is left out follows the thesis' "
-                                "recipe for the data.",
-                                argument_default=argparse.SUPPRESS)
-    train.add_argument("--data", metavar="NAME",
-                       help="digits (embedded, the default), mnist, fashion, cifar10 or imagenette")
-    train.add_argument("--data-dir", metavar="DIR", help="where the files are; imagenette: also any folder or archive "
-                       "with train/CLASS/ and val/CLASS/")
-    train.add_argument("--model", metavar="M", help="mnist_mlp, lenet, cifar10_cnn or imagenette_resnet")
-    train.add_argument("--limit", type=int, metavar="N", help="the first N training images, and N/4 to validate")
-    train.add_argument("--holdout", type=int, metavar="N", help="validate on the last N training images instead")
-    train.add_argument("--image-size", type=int, metavar="N", help="side of imagenette's images (64; the thesis: 224)")
-    train.add_argument("--augment", metavar="A", help="none, crop (random crop and flip; cifar10: flip), or thesis "
-                       "(brightness and saturation too); none, but thesis for imagenette")
-    train.add_argument("--skip-damaged", action="store_true", help="leave damaged images of imagenette out")
-    train.add_argument("--weights", metavar="W", nargs="+", help="the method of weights and its flags, such as lsq "
-                       "bits=4; `minilq methods` lists them; none for full precision (nested: the thesis' layer)")
-    train.add_argument("--inputs", metavar="I", nargs="+", help="the method of what comes into layers (none)")
-    train.add_argument("--own", metavar="SITE=METHOD,FLAG=VALUE", action="append",
-                       help="another method for one site, such as conv2d1.weight=lsq,bits=8; may be given again")
-    train.add_argument("--granularity", metavar="G", help="what shares a scale: row, column, scalar, and for kernels "
-                       "channel or filter (row; channel for imagenette)")
-    train.add_argument("--threshold", type=float, metavar="X", help="the rule's lambda (1e-10; colour images 1e-11)")
-    train.add_argument("--layer-threshold", dest="layer_thresholds", metavar="LAYER=X", action="append",
-                       help="a lambda for one layer, such as conv2d1=1e-12; may be given again")
-    train.add_argument("--no-gate", dest="gate", action="store_false",
-                       help="the rule without its gate: every weight votes, whatever its gradient")
-    train.add_argument("--penalty", metavar="P", help="a penalty that moves the scales in place of the rule: maxbin, "
-                       "inverse, difference, squared_deviation, absolute_deviation, dampening, sine or hoyer_square")
-    train.add_argument("--rate", type=float, metavar="X", help="the penalty's factor gamma")
-    train.add_argument("--layer-rate", dest="layer_rates", metavar="LAYER=X", action="append",
-                       help="a factor for one layer; may be given again")
-    train.add_argument("--quantize", metavar="WHICH", help="recipe (what the thesis quantizes), all, or inner (all but "
-                       "the first and the last layer)")
-    train.add_argument("--rounding", metavar="R", help="floor (default), nearest, ceil, trunc or stochastic")
-    train.add_argument("--epochs", type=int, metavar="N", help="100; 20 for mnist and fashion")
-    train.add_argument("--batch", type=int, metavar="N", help="images per step (32; cifar10 128, imagenette 64)")
-    train.add_argument("--adam", metavar="FORM", help="keras (default, as the thesis) or torch: where epsilon stands")
-    train.add_argument("--lr", type=float, metavar="X", help="learning rate of Adam (1e-4)")
-    train.add_argument("--seed", type=int, metavar="N", help="42")
-    train.add_argument("--input", metavar="I", help="raw, pixels 0..255 (default), or unit, 0..1")
-    train.add_argument("--from", dest="start_from", metavar="CHECKPOINT",
-                       help="start from a trained float network (a run folder or its float.npz): post-training")
-    train.add_argument("--quick", action="store_true", help="a taste: 2,000 images, few epochs")
-    train.add_argument("--out", metavar="DIR", help="the run folder (default: runs/NAME-1, -2, ...)")
-    train.add_argument("--resume", metavar="DIR", help="go on with a run that was stopped; takes no other option")
+    train_options.add_options(commands.add_parser(
+        "train", help="train a network float and quantized, and compare the two",
+        description="Train a network twice, float and quantized, print a table and write a run folder.\nWhat is left "
+        "out follows the thesis' recipe for the data: its nested quantization layer,\nits network, its batches.",
+        epilog=train_options.EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS))
 
     report = commands.add_parser("report", help="draw the figures of a run folder again and print its table")
     report.add_argument("folder", metavar="DIR")

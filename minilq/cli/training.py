@@ -33,7 +33,8 @@ def train(options: dict[str, object]) -> int:
                 print_line(f"{folder} is finished; nothing is left to train")
             run.carry_on(folder, print_line)
         else:
-            print_line(f"writing to {folder}")
+            if config.lr == 0:
+                print_line("a learning rate of 0: nothing will be learned")
             run.start(config, folder, print_line)
         _show(folder)
         write_text(folder / run.DONE, "")

@@ -71,7 +71,7 @@ def compare(pooled: Sequence[Point], data: str) -> list[Comparison]:
 
 
 def _same_point(published: Published, point: Point) -> bool:
-    if point["scheme"] != published.scheme or point["input"] != "raw":
+    if point["scheme"] != published.scheme or point["input"] != "raw" or point.get("variant"):
         return False
     if published.scheme == "float":
         return True

@@ -93,7 +93,8 @@ def methods_for(config: RunConfig, model: Sequential, generators: Streams) -> Ch
                                ("layer with its own rate", config.layer_rates, layers),
                                ("site with its own method", config.own, list(sites))):
         if unknown := sorted(set(names) - set(there)):
-            raise ConfigError("train", f"a {what} must be one of {', '.join(there)}", got=", ".join(unknown),
+            which = "the quantized: " if there is layers else ""
+            raise ConfigError("train", f"a {what} must be one of {which}{', '.join(there)}", got=", ".join(unknown),
                               cause=meant(unknown[0], there))
 
     def choose(name: str) -> Quantizer | None:
@@ -106,7 +107,7 @@ def methods_for(config: RunConfig, model: Sequential, generators: Streams) -> Ch
             return method_from(config.inputs, generators["noise"])
         method = method_from(config.weights_of(layer), generators["noise"])
         if kind == "bias" and method is not None:
-            return replace(method, granularity="scalar") if method.on_bias else None  # type: ignore[call-arg]
+            return replace(method, granularity="scalar") if method.on_bias else None  # type: ignore[type-var]
         return method
 
     # what is wrong with a flag is found out now

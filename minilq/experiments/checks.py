@@ -33,11 +33,10 @@ def whole(name: str, value: Any, least: int, or_none: bool = True) -> None:
         raise ConfigError("train", f"{name} must be a whole number, at least {least}", got=repr(value))
 
 
-def number(name: str, value: Any, above: bool = False) -> None:
-    """ConfigError unless the value is a finite number >= 0, or `above` 0."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or not (
-            value > 0 or (value == 0 and not above)):
-        raise ConfigError("train", f"{name} must be a number {'> 0' if above else '>= 0'}", got=repr(value))
+def number(name: str, value: Any) -> None:
+    """ConfigError unless the value is a finite number >= 0."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
+        raise ConfigError("train", f"{name} must be a number >= 0", got=repr(value))
 
 
 def numbers_of_layers(name: str, what: str, values: Any) -> None:

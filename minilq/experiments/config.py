@@ -125,7 +125,7 @@ class RunConfig:
         for name, least in (("epochs", 1), ("batch", 1), ("limit", 1), ("holdout", 1), ("image_size", SMALLEST_IMAGE)):
             checks.whole(name, getattr(self, name), least)
         checks.whole("seed", self.seed, 0, or_none=False)
-        checks.number("lr", self.lr, above=True)
+        checks.number("lr", self.lr)
         if self.rate is not None:
             checks.number("rate", self.rate)
         checks.numbers_of_layers("layer_thresholds", "threshold", self.layer_thresholds)

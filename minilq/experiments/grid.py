@@ -129,7 +129,7 @@ def _quantized(config: RunConfig, start: str, baseline: str, extra: dict[str, An
     strength: float | None
     if config.nested:
         strength = config.threshold if config.rate is None else config.rate
-        own = [config.scheme(), config.granularity, f"{strength:g}", config.rounding]
+        own = [config.scheme(), str(config.granularity), f"{strength:g}", str(config.rounding)]
         flags = {flag: value for flag, value in (config.weights or {}).items() if flag != "method"}
     elif config.weights is None:
         strength, own, flags = None, [config.scheme()], {}

@@ -60,9 +60,10 @@ def start(config: RunConfig, folder: Path, log: Log) -> dict[str, Any]:
         raise ConfigError("train", "--out must be a folder", got=f"{folder}, where {there} is a file")
     fresh = built(config)
     methods_for(config, *fresh)                  # a layer that is not there is found out before the data are read
-    given = None if config.start_from is None else _float_checkpoint(Path(config.start_from), config)
+    given = None if config.start_from is None else _float_checkpoint(Path(config.start_from), config, fresh[0])
     data = data_of(config)
     baseline = trainer_for("float", config, data, given, fresh)
+    log(f"writing to {folder}")
     make_folder(folder)
     if given is not None:                        # a copy: the run goes on without the original
         save_checkpoint(folder / CHECKPOINTS["float"], *baseline.state())
@@ -70,11 +71,11 @@ def start(config: RunConfig, folder: Path, log: Log) -> dict[str, Any]:
     return _run(config, data, folder, log, baseline)
 
 
-def _float_checkpoint(path: Path, config: RunConfig) -> Path:
+def _float_checkpoint(path: Path, config: RunConfig, model: Sequential) -> Path:
     """The checkpoint that `start_from` names. Raises ConfigError when it is a quantized network, or was trained on
     other inputs than this run's, as far as the run folder beside it tells."""
     file = path / CHECKPOINTS["float"] if path.is_dir() else path
-    if any(name.startswith("before/") or name.endswith("scale") for name in load_checkpoint(file)[0]):
+    if set(under("model/", load_checkpoint(file)[0])) > set(model.tensors()):            # what methods hold, too
         raise ConfigError("train", "--from must name a float network", got=f"{file}, a quantized one",
                           cause=f"{CHECKPOINTS['float']} in the same folder is the float one")
     if (file.parent / CONFIG).exists():

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from minilq import nn
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError
 from minilq.integer.fixed_point import Rescaling
@@ -17,22 +18,6 @@ from minilq.integer.ranges import Ranges
 from minilq.integer.steps import INSIDE, Kernel, Maximum, Mean, Product, Rescale, Reshape, Show, Step, Sum
 from minilq.integer.trained import trained_grid
 from minilq.integer.weights import MOST_PLANES, for_inputs, parts_of, planes_of, reals_of, rounded
-from minilq.nn import (
-    AveragePool2D,
-    BatchNorm,
-    Conv2D,
-    Dense,
-    Dropout,
-    Flatten,
-    GlobalAveragePool2D,
-    Layer,
-    MaxPool2D,
-    Quantize,
-    ReLU,
-    Residual,
-    Sequential,
-    Site,
-)
 from minilq.nn.layers import Weighted
 from minilq.quantize import Coded
 
@@ -45,7 +30,7 @@ class Conversion:
     rounded     names of the weights that were rounded to 8 bits
     """
 
-    def __init__(self, network: Sequential, coded: dict[str, Coded], ranges: Ranges, split: bool,
+    def __init__(self, network: nn.Sequential, coded: dict[str, Coded], ranges: Ranges, split: bool,
                  outside: float, top: int) -> None:
         self.coded, self.ranges, self.split, self.outside, self.top = coded, ranges, split, outside, top
         self.names = {id(site): name for name, site in network.sites().items()}
@@ -53,7 +38,7 @@ class Conversion:
         self.trained: dict[str, Grid] = {}
         self.rounded: list[str] = []
 
-    def grid_of(self, name: str, site: Site) -> Grid:
+    def grid_of(self, name: str, site: nn.Site) -> Grid:
         """The trained grid of an input site with a method. `name` is that of the place; a tied layer has several."""
         if name not in self.trained:
             self.trained[name] = trained_grid(f"{name}.input", site, self.ranges.samples.get(name))
@@ -71,7 +56,7 @@ class Conversion:
                           "network was trained on", stacklevel=2)
         return x
 
-    def weight(self, site: Site) -> Coded:
+    def weight(self, site: nn.Site) -> Coded:
         """A weight of at most four planes: its codes, or where it has none, or too many planes, codes of 8 bits."""
         name = self.names[id(site)]
         if name not in self.coded or len(planes_of(self.coded[name])) > MOST_PLANES:
@@ -79,7 +64,7 @@ class Conversion:
             self.rounded.append(name)
         return self.coded[name]
 
-    def reals(self, site: Site) -> Array:
+    def reals(self, site: nn.Site) -> Array:
         """What the network sees of a weight or a bias, float64."""
         name = self.names[id(site)]
         if name in self.coded:
@@ -102,35 +87,35 @@ class Branch:
         self.steps: list[Step] = []
         self.product: Callable[[Rescaling], Step] | None = None
 
-    def through(self, name: str, layer: Layer) -> None:
+    def through(self, name: str, layer: nn.Layer) -> None:
         """Add what the layer does. The names are those of `walk`."""
         prefix = f"{name}." if name else ""
         match layer:
-            case Sequential():
+            case nn.Sequential():
                 for part, inner in layer.layers.items():
                     self.through(prefix + part, inner)
-            case Residual():
+            case nn.Residual():
                 self._residual(prefix, layer)
-            case Dense():
+            case nn.Dense():
                 self._multiply(name, layer, None)
-            case Conv2D():
+            case nn.Conv2D():
                 assert layer.weight.latent is not None
                 KH, KW, *_ = layer.weight.latent.shape
                 self._multiply(name, layer, Kernel((KH, KW), layer.stride, layer.padding))
-            case Quantize():
+            case nn.Quantize():
                 if layer.input.method is not None:
                     self._encode(name, self.made.grid_of(name, layer.input))
                     self.steps.append(Show(name))
-            case BatchNorm():
+            case nn.BatchNorm():
                 gamma, beta, mean, variance = (a.astype(np.float64) for a in (
                     layer.gamma.array, layer.beta.array, layer.mean, layer.variance))
                 factor = gamma / np.sqrt(variance + layer.eps)
                 self.act(self.line.affine(factor, beta - factor * mean))
-            case ReLU():
+            case nn.ReLU():
                 self.act(self.line.rectified())
-            case Dropout():
+            case nn.Dropout():
                 pass
-            case Flatten():
+            case nn.Flatten():
                 if self.product is not None:
                     self.refine(name)
                 shape = self.made.ranges.shapes[name]
@@ -140,14 +125,14 @@ class Branch:
                     if grid is not None:         # only a Quantize layer has given one for each channel
                         self.grid = self.made.trained[name] = grid
                 self.steps.append(Reshape(math.prod(shape)))
-            case MaxPool2D():
+            case nn.MaxPool2D():
                 if self.product is not None or not self.line.plain:
                     self.refine(name)
                 self.steps.append(Maximum(Kernel(layer.size, layer.stride, layer.padding)))
-            case AveragePool2D():
+            case nn.AveragePool2D():
                 self.refine(name)
                 self.steps.append(Mean(Kernel(layer.size, layer.stride, layer.padding)))
-            case GlobalAveragePool2D():
+            case nn.GlobalAveragePool2D():
                 self.refine(name)
                 self.steps.append(Mean(None))
             case _:
@@ -201,7 +186,7 @@ class Branch:
         self.act(integers(scales, shift, *(top * np.array(ends) for ends in zip(*sums, strict=True))))
         self.exact = False
 
-    def _codes_for(self, name: str, site: Site, weight: Coded) -> tuple[Grid, Array]:
+    def _codes_for(self, name: str, site: nn.Site, weight: Coded) -> tuple[Grid, Array]:
         """The grid of x s, s of each input feature or channel, and steps that make its codes.
 
         A trained grid is that of x, s = 1. Without one, s is the scales along inputs of the weight, if the input shall
@@ -229,7 +214,7 @@ class Branch:
             self.rescale(self.line.coding(name, grid))
             self.line, self.grid, self.exact = codes_of_grid(grid), grid, False
 
-    def _residual(self, prefix: str, layer: Residual) -> None:
+    def _residual(self, prefix: str, layer: nn.Residual) -> None:
         if self.product is not None or not self.line.plain:
             self.refine(prefix[:-1])
         body, beside = (Branch(self.made, self.line, self.grid, self.exact) for _ in range(2))

@@ -57,7 +57,6 @@ Source      Jacob et al. 2018 (arXiv 1712.05877)
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -70,9 +69,7 @@ from minilq.integer.ranges import BATCH, Ranges, calibrated, in_a_row, without_i
 from minilq.integer.steps import Step, run
 from minilq.nn import Conv2D, Dense, Dropout, Flatten, MaxPool2D, Quantize, Sequential, coded_in
 from minilq.quantize import Coded
-
-if TYPE_CHECKING:
-    from minilq.store.modelfile import StoredModel
+from minilq.store.modelfile import StoredModel
 
 
 class IntegerNetwork:
@@ -167,7 +164,7 @@ def convert(model: Sequential | StoredModel, images: Array | None = None, split:
     >>> bool(largest < 0.01 * np.abs(model(pixels.astype(np.float32)).numpy()).max())
     True
     """
-    network = getattr(model, "network", model)
+    network = model.network if isinstance(model, StoredModel) else model
     if type(network) is not Sequential:
         raise ConfigError("convert", "the model must be a Sequential", got=type(network).__name__)
     if bits not in (8, 16):
@@ -181,7 +178,7 @@ def convert(model: Sequential | StoredModel, images: Array | None = None, split:
             raise ConfigError("convert", "an input must be seen before it has a grid", got=f"{name} with "
                               f"{type(site.method).__name__}", cause="Call calibrate(model, images), or train first")
     ranges = _shapes_of(network, shape) if images is None else calibrated(network, images)
-    coded = coded_in(network) if isinstance(model, Sequential) else model.coded
+    coded = model.coded if isinstance(model, StoredModel) else coded_in(network)
     if images is not None:
         _check_varied(network, images)
     made = Conversion(network, dict(coded), ranges, split, outside, 2**bits - 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,23 +16,21 @@ from minilq.integer.ranges import BATCH, walk
 from minilq.integer.weights import reals_of
 from minilq.nn import BatchNorm, Conv2D, Dense, Layer, Quantize, Sequential, Site
 from minilq.ops import batch_norm, conv2d, dense
-
-if TYPE_CHECKING:
-    from minilq.store.modelfile import StoredModel
+from minilq.store.modelfile import StoredModel
 
 
 class FloatTwin:
     """What an integer network computes but for its roundings between grids: fake quantization in float64.
 
-    Where an input has a method, the method itself makes the codes: there the twin is the trained network. That of the
-    network, and that of each Dense and Conv2D without a method, is set to the nearest number of its grid. Weights are
-    the reals of their codes; biases and batch normalisation are the model's, unrounded.
+    Where an input has a method, the method itself makes the codes: there the twin is the trained network. The input of
+    the network, and that of each Dense and Conv2D without a method, is set to the nearest number of its grid. Weights
+    are the reals of their codes; biases and batch normalisation are the model's, unrounded.
 
     model, network      a model, or what a model file holds, and what `convert` made of it
     """
 
     def __init__(self, model: Sequential | StoredModel, network: IntegerNetwork) -> None:
-        self.layers = model if isinstance(model, Sequential) else model.network
+        self.layers = model.network if isinstance(model, StoredModel) else model
         self.network = network
         self.names = {id(site): name for name, site in self.layers.sites().items()}
 

@@ -52,8 +52,9 @@ class Site(Part):
         if not (method is None or isinstance(method, Quantizer)):
             raise ConfigError("Site", "a method must be a Quantizer such as LSQ(4), or None", got=repr(method),
                               cause="A class is called first: LSQ()" if isinstance(method, type) else "")
-        x = np.ones(self.shape, self.dtype) if self.latent is None else self.latent.array
-        self.held = {} if method is None else method.start(x)
+        self.held = {}
+        if method is not None:
+            self.held = method.start(np.ones(self.shape, self.dtype) if self.latent is None else self.latent.array)
         self.method, self.started = method, self.latent is not None
         if self.latent is not None:
             self.latent.constraint = getattr(type(method), "latent", None) or self.own_constraint

@@ -1,4 +1,4 @@
-"""Asked: how a method makes codes of single numbers, found out by asking it, for graphs and files that know no methods."""
+"""Asked: how a method makes codes of an input, found out by asking it, for graphs and files that know no methods."""
 
 from __future__ import annotations
 
@@ -77,4 +77,5 @@ def _code(u: float, zero: Array, bounds: tuple[int | None, int | None], rounding
 
 def _parts(grid: Any) -> tuple[Array, Array, Array]:
     zero = np.zeros(1, np.int64) if grid.zero is None else np.asarray(grid.zero)
-    return np.asarray(grid.scale), zero, np.zeros(1, grid.scale.dtype) if grid.offset is None else np.asarray(grid.offset)
+    offset = np.zeros(1, grid.scale.dtype) if grid.offset is None else np.asarray(grid.offset)
+    return np.asarray(grid.scale), zero, offset

@@ -16,13 +16,12 @@ HEAD = ("site", "shape", "grid", "integers", "range", "bits")
 
 
 def contents(stored: StoredModel) -> str:
-    """The layers in a line, every quantized weight in one of a table, the methods, what else there is and is not, and the
-    facts."""
+    """The layers, every quantized weight as a line of a table, what else there is and what is not, and the facts."""
     floats = floats_in(stored.network, stored.coded)
     rows = [HEAD, *(_row(name, coded) for name, coded in stored.coded.items())]
+    of_grids = sum(a.size for coded in stored.coded.values() for a in coded.grid.stored().values())
     lines = [f"layers: {', '.join(stored.network.layers)}", "", aligned(rows),
-             f"{sum(coded.codes.size for coded in stored.coded.values()):,} integers, "
-             f"{sum(a.size for coded in stored.coded.values() for a in coded.grid.stored().values()):,} numbers of grids; "
+             f"{sum(coded.codes.size for coded in stored.coded.values()):,} integers, {of_grids:,} numbers of grids; "
              f"beside them {sum(array.size for array in floats.values()):,} numbers: {', '.join(floats) or 'none'}"]
     methods: dict[str, list[str]] = {}
     for name, site in stored.network.sites().items():

@@ -54,8 +54,7 @@ def _figures(folder: Path) -> Iterator[tuple[str, Figure]]:
         plots.zoom_accuracy(rows, plots.learning_curves(rows, "accuracy", left))
         plots.learning_curves(rows, "loss", right).set_yscale("log")
         yield "learning", figure
-    if any(row["network"] == "quantized" for row in rows):
-        names = plots.quantized_names(rows)
+    if names := plots.followed(rows):
         beside = -(-len(names) // PER_COLUMN) if len(names) > FEW else 0
         figure = Figure(figsize=(6.5 + 2.2 * beside, 4 + 0.1 * min(len(names), PER_COLUMN)))
         plots.scale_trajectories(rows, figure.subplots(), beside)

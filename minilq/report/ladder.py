@@ -31,7 +31,8 @@ def table(ladder: Ladder) -> str:
               for form, w in total.items()]
     each = [("bytes", *total)]
     each += [(name, *(f"{w.total:,}" for w in row.values())) for name, row in ladder.items()]
-    notes = ("Grids, mostly scales, are counted (4 bytes a number) everywhere but in float32. The total of zip and of xz is one file.\n"
+    notes = ("Grids, mostly scales, are counted (4 bytes a number) everywhere but in float32. The total of zip and of "
+             "xz is one file.\n"
              "Shannon: a bound for coders that take codes as independent, its table left out; no file.")
     if total["int8"].codes > raw // 4:
         notes += "\nSome codes do not fit into int8: those parameters count with 2 bytes a code, or more."

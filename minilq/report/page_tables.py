@@ -40,12 +40,17 @@ def points_table(sweep: SweepData) -> str:
     heads = ["point", "scheme", "granularity", "strength", "rounding", "start", "seed", "input", "accuracy %", "loss",
              "unique integers", "smallest", "largest", "bits", "entropy (bits)", "zeros %", "SQNR (dB)",
              "int8 zip (kB)", "packed (kB)", "entropy-coded (kB)", "on the front of", "command"]
-    return table("points", heads, [_point(point, sweep.fronts) for point in sweep.points])
+    rows = [_point(point, sweep.fronts) for point in sweep.points]
+    if any("variant" in point for point in sweep.points):
+        heads.insert(1, "variant")
+        for row, point in zip(rows, sweep.points, strict=True):
+            row.insert(1, Cell(point.get("variant", ""), point.get("variant", "")))
+    return table("points", heads, rows)
 
 
 def _point(point: Point, fronts: dict[str, list[str]]) -> list[Cell]:
     def number(name: str, write: Callable[[Any], str], factor: float = 1) -> Cell:
-        if name not in point:
+        if point.get(name) is None:
             return Cell("", "", "number")
         return Cell(write(factor * point[name]), factor * point[name], "number")
 

@@ -64,25 +64,35 @@ def integer_histogram(codes: Array, name: str, ax: Axes) -> Axes:
     return ax
 
 
-def quantized_names(rows: Sequence[Row]) -> list[str]:
-    """The parameters whose scales the history follows."""
+def followed(rows: Sequence[Row]) -> dict[str, str]:
+    """The numbers of methods that the history follows: "scale/dense1.weight" -> what the legend calls it."""
     own = [row for row in rows if row["network"] == "quantized"]
-    return [column.split("/")[1] for row in own[:1] for column in row if column.endswith("/median")]
+    columns = [column.removesuffix("/median") for column in dict.fromkeys(c for row in own for c in row)
+               if column.endswith("/median")]
+    parts = {column: column.partition("/")[::2] for column in columns}
+    return {column: site if name == "scale" else f"{name} of {site}" for column, (name, site) in parts.items()}
 
 
 def scale_trajectories(rows: Sequence[Row], ax: Axes, beside: int = 0) -> Axes:
-    """Median scale of each quantized parameter by epoch, with the band from the smallest to the largest.
+    """Median of each array of scales, or of what else a method learned, by epoch, with the band from the smallest to
+    the largest.
 
     beside   in how many columns the legend stands to the right of the plot; 0 for inside
     """
     own = [row for row in rows if row["network"] == "quantized"]
-    epochs = [float(row["epoch"]) for row in own]
-    for number, name in enumerate(quantized_names(rows)):
-        low, middle, high = ([float(r[f"scale/{name}/{part}"]) for r in own] for part in ("min", "median", "max"))
+    smallest = []
+    for number, (column, label) in enumerate(followed(rows).items()):
+        there = [row for row in own if f"{column}/median" in row]
+        epochs = [float(row["epoch"]) for row in there]
+        low, middle, high = ([float(r[f"{column}/{part}"]) for r in there] for part in ("min", "median", "max"))
+        smallest += low
         ax.fill_between(epochs, low, high, color=f"C{number}", alpha=0.15, linewidth=0)
-        ax.plot(epochs, middle, color=f"C{number}", label=name, marker="osD^vP*X"[number % 8],
+        ax.plot(epochs, middle, color=f"C{number}", label=label, marker="osD^vP*X"[number % 8],
                 markevery=max(len(epochs) // 8, 1), markersize=4)
-    ax.set_yscale("log")
+    if min(smallest, default=1) > 0:
+        ax.set_yscale("log")
+    else:                                        # an offset or a range has two signs
+        ax.set_yscale("symlog", linthresh=min((abs(s) for s in smallest if s != 0), default=1))
     ax.set_xlabel("epoch")
     ticks_at_integers(ax)
     ax.set_ylabel("scale: median, smallest to largest")

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class Curve:
     """By epoch: validation accuracy (share), validation loss, and the median scale of kernels and weights.
 
-    The scale is the median over the quantized parameters of the median scale of each, biases left out; empty for a
-    float network.
+    The scale is the median over the quantized weights of the median scale of each; empty for a float network, and for
+    methods without scales.
     """
 
     epochs: list[int]
@@ -35,7 +35,7 @@ class Curve:
 def curve_of(rows: Sequence[Row]) -> Curve:
     """The curve of one history."""
     scales = [column for column in (rows[0] if rows else ()) if column.startswith("scale/")
-              and column.endswith("/median") and not column.endswith(".bias/median")]
+              and column.endswith(".weight/median")]
     return Curve([int(row["epoch"]) for row in rows], [float(row["validation_accuracy"]) for row in rows],
                  [float(row["validation_loss"]) for row in rows],
                  [median(float(row[column]) for column in scales) for row in rows] if scales else [])
@@ -105,11 +105,11 @@ def _starts(points: Sequence[Point]) -> list[str]:
     return [start for start in style.STARTS if any(point["start"] == start for point in points)]
 
 
-def _looks(points: Sequence[Point]) -> dict[float, dict[str, Any]]:
+def _looks(points: Sequence[Point]) -> dict[float | None, dict[str, Any]]:
     """Colour and marker of each strength: from dark to light as it grows, so that grey keeps the order."""
     import matplotlib as mpl
 
-    strengths = sorted({point["strength"] for point in points})
+    strengths = sorted({point["strength"] for point in points}, key=lambda one: -1 if one is None else one)
     shades = mpl.colormaps["cividis"]
     return {strength: {"color": shades(0.88 * place / max(len(strengths) - 1, 1)),
                        "marker": style.MARKERS[place % len(style.MARKERS)]}
@@ -121,7 +121,7 @@ def _mean(curves: Mapping[str, Curve], point: Point, quantity: str) -> tuple[lis
     values: dict[int, list[float]] = {}
     for member in point["members"]:
         curve = curves[member["name"]]
-        for epoch, value in zip(curve.epochs, getattr(curve, quantity), strict=True):
+        for epoch, value in zip(curve.epochs, getattr(curve, quantity) or [math.nan] * len(curve.epochs), strict=True):
             values.setdefault(epoch, []).append(value)
     epochs = sorted(values)
     return epochs, [fmean(values[e]) if all(map(math.isfinite, values[e])) else math.nan for e in epochs]
@@ -145,15 +145,15 @@ def _draw_baseline(ax: Axes, baseline: Point, curves: Mapping[str, Curve], quant
         ax.plot(epochs, [factor * y for y in values], **dashes)
 
 
-def _finish(figure: Figure, bottom: Sequence[Axes], scheme: str, looks: dict[float, dict[str, Any]],
+def _finish(figure: Figure, bottom: Sequence[Axes], scheme: str, looks: dict[float | None, dict[str, Any]],
             baseline: bool) -> None:
     from matplotlib.lines import Line2D
 
     for ax in bottom:
         ax.set_xlabel("epoch")
         ticks_at_integers(ax)
-    handles = [Line2D([], [], label=style.number(strength), linewidth=1.2, markersize=4, **look)
-               for strength, look in looks.items()]
+    handles = [Line2D([], [], label="" if strength is None else style.number(strength), linewidth=1.2, markersize=4,
+                      **look) for strength, look in looks.items()]
     if baseline:
         handles.append(Line2D([], [], label="float baseline", color="black", linestyle="--", linewidth=1.0))
-    style.legend(figure, handles, f"{style.SCHEMES[scheme].label}, {style.symbol(scheme)} =", width=1.6)
+    style.legend(figure, handles, f"{style.style_of(scheme).label}, {style.symbol(scheme)} =", width=1.6)

@@ -9,19 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from minilq.errors import DataError
+from minilq.experiments.choices import ROUNDINGS
 from minilq.experiments.config import MODELS
 from minilq.experiments.pareto import COSTS, dominated, pool
 from minilq.experiments.result import RESULT
 from minilq.experiments.run import HISTORY
 from minilq.experiments.sweep import read_failures, read_points, read_sweep
 from minilq.experiments.thesis import RECIPES
+from minilq.quantize.method import QUANTIZERS
 from minilq.report.sweep_curves import Curve, curve_of
 from minilq.report.sweep_style import GRANULARITIES, SCHEMES, STARTS, order
 from minilq.train.history import read_history
 from minilq.train.metrics import INPUTS
 
-WORDS = {"scheme": ("float", *SCHEMES), "input": tuple(INPUTS), "data": tuple(RECIPES), "model": MODELS}
-WORDS_OF_QUANTIZED = {"granularity": GRANULARITIES, "start": tuple(STARTS), "rounding": ROUNDINGS}
+WORDS = {"input": tuple(INPUTS), "data": tuple(RECIPES), "model": MODELS}
+OF_SCHEMES = {"granularity": GRANULARITIES, "rounding": ROUNDINGS}
+OTHERS = ("own",)
+"""Schemes that are neither the thesis' nor a method: only single sites have methods."""
+
 NUMBERS = ("seed", "epochs", "steps", "train_images", "accuracy", "bytes_float32", "bytes_float32_zip", "parameters")
 NUMBERS_OF_QUANTIZED = ("strength", "unique_integers", "integer_min", "integer_max", "bits", "bits_unique", "entropy",
                         "zero_share", "sqnr", "bytes_int8_zip", "bytes_packed", "bytes_entropy", "scales")
@@ -70,11 +75,20 @@ def read_sweep_data(folder: Path) -> SweepData:
 def _checked(point: dict[str, Any]) -> dict[str, Any]:
     try:
         quantized = point["scheme"] != "float"
-        for name, known in {**WORDS, **(WORDS_OF_QUANTIZED if quantized else {})}.items():
+        other = point["scheme"] in OTHERS or point["scheme"] in set(QUANTIZERS) - set(SCHEMES)
+        words = {"scheme": (point["scheme"],) if other else ("float", *SCHEMES), **WORDS}
+        if quantized:
+            words |= {"start": tuple(STARTS), **({} if other else OF_SCHEMES)}
+        for name, known in words.items():
             if point[name] not in known:
                 raise ValueError(f"{name} {point[name]!r}, not one of {', '.join(known)}")
+        for name in (*(("granularity", "rounding") if quantized else ()), *(["variant"] if "variant" in point else [])):
+            if not isinstance(point[name], str):
+                raise ValueError(f"{name} {point[name]!r}, no text")
         for name in (*NUMBERS, *(NUMBERS_OF_QUANTIZED if quantized else ()), "loss"):
             value = point[name]
+            if name == "strength" and other and value is None:
+                continue
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 raise ValueError(f"{name} {value!r}, no number")
             if name != "loss" and not math.isfinite(value):
@@ -100,7 +114,7 @@ def _fronts(quantized: list[dict[str, Any]]) -> dict[str, list[str]]:
     """Which points are on which fronts: one front for each panel of the figures and start."""
     groups: dict[tuple[object, ...], list[dict[str, Any]]] = {}
     for point in quantized:
-        key = tuple(point[name] for name in ("input", "rounding", "granularity", "start"))
+        key = tuple(point.get(name) for name in ("input", "rounding", "variant", "granularity", "start"))
         groups.setdefault(key, []).append(point)
     fronts: dict[str, list[str]] = {}
     for group in groups.values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -53,17 +54,17 @@ def scale_drawings(sweep: SweepData) -> Iterator[Drawing]:
     """Scales by epoch, of every scheme."""
     for scheme, variant, label in _schemes(sweep):
         own = [p for p in style.of_variant(sweep.quantized, variant) if p["scheme"] == scheme]
-        yield Drawing(f"scales-{_file(scheme, variant)}", label, f"Median scale by epoch, {label}.",
-                      curves.scale_trajectories(own, sweep.curves))
+        if any(sweep.curves[member["name"]].scale for point in own for member in point["members"]):
+            yield Drawing(f"scales-{_file(scheme, variant)}", label, f"Median scale by epoch, {label}.",
+                          curves.scale_trajectories(own, sweep.curves))
 
 
 def _schemes(sweep: SweepData) -> Iterator[tuple[str, style.Variant, str]]:
     several = len(style.variants(sweep.quantized)) > 1
     for variant in style.variants(sweep.quantized):
-        for scheme, own in style.SCHEMES.items():
-            if any(point["scheme"] == scheme for point in style.of_variant(sweep.quantized, variant)):
-                yield scheme, variant, own.label + (f", {variant[0]} input, {variant[1]}" if several else "")
+        for scheme in style.schemes(style.of_variant(sweep.quantized, variant)):
+            yield scheme, variant, style.style_of(scheme).label + (f", {style.words(variant)}" if several else "")
 
 
 def _file(scheme: str, variant: style.Variant) -> str:
-    return "-".join((scheme.replace("_", "-"), *variant))
+    return "-".join(re.sub(r"[^\w.]+", "-", part.replace("_", "-")) for part in (scheme, *variant) if part)

@@ -44,7 +44,7 @@ def pareto(points: Sequence[Point], baselines: Sequence[Point], cost: str) -> Fi
     for variant, line in zip(rows, grid, strict=True):
         for granularity, ax in zip(columns, line, strict=True):
             own = [point for point in style.of_variant(points, variant) if point["granularity"] == granularity]
-            ax.set_title(granularity + ("" if len(rows) == 1 else f", {variant[0]} input, {variant[1]}"))
+            ax.set_title(granularity + ("" if len(rows) == 1 else f", {style.words(variant)}"))
             _panel(ax, own, cost, cut)
             for baseline in [point for point in baselines if point["input"] == variant[0]]:
                 _baseline(ax, baseline, cut)
@@ -72,7 +72,7 @@ def _panel(ax: Axes, points: Sequence[Point], cost: str, cut: float | None) -> N
                 ax.plot(_place(point, cost), 100 * point["accuracy"], gid=TITLE + title_of(point, cost),
                         **_marker(point, worse), zorder=3 if worse else 4)
     for point in below:
-        colour = style.SCHEMES[point["scheme"]].colour
+        colour = style.style_of(point["scheme"]).colour
         ax.plot(_place(point, cost), 0.025, transform=ax.get_xaxis_transform(), marker="v",
                 markersize=4, color=colour, markerfacecolor=colour if point["start"] == "scratch" else "white",
                 linestyle="", zorder=4, gid=TITLE + title_of(point, cost))
@@ -81,7 +81,7 @@ def _panel(ax: Axes, points: Sequence[Point], cost: str, cut: float | None) -> N
 
 
 def _marker(point: Point, worse: bool) -> dict[str, Any]:
-    own = style.SCHEMES[point["scheme"]]
+    own = style.style_of(point["scheme"])
     colour = _pale(own.colour) if worse else own.colour
     return {"marker": own.marker, "linestyle": "", "color": colour, "markersize": 4 if worse else 6.5,
             "markerfacecolor": colour if point["start"] == "scratch" else "white",
@@ -104,15 +104,18 @@ def _place(point: Point, cost: str) -> float:
     each other."""
     if cost != "bits":
         return _x(point, cost)
-    places = [(scheme, start) for start in style.STARTS for scheme in style.SCHEMES]
-    return _x(point, cost) + 0.7 * ((places.index((point["scheme"], point["start"])) + 0.5) / len(places) - 0.5)
+    schemes = list(style.SCHEMES)
+    column = schemes.index(point["scheme"]) if point["scheme"] in schemes else len(schemes) // 2
+    places = len(schemes) * len(style.STARTS)
+    column += len(schemes) * list(style.STARTS).index(point["start"])
+    return _x(point, cost) + 0.7 * ((column + 0.5) / places - 0.5)
 
 
 def title_of(point: Point, cost: str) -> str:
     """What a reader sees who points at a marker."""
-    label, symbol = style.SCHEMES[point["scheme"]].label, style.symbol(point["scheme"])
+    words = [style.style_of(point["scheme"]).label, style.strength(point), style.STARTS[point["start"]]]
     seeds = len(point["seeds"])
-    return (f"{label}, {symbol} = {style.number(point['strength'])}, {style.STARTS[point['start']]}: "
+    return (f"{', '.join(word for word in words if word)}: "
             f"{100 * point['accuracy']:.2f} %, {_x(point, cost):.4g} {COSTS[cost][0].partition(' (')[0]}"
             + (f", {seeds} seeds" if seeds > 1 else ""))
 
@@ -166,9 +169,8 @@ def _limits(axes: Sequence[Axes], points: Sequence[Point], baselines: Sequence[P
 def _legend(figure: Figure, points: Sequence[Point], baseline: bool, cut: bool) -> None:
     from matplotlib.lines import Line2D
 
-    present = {point["scheme"] for point in points}
     handles = [Line2D([], [], label=own.label, color=own.colour, marker=own.marker, linestyle="", markersize=6.5)
-               for scheme, own in style.SCHEMES.items() if scheme in present]
+               for own in map(style.style_of, style.schemes(points))]
     for start, label in style.STARTS.items():
         if any(point["start"] == start for point in points):
             handles.append(Line2D([], [], label=f"{label}, with its front", color="black", marker="o",

@@ -41,49 +41,96 @@ SCHEMES = {
 }
 GRANULARITIES = ("row", "column", "scalar", "channel", "filter")
 STARTS = {"scratch": "from scratch", "post": "post-training"}
-SYMBOLS = {"nested": "λ", "ungated": "λ"}        # of a scheme's strength; the penalties' is γ
+SYMBOLS = {"nested": "λ", "ungated": "λ"}        # of a scheme's strength; the penalties' is γ, other methods have bits
+OTHERS = ("#332288", "#117733", "#AA4499", "#999933", "#661100", "#6699CC", "#888888")
+OTHER_MARKERS = "v>dH84"
 MARKERS = "os^DvPX<>*"                          # of strengths, in ascending order
 BELOW = 0.08
 WIDE, HIGH, LOW = 3.7, 3.9, 3.0                  # inches: of a panel, alone and in one of several rows
 
-Variant = tuple[str, str]
+Variant = tuple[str, str, str]
+"""Input, rounding, and what else a grid tells apart."""
+
+
+def style_of(scheme: str) -> Style:
+    """How a scheme is drawn; methods that have no style of their own get one by their name, always the same."""
+    place = sum(scheme.encode())
+    return SCHEMES.get(scheme) or Style(scheme, OTHERS[place % len(OTHERS)], OTHER_MARKERS[place % len(OTHER_MARKERS)])
+
+
+def schemes(points: Sequence[Point]) -> list[str]:
+    """Those that occur: the thesis' in its order, then other methods by their names."""
+    return _in_order([point["scheme"] for point in points], tuple(SCHEMES))
+
+
+def _in_order(words: Sequence[str], known: Sequence[str]) -> list[str]:
+    return [*(word for word in known if word in words), *sorted(set(words) - set(known))]
+
+
+def _place(word: str, known: Sequence[str]) -> tuple[int, str]:
+    return (known.index(word), "") if word in known else (len(known), word)
 
 
 def order(point: Point) -> tuple[object, ...]:
     """A key that sorts points for a reader: baselines first, then by scheme, granularity, start, strength."""
     if point["scheme"] == "float":
         return (-1, point["input"])
-    return (list(SCHEMES).index(point["scheme"]), point["input"], point["rounding"],
-            GRANULARITIES.index(point["granularity"]), list(STARTS).index(point["start"]), point["strength"])
+    strength = point["strength"]
+    return (*_place(point["scheme"], list(SCHEMES)), point["input"], point["rounding"], point.get("variant", ""),
+            *_place(point["granularity"], GRANULARITIES), list(STARTS).index(point["start"]),
+            -1 if strength is None else strength)
 
 
 def granularities(points: Sequence[Point]) -> list[str]:
-    """Those that occur, in the order of the thesis."""
-    return [name for name in GRANULARITIES if any(point["granularity"] == name for point in points)]
+    """Those that occur, in the order of the thesis, then others."""
+    return _in_order([point["granularity"] for point in points], GRANULARITIES)
 
 
 def variants(points: Sequence[Point]) -> list[Variant]:
-    """The pairs of input and rounding that occur; each gets its own row of panels or its own figure."""
-    return sorted({(point["input"], point["rounding"]) for point in points})
+    """The triples of input, rounding and the rest that occur; each gets its own row of panels or its own figure."""
+    return sorted({_variant(point) for point in points})
 
 
 def of_variant(points: Sequence[Point], variant: Variant) -> list[Point]:
-    return [point for point in points if (point["input"], point["rounding"]) == variant]
+    return [point for point in points if _variant(point) == variant]
+
+
+def _variant(point: Point) -> Variant:
+    return point["input"], point["rounding"], point.get("variant", "")
+
+
+def words(variant: Variant) -> str:
+    """A variant as a heading says it.
+
+    >>> words(("raw", "floor", "")), words(("unit", "own", "inputs lsq bits=4"))
+    ('raw input, floor', 'unit input, inputs lsq bits=4')
+    """
+    seen, rounding, rest = variant
+    return ", ".join([f"{seen} input", *(word for word in (rounding, rest) if word not in ("", "own"))])
 
 
 def symbol(scheme: str) -> str:
-    """Of the strength: lambda for a threshold, gamma for the rate of a penalty."""
-    return SYMBOLS.get(scheme, "γ")
+    """Of the strength: lambda for a threshold, gamma for the rate of a penalty, bits of other methods."""
+    return SYMBOLS.get(scheme, "γ" if scheme in SCHEMES else "bits")
+
+
+def strength(point: Point) -> str:
+    """The strength of a point with its symbol; "" where it has none.
+
+    >>> strength({"scheme": "nested", "strength": 1e-9}), strength({"scheme": "lsq", "strength": 4})
+    ('λ = 1e-9', 'bits = 4')
+    """
+    return "" if point["strength"] is None else f"{symbol(point['scheme'])} = {number(point['strength'])}"
 
 
 def number(strength: float) -> str:
     """A strength as a reader writes it.
 
-    >>> number(1e-9), number(2.5e-4), number(0.0)
-    ('1e-9', '2.5e-4', '0')
+    >>> number(1e-9), number(2.5e-4), number(0.0), number(4)
+    ('1e-9', '2.5e-4', '0', '4')
     """
-    if strength == 0:
-        return "0"
+    if strength == 0 or isinstance(strength, int):
+        return f"{strength:.0f}"
     digits, exponent = f"{strength:.6e}".split("e")
     return f"{float(digits):g}e{int(exponent)}"
 

@@ -12,8 +12,8 @@ Each layer is a dict of its kind, the name of its class, and what its `settings(
     Residual                  body (a layer), shortcut (a layer or null)
     ReLU, Flatten, GlobalAveragePool2D    nothing
 
-padding is "same", "valid" or [[top, bottom], [left, right]]. Numbers and methods are not part of it: layers made from it
-are in full precision.
+padding is "same", "valid" or [[top, bottom], [left, right]]. Numbers and methods are not part of it: layers made from
+it are in full precision.
 
 A layer that says its `settings()` is known here. What comes from a file is made only when it is small enough, and
 taken only when it then says of itself what the file said, to the letter.
@@ -101,6 +101,8 @@ def planned(description: Any, most: int) -> Plan:
     Raises      DataError for what no layers have, for deeper containers than MAX_DEPTH, and for more numbers than
                 `most`; `plan.make()` raises it for what a layer does not take
     """
+    if not isinstance(description, list):
+        raise wrong("layers", "a list", description)
     plan = _planned("model", {"kind": "Sequential", "layers": description}, 0)
     if plan.numbers > most:
         raise wrong("layers", f"a model of at most {most} numbers", plan.numbers)

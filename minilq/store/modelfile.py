@@ -24,19 +24,21 @@ The header is at most 65536 bytes of JSON, without NaN and without a key twice i
     "facts"     an object: what was told to `save`
 
 A layer is named by its kind in small letters and its number, from 1, among the layers of that kind beside it
-("dense1"); the parts of a Residual are "body" and "shortcut". What is inside follows behind a dot. The sites of Dense and
-Conv2D are input, weight and bias, that of Quantize is input: "residual1.body.conv2d2.weight".
+("dense1"); the parts of a Residual are "body" and "shortcut". What is inside follows behind a dot. The sites of Dense
+and Conv2D are input, weight and bias, that of Quantize is input: "residual1.body.conv2d2.weight".
 
 **A weight or a bias** has an object of
 
     "codes"     [bytes of its table, bytes of its content]
-    "grid"      {"scale": array, "zero": array, "offset": array}, the last two where there are any: value = scale (code -
-                zero) + offset. Or {"levels": array}: value = levels[code]. In place of an array stands its number in
-                "arrays", from 0. They broadcast to the codes; zero and offset have the scale's shape or are one number;
-                levels are (K,), or (K, ...) with a table for each group, what follows K broadcasting to the codes
+    "grid"      {"scale": array, "zero": array, "offset": array}, the last two where there are any: value = scale
+                (code - zero) + offset. Or {"levels": array}: value = levels[code]. In place of an array stands its
+                number in "arrays", from 0. They broadcast to the codes; zero and offset have the scale's shape, or are
+                one number; levels are (K,), or (K, ...) with a table for each group: what follows K broadcasts to the
+                codes
     "method"    {"method": name, flag: value, ...}, what gave the codes, for training on; null where one of its flags is
                 a function
-    "held"      with a method: what it learned and remembers, array numbers by name, or "codes" for the codes themselves
+    "held"      with a method: what it learned and remembers, array numbers by name, or "codes" for the codes
+                themselves; left out where it is the same as "grid"
 
 Its latent, in full precision, is not in the file. What the network computes with is the value of each code in float32
 arithmetic, k = code - zero as a float32 number, k times scale, plus offset: to the last bit what it was trained with (a
@@ -69,6 +71,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -95,12 +98,12 @@ LATENTS = "the latents: quantized weights go on from the values of their codes"
 class StoredModel(NamedTuple):
     """What a model file holds.
 
-    network     float32, with the methods of its sites and what they hold: it predicts as what was saved did, to the bit,
-                has the same codes, and can be trained on and saved again. Dropout draws from a generator of its own
+    network     float32, with the methods of its sites and what they hold: it predicts as what was saved did, to the
+                bit, has the same codes, and can be trained on and saved again. Dropout draws from its own generator
     coded       the integers of its weights and biases, by the name of their site
     facts       what was told to `save`
-    missing     what was not saved, as texts: the latents; and where a method could not be written, or cannot be taken up
-                from its codes, that method, in whose place a FixedGrid stands
+    missing     what was not saved, as texts: the latents; and the methods that could not be written, or cannot be taken
+                up from their codes, in whose place a FixedGrid stands
     """
 
     network: Sequential
@@ -232,17 +235,19 @@ def _read(header: dict[str, Any], codes: bytes, floats: bytes, most: int) -> tup
     network = plan.make()
     assert isinstance(network, Sequential)
     tensors, sites = network.tensors(), network.sites()
-    for name, shape in beside.items():
-        _fill(name, tensors[name], np.frombuffer(floats, "<f4", math.prod(shape), at).reshape(shape))
-        at += 4 * math.prod(shape)
+    if {name: tensor.shape for name, tensor in tensors.items()} != plan.shapes:
+        raise wrong("layers", f"layers of {short(plan.shapes)}", {name: t.shape for name, t in tensors.items()})
+    for name, tensor in tensors.items():
+        if name in beside:
+            _fill(name, tensor, np.frombuffer(floats, "<f4", tensor.size, at).reshape(tensor.shape))
+            at += 4 * tensor.size
     coded, unknown = {}, []
     for name, entry in header["sites"].items():
         site = sites.get(name)
         if site is None or (site.latent is None) != (name not in pieces):
             raise wrong("sites", f"the name of an input: {', '.join(n for n in sites if n not in pieces)[:300]}", name)
-        shape = None if site.latent is None else site.latent.shape
-        part = part_of(name, entry, arrays, shape,
-                       lambda n=name, s=site: decoded(n, header["coder"], *pieces[n], s.latent.size))
+        part = part_of(name, entry, arrays, None if site.latent is None else site.latent.shape,
+                       partial(decoded, name, header["coder"], *pieces.get(name, (b"", b"")), math.prod(site.shape)))
         if not restore(name, site, part):
             unknown.append(name)
         if part.coded is not None:

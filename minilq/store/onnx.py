@@ -19,27 +19,12 @@ from typing import Any
 
 import numpy as np
 
+from minilq import nn
 from minilq._version import __version__
 from minilq.autodiff.tape import no_grad
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError
 from minilq.files import write_bytes
-from minilq.nn import (
-    AveragePool2D,
-    BatchNorm,
-    Conv2D,
-    Dense,
-    Dropout,
-    Flatten,
-    GlobalAveragePool2D,
-    Layer,
-    MaxPool2D,
-    Quantize,
-    ReLU,
-    Residual,
-    Sequential,
-    coded_in,
-)
 from minilq.ops.window import Padding, check_images, geometry, pair
 from minilq.store.modelfile import StoredModel
 from minilq.store.onnx_graph import Graph, Value
@@ -49,7 +34,7 @@ OPSET = 21
 """The first (2024) whose DequantizeLinear takes int16."""
 
 
-def to_onnx(model: Sequential | StoredModel, path: str | Path, input_shape: tuple[int, ...],
+def to_onnx(model: nn.Sequential | StoredModel, path: str | Path, input_shape: tuple[int, ...],
             ranges: Mapping[str, tuple[float, int]] = {}) -> None:
     """Write a float32 model, or what a model file holds, as an ONNX file, atomically; the package onnx checks it first.
 
@@ -63,7 +48,7 @@ def to_onnx(model: Sequential | StoredModel, path: str | Path, input_shape: tupl
                     the model does not take; UnwritableError
     """
     onnx = _onnx()
-    network, coded = (model.network, model.coded) if isinstance(model, StoredModel) else (model, coded_in(model))
+    network, coded = (model.network, model.coded) if isinstance(model, StoredModel) else (model, nn.coded_in(model))
     graph = Graph(onnx, coded, ranges)
     with no_grad():
         x = graph.through_uint8("input", Value("input", Tensor(np.zeros((1, *input_shape), np.float32))))
@@ -88,7 +73,7 @@ def to_onnx(model: Sequential | StoredModel, path: str | Path, input_shape: tupl
 # Layers: each takes the graph, the layer's name with a dot, the layer and its input, and returns its output.
 
 
-def _layer(graph: Graph, name: str, layer: Layer, x: Value) -> Value:
+def _layer(graph: Graph, name: str, layer: nn.Layer, x: Value) -> Value:
     translate = LAYERS.get(type(layer))
     if translate is None:
         raise ConfigError("to_onnx", f"every layer must be one of {', '.join(kind.__name__ for kind in LAYERS)}",
@@ -96,78 +81,79 @@ def _layer(graph: Graph, name: str, layer: Layer, x: Value) -> Value:
     return graph.through_uint8(name, translate(graph, f"{name}.", layer, x))
 
 
-def _sequential(graph: Graph, prefix: str, layer: Sequential, x: Value) -> Value:
+def _sequential(graph: Graph, prefix: str, layer: nn.Sequential, x: Value) -> Value:
     for inner in layer.layers.values():
         first = next(other for other, same in layer.layers.items() if same is inner)     # where its parameters are
         x = _layer(graph, prefix + first, inner, x)
     return x
 
 
-def _residual(graph: Graph, prefix: str, layer: Residual, x: Value) -> Value:
+def _residual(graph: Graph, prefix: str, layer: nn.Residual, x: Value) -> Value:
     body = graph.channels_first(_layer(graph, f"{prefix}body", layer.layers["body"], x))
     beside = _layer(graph, f"{prefix}shortcut", layer.layers["shortcut"], x) if "shortcut" in layer.layers else x
     name = graph.node("Add", body.name, graph.channels_first(beside).name)
     return Value(name, layer(x.zeros), body.channels_first)
 
 
-def _dense(graph: Graph, prefix: str, layer: Dense, x: Value) -> Value:
+def _dense(graph: Graph, prefix: str, layer: nn.Dense, x: Value) -> Value:
     z = seen(graph, f"{prefix}input", layer.input, x)
     weights = parameter(graph, f"{prefix}weight", layer.weight), parameter(graph, f"{prefix}bias", layer.bias)
     return x.through(layer, graph.node("Gemm", z.name, *weights))
 
 
-def _conv2d(graph: Graph, prefix: str, layer: Conv2D, x: Value) -> Value:
+def _conv2d(graph: Graph, prefix: str, layer: nn.Conv2D, x: Value) -> Value:
     z = seen(graph, f"{prefix}input", layer.input, graph.channels_first(x))
     kernel = parameter(graph, f"{prefix}weight", layer.weight, (3, 2, 0, 1))             # (F, C, KH, KW)
     window = _window(z, layer.weight.shape[:2], layer.stride, layer.padding)
     return z.through(layer, graph.node("Conv", z.name, kernel, parameter(graph, f"{prefix}bias", layer.bias), **window))
 
 
-def _max_pool(graph: Graph, prefix: str, layer: MaxPool2D, x: Value) -> Value:
+def _max_pool(graph: Graph, prefix: str, layer: nn.MaxPool2D, x: Value) -> Value:
     x = graph.channels_first(x)
     return x.through(layer, graph.node("MaxPool", x.name, **_window(x, layer.size, layer.stride, layer.padding)))
 
 
-def _average_pool(graph: Graph, prefix: str, layer: AveragePool2D, x: Value) -> Value:
+def _average_pool(graph: Graph, prefix: str, layer: nn.AveragePool2D, x: Value) -> Value:
     x = graph.channels_first(x)
     window = _window(x, layer.size, layer.stride, layer.padding)
     return x.through(layer, graph.node("AveragePool", x.name, count_include_pad=0, **window))
 
 
-def _global_average_pool(graph: Graph, prefix: str, layer: GlobalAveragePool2D, x: Value) -> Value:
+def _global_average_pool(graph: Graph, prefix: str, layer: nn.GlobalAveragePool2D, x: Value) -> Value:
     pooled = graph.node("GlobalAveragePool", graph.channels_first(x).name)               # (N, C, 1, 1)
     return Value(graph.node("Flatten", pooled), layer(x.zeros))
 
 
-def _batch_norm(graph: Graph, prefix: str, layer: BatchNorm, x: Value) -> Value:
+def _batch_norm(graph: Graph, prefix: str, layer: nn.BatchNorm, x: Value) -> Value:
     x = graph.channels_first(x)
     tensors = {"gamma": layer.gamma.array, "beta": layer.beta.array, "mean": layer.mean, "variance": layer.variance}
     parameters = [graph.floats(prefix + name, array) for name, array in tensors.items()]
     return x.through(layer, graph.node("BatchNormalization", x.name, *parameters, epsilon=float(layer.eps)))
 
 
-def _relu(graph: Graph, prefix: str, layer: ReLU, x: Value) -> Value:
+def _relu(graph: Graph, prefix: str, layer: nn.ReLU, x: Value) -> Value:
     return x.through(layer, graph.node("Relu", x.name))
 
 
-def _flatten(graph: Graph, prefix: str, layer: Flatten, x: Value) -> Value:
+def _flatten(graph: Graph, prefix: str, layer: nn.Flatten, x: Value) -> Value:
     x = graph.channels_last(x)
     return x.through(layer, graph.node("Flatten", x.name))
 
 
-def _dropout(graph: Graph, prefix: str, layer: Dropout, x: Value) -> Value:
+def _dropout(graph: Graph, prefix: str, layer: nn.Dropout, x: Value) -> Value:
     return x
 
 
-def _quantize(graph: Graph, prefix: str, layer: Quantize, x: Value) -> Value:
+def _quantize(graph: Graph, prefix: str, layer: nn.Quantize, x: Value) -> Value:
     return x.through(layer, seen(graph, f"{prefix}input", layer.input, x).name)
 
 
 # Kind -> its translation.
-LAYERS: dict[type[Layer], Callable[..., Value]] = {
-    Dense: _dense, Conv2D: _conv2d, ReLU: _relu, BatchNorm: _batch_norm, Dropout: _dropout, MaxPool2D: _max_pool,
-    AveragePool2D: _average_pool, GlobalAveragePool2D: _global_average_pool, Flatten: _flatten,
-    Quantize: _quantize, Sequential: _sequential, Residual: _residual}
+LAYERS: dict[type[nn.Layer], Callable[..., Value]] = {
+    nn.Dense: _dense, nn.Conv2D: _conv2d, nn.ReLU: _relu, nn.BatchNorm: _batch_norm, nn.Dropout: _dropout,
+    nn.MaxPool2D: _max_pool,
+    nn.AveragePool2D: _average_pool, nn.GlobalAveragePool2D: _global_average_pool, nn.Flatten: _flatten,
+    nn.Quantize: _quantize, nn.Sequential: _sequential, nn.Residual: _residual}
 
 
 def _window(x: Value, size: Any, stride: Any, padding: Padding) -> dict[str, Any]:

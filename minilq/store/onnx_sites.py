@@ -71,7 +71,7 @@ def _from_codes(graph: Graph, name: str, integers: str, dtype: Any, scale: Array
         floats = graph.node("Cast", integers, to=graph.onnx.TensorProto.FLOAT)
         return graph.node("Mul", floats, graph.floats(f"{name}.scale", scale))
     return graph.node("DequantizeLinear", integers, *_linear(graph, name, scale, zero, dtype, axes),
-                      **({"axis": axes[0]} if axes else {}))
+                      **_along(axes))
 
 
 def _linear(graph: Graph, name: str, scale: Array, zero: Array | None, dtype: Any, axes: list[int]) -> list[str]:
@@ -81,6 +81,10 @@ def _linear(graph: Graph, name: str, scale: Array, zero: Array | None, dtype: An
     if zero is not None:
         both.append(graph.constant(f"{name}.zero", np.broadcast_to(zero, scale.shape).reshape(shape).astype(dtype)))
     return both
+
+
+def _along(axes: list[int]) -> dict[str, Any]:
+    return {"axis": axes[0]} if axes else {}
 
 
 def _fits(a: Array, dtype: Any) -> bool:
@@ -136,7 +140,7 @@ def _through_bytes(graph: Graph, name: str, y: str, scale: Array, zero: Array | 
                    axes: list[int]) -> str:
     """QuantizeLinear and back."""
     zero = np.zeros(1, np.int64) if zero is None else zero       # it says which type
-    both, axis = _linear(graph, name, scale, zero, dtype, axes), {"axis": axes[0]} if axes else {}
+    both, axis = _linear(graph, name, scale, zero, dtype, axes), _along(axes)
     codes = graph.node("QuantizeLinear", y, *both, **axis)
     if (steps.low, steps.high) != (np.iinfo(dtype).min, np.iinfo(dtype).max):
         codes = graph.node("Clip", codes, graph.constant(f"{name}.low", np.array(steps.low, dtype)),

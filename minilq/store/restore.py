@@ -28,22 +28,22 @@ def restore(where: str, site: Site, part: Part) -> bool:
     to other codes (floor). Where that cannot be (the method reckons its grid from the latents, or is not known), the
     site gets a FixedGrid.
     """
-    if part.coded is None:
+    method, coded = part.method, part.coded
+    if coded is None:
         return _restore_input(where, site, part)
-    assert site.latent is not None
     with np.errstate(all="ignore"):
-        values = part.coded.values
+        values = coded.values
     if not np.isfinite(values).all():
         raise DataError(where, "what codes stand for must be finite", got="an overflow",
                         cause="The file was not written by minilq")
-    if part.method is not None:
-        held = _held(where, part.method, part.held, values, part.coded.grid.stored())
-        latent = told(where, lambda: _latent(part.method, held, part.coded, values))
+    if method is not None:
+        held = _held(where, method, part.held, values, coded.grid.stored())
+        latent = told(where, lambda: _latent(method, held, coded, values))
         if latent is not None:
-            _put(site, part.method, held, latent)
+            _put(site, method, held, latent)
             return True
-    fixed, held = of_grid(part.coded)
-    latent = told(where, lambda: _latent(fixed, held, part.coded, values, exact=False))
+    fixed, held = of_grid(coded)
+    latent = told(where, lambda: _latent(fixed, held, coded, values, exact=False))
     if latent is None:
         raise DataError(where, "values that their grid gives again were expected", got="others",
                         cause="The file was not written by minilq")
@@ -111,17 +111,15 @@ def _held(where: str, method: Quantizer, held: dict[str, Array] | None, x: Array
 
 def _latent(method: Quantizer, held: dict[str, Any], coded: Coded, values: Array, exact: bool = True) -> Array | None:
     """Latents whose codes are these, on this grid, to the bit; exact=False asks for the values alone. None for none."""
-    latent = values.copy()
+    latent, scale = values.copy(), coded.grid.scale if isinstance(coded.grid, Even) else None
+    others = np.zeros(values.shape, bool)
     for shift in (0.0, 0.5, -0.5):               # nearest and most others; floor and what rounds to 0; ceil
-        if shift and not isinstance(coded.grid, Even):
-            return None
-        if shift:
-            with np.errstate(over="ignore"):
-                moved = values + np.float32(shift) * coded.grid.scale
-            latent = np.where(wrong_codes & np.isfinite(moved), moved, latent)
+        if scale is not None:
+            moved = values + np.float32(shift) * scale
+            latent = np.where(others & np.isfinite(moved), moved, latent)
         given = method.coded(latent, held)
-        wrong_codes = given.codes != coded.codes
-        if np.array_equal(given.values, values) and (not exact or not wrong_codes.any()):
+        others = given.codes != coded.codes
+        if np.array_equal(given.values, values) and (not exact or not others.any()):
             return latent
     return None
 
@@ -129,6 +127,6 @@ def _latent(method: Quantizer, held: dict[str, Any], coded: Coded, values: Array
 def _put(site: Site, method: Quantizer, held: dict[str, Any], latent: Array) -> None:
     assert site.latent is not None
     site.latent.array[...] = latent
-    site.latent.constraint = method.latent
+    site.latent.constraint = type(method).latent or site.own_constraint
     site.latent.changed_in_place()
     site.method, site.held, site.started = method, held, True

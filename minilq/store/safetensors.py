@@ -49,8 +49,8 @@ def from_safetensors(path: str | Path) -> tuple[dict[str, Coded], dict[str, Arra
     try:
         return parts_of(arrays)
     except (ValueError, KeyError) as error:
-        raise DataError(str(path), "codes with their grids were expected, as to_safetensors writes them", got=str(error),
-                        cause="The file is damaged, or another program's") from error
+        raise DataError(str(path), "codes with their grids were expected, as to_safetensors writes them",
+                        got=str(error), cause="The file is damaged, or another program's") from error
 
 
 def write(path: str | Path, arrays: Mapping[str, Array], metadata: Mapping[str, str] = {}) -> None:

@@ -53,7 +53,7 @@ def weight_entry(name: str, site: Site, coded: Coded, lengths: list[int], pool: 
     if choice is not None:
         entry["held"] = {part: CODES if _are(array, coded.codes) else number for (part, array), number in zip(
             _arrays(site).items(), _numbers(name, _arrays(site), pool, coded.codes).values(), strict=True)}
-    return entry
+    return _without_twins(entry)
 
 
 def input_entry(name: str, site: Site, pool: Pool) -> dict[str, Any]:
@@ -75,7 +75,12 @@ def input_entry(name: str, site: Site, pool: Pool) -> dict[str, Any]:
     if steps is not None:
         entry |= {"grid": _numbers(name, steps.grid.stored(), pool), "bounds": [steps.low, steps.high],
                   "rounding": steps.rounding}
-    return entry
+    return _without_twins(entry)
+
+
+def _without_twins(entry: dict[str, Any]) -> dict[str, Any]:
+    """An entry without "held" where that is what the grid is, as of most methods."""
+    return {key: value for key, value in entry.items() if key != "held" or value != entry.get("grid")}
 
 
 def _numbers(name: str, arrays: dict[str, Array], pool: Pool, codes: Array | None = None) -> dict[str, Any]:
@@ -103,7 +108,8 @@ def part_of(where: str, entry: Any, arrays: list[Array], shape: tuple[int, ...] 
     if not (choice is None or isinstance(choice, dict)):
         raise wrong(where, "an object that names a method, or null", choice)
     method = None if choice is None else told(where, lambda: method_of(choice))
-    held = _picked(where, entry["held"], arrays) if "held" in entry else None
+    numbers = entry.get("held", entry.get("grid"))
+    held = None if numbers is None or method is None else _picked(where, numbers, arrays)
     if shape is None:
         return Part(method, held, steps=_steps(where, entry, arrays) if "grid" in entry else None)
     codes = decode().reshape(shape)
@@ -159,7 +165,7 @@ def _steps(where: str, entry: dict[str, Any], arrays: list[Array]) -> Steps:
     bounds = entry.get("bounds")
     if not isinstance(bounds, list) or len(bounds) != 2:
         raise wrong(where, "bounds, a list of two", bounds)
-    method = told(where, lambda: FixedGrid(*bounds, rounding=entry.get("rounding")))  # type: ignore[arg-type]
+    method = told(where, lambda: FixedGrid(bounds[0], bounds[1], entry.get("rounding", "")))
     assert isinstance(grid, Even)
     return Steps(grid, method.low, method.high, method.rounding)
 

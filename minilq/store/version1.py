@@ -12,8 +12,8 @@ It differs from version 2 (modelfile.py) in its header and in its floats:
 A granularity is "scalar", "row" (keeps axis 0), "column" (axis 1), "channel" (axis 2), "filter" (the last axis), or a
 list of the axes that are kept. A scale has the length of its parameter on these, and 1 on the others.
 
-The floats are float32: the scale of each parameter of "codes", in that order; every other parameter, in the order of the
-layers; then the mean and variance of BatchNorm, and offset and scale of DataQuantizer, in the order of the layers.
+The floats are float32: the scale of each parameter of "codes", in that order; every other parameter, in the order of
+the layers; then the mean and variance of BatchNorm, and offset and scale of DataQuantizer, in the order of the layers.
 
 It does not say by what methods: weights stay on their grid, FixedGrid, and a DataQuantizer becomes a Quantize with one.
 """
@@ -173,7 +173,8 @@ def _part_of_data(name: str, settings: dict[str, Any], taken: Any) -> Part:
 
 def _remembered(network: Sequential, data: list[dict[str, Any]]) -> list[tuple[str, Any]]:
     """Statistics as arrays, and settings of data, in the order of the layers."""
-    waiting, found = iter(data), []
+    waiting = iter(data)
+    found: list[tuple[str, Any]] = []
     for name, thing in walk("", network, set()):
         if isinstance(thing, np.ndarray):
             found.append((name, thing))

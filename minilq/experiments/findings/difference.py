@@ -14,7 +14,7 @@ from minilq.data import Dataset, load
 from minilq.experiments.build import trainer_for
 from minilq.experiments.config import RunConfig
 from minilq.experiments.findings.finding import Finding, listed, number, percent
-from minilq.experiments.findings.training import WEIGHT, MedianScale, Trained, train
+from minilq.experiments.findings.training import WEIGHT, MedianScale, Trained, first_weight, latent_of, train
 from minilq.nn import Sequential, codes_in
 from minilq.objective import Objective, penalty_on
 from minilq.optim import SGD
@@ -101,8 +101,7 @@ def measure(seed: int = 42, epochs: int = 20) -> Difference:
     curves: dict[str, tuple[list[int], list[float]]] = {}
     for rate in RATES:
         trained, curve = _trained("difference", rate, data, epochs, seed)
-        P = trained.model.parameters()[f"{WEIGHT}.latent"].array
-        shrunk.append(Shrunk(rate, float(np.abs(P).mean()), trained.accuracy))
+        shrunk.append(Shrunk(rate, float(np.abs(latent_of(trained.model)).mean()), trained.accuracy))
         curves.setdefault("difference", curve)
     absolute, curves["absolute_deviation"] = _trained("absolute_deviation", ABSOLUTE_RATE, data, epochs, seed)
     config = RunConfig(threshold=COARSE, gate=False, rounding="nearest", input="unit", epochs=epochs, seed=seed)
@@ -147,9 +146,9 @@ def _further(coarse: Trained, to_scales: bool, data: Dataset, epochs: int, seed:
 
 
 def _snapped(model: Sequential, accuracy: float) -> Snapped:
-    P, s = (model.parameters()[f"{WEIGHT}.{name}"] for name in ("latent", "scale"))
-    codes = codes_in(model)
-    return Snapped((P.array / s.array - codes[WEIGHT]).reshape(-1), integers_together(codes).unique,
+    P, s, codes = latent_of(model), first_weight(model).scale, codes_in(model)
+    assert s is not None
+    return Snapped((P / s.array - codes[WEIGHT]).reshape(-1), integers_together(codes).unique,
                    float(np.median(s.array)), accuracy)
 
 

@@ -12,7 +12,7 @@ from minilq.data import load
 from minilq.experiments.config import RunConfig
 from minilq.experiments.findings.finding import Finding, listed, number, percent
 from minilq.experiments.findings.growth_penalties import QUICK, SIZES, TITLES
-from minilq.experiments.findings.training import LR, MedianScale, Trained, train
+from minilq.experiments.findings.training import LR, MedianScale, Trained, latent_of, train
 from minilq.nn import codes_in
 from minilq.optim import Adam
 from minilq.train.diagnostics import flips
@@ -93,7 +93,7 @@ def measure(seed: int = 42, epochs: int = 20) -> Equivalence:
 
     data = load("digits")
     reference, median = trained("inverse")
-    weights = {layer: np.abs(reference.model.parameters()[f"{layer}.weight.latent"].array) for layer in LAYERS}
+    weights = {layer: np.abs(latent_of(reference.model, f"{layer}.weight")) for layer in LAYERS}
     matched, same = [], []
     for penalty in ("maxbin", "difference"):
         factors = {layer: float(SIZES[penalty](a).mean()) for layer, a in weights.items()}

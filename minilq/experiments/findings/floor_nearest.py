@@ -8,10 +8,10 @@ from statistics import fmean
 
 from minilq.autodiff.tape import Array
 from minilq.data import load
-from minilq.experiments.build import network, streams
+from minilq.experiments.build import built, quantized_sites
 from minilq.experiments.config import RunConfig
 from minilq.experiments.findings.finding import Finding, listed, number, percent
-from minilq.experiments.findings.training import WEIGHT, Trained, train
+from minilq.experiments.findings.training import WEIGHT, Trained, latent_of, train
 from minilq.experiments.rounded import smallest_scale
 from minilq.quantize import Scaled, fake_quantize, scale_shape
 from minilq.train.metrics import INPUTS, evaluate
@@ -79,13 +79,13 @@ def measure(seed: int = 42, epochs: int = 15, thresholds: tuple[float, ...] = TH
     errors = {}
     for method in METHODS:
         for bits in BITS:
-            rounded = _rounded(baseline, method, bits)
-            model = network(config, streams(seed))
+            rounded = _rounded(baseline, config, method, bits)
+            model, _ = built(config)
             model.load_state(rounded)
             _, right = evaluate(model, data.validation_images, data.validation_labels, INPUTS[config.input])
             accuracy[method].append(right)
             if bits == SHOWN:
-                P = baseline.model.parameters()[f"{WEIGHT}.latent"].array
+                P = latent_of(baseline.model)
                 errors[method] = ((rounded[f"{WEIGHT}.latent"] - P) / _scale(P, (len(P), 1), bits)).reshape(-1)
     learned: dict[float, dict[str, list[float]]] = {lam: {"floor": [], "nearest": []} for lam in thresholds}
     for lam, of_rounding in learned.items():
@@ -96,15 +96,16 @@ def measure(seed: int = 42, epochs: int = 15, thresholds: tuple[float, ...] = TH
     return FloorNearest(baseline.accuracy, accuracy, errors, learned)
 
 
-def _rounded(baseline: Trained, method: str, bits: int) -> dict[str, Array]:
+def _rounded(baseline: Trained, config: RunConfig, method: str, bits: int) -> dict[str, Array]:
     """The state of a float network whose parameters stand on the grid."""
     rounding, shift = METHODS[method]
     state = dict(baseline.model.state())
-    for name, P in baseline.model.state().items():
-        granularity = "row" if P.ndim > 1 else "scalar"
+    for name in quantized_sites(config, baseline.model):
+        P, granularity = latent_of(baseline.model, name), "scalar" if name.endswith("bias") else config.granularity
+        assert granularity is not None
         s = _scale(P, scale_shape(granularity, P.shape), bits)
-        grid = Scaled(rounding, granularity=granularity, qmin=-2**(bits - 1), qmax=2**(bits - 1) - 1)
-        state[name] = fake_quantize(P, s, grid) + P.dtype.type(shift) * s
+        fixed = Scaled(rounding, granularity=granularity, qmin=-2**(bits - 1), qmax=2**(bits - 1) - 1)
+        state[f"{name}.latent"] = fake_quantize(P, s, fixed) + P.dtype.type(shift) * s
     return state
 
 

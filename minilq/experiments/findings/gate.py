@@ -13,7 +13,7 @@ from minilq.data import load
 from minilq.experiments.config import RunConfig
 from minilq.experiments.findings.finding import Finding, listed, number, percent
 from minilq.experiments.findings.training import Trained, train
-from minilq.nn import Sequential
+from minilq.nn import Sequential, coded_in
 from minilq.ops import softmax_cross_entropy
 from minilq.quantize.branches import Branches, branches
 from minilq.quantize.scale_rule import EPS32
@@ -151,13 +151,13 @@ def votes_in(model: Sequential, x: Array, labels: Array, lam: float) -> dict[str
     reach = {"dense1.weight": (flat.array, on, back), "dense1.bias": (ones, on, back),
              "dense2.weight": (hidden.array, sent >= 0, sent), "dense2.bias": (ones, sent >= 0, sent)}
     result = {}
-    for name in reach:
+    for name, coded in coded_in(model).items():
         site = model.sites()[name]
-        P, s, y = site.latent, site.scale, site().array
-        assert P is not None
-        assert P.grad is not None
-        assert s is not None
-        result[name] = _causes(name, branches(P.grad, y, lam, s.shape), np.atleast_2d(P.grad), np.atleast_2d(y), lam,
+        assert site.latent is not None
+        assert site.latent.grad is not None
+        assert site.scale is not None
+        g, y = site.latent.grad, coded.values
+        result[name] = _causes(name, branches(g, y, lam, site.scale.shape), np.atleast_2d(g), np.atleast_2d(y), lam,
                                *reach[name])
     return result
 

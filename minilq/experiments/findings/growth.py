@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -70,7 +70,7 @@ class Growth:
         self.start: Array = np.zeros(1)
         self.sum: Array = np.zeros(1)
 
-    def optimizer(self, scales: list[Parameter]) -> Optimizer:
+    def optimizer(self, scales: Sequence[Parameter]) -> Optimizer:
         """Adam for the scales, remembered so that its v can be read."""
         self.adam = Adam(scales, lr=LR, beta2=self.beta2, epsilon=EPSILON)
         return self.adam

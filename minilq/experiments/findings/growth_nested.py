@@ -13,7 +13,7 @@ from minilq.data import load
 from minilq.experiments.config import RunConfig
 from minilq.experiments.findings.finding import Finding, number
 from minilq.experiments.findings.growth import WHEN, Followed, Growth, as_predicted, in_words
-from minilq.experiments.findings.training import WEIGHT, train
+from minilq.experiments.findings.training import first_weight, latent_of, train
 from minilq.nn import Sequential
 from minilq.quantize.scale_rule import EPS32
 
@@ -58,18 +58,17 @@ def drive(lam: float, model: Sequential) -> Array:
 
 def votes(model: Sequential, lam: float) -> Array:
     """f: the share of the entries of each row that vote, r = |g| / |y| < lambda; 1 where none does: the full vote."""
-    site = model.sites()[WEIGHT]
-    P = site.latent
+    site = first_weight(model)
+    P, y = site.latent, site.coded().values
     assert P is not None
     assert P.grad is not None
-    y = site().array
     f: Array = (np.abs(P.grad) / np.where(y == 0, EPS32, np.abs(y)) < lam).mean(axis=1)
     return np.where(f == 0, 1, f)
 
 
 def largest(model: Sequential) -> Array:
     """M: max |P| of each row."""
-    m: Array = np.abs(model.parameters()[f"{WEIGHT}.latent"].array).max(axis=1)
+    m: Array = np.abs(latent_of(model)).max(axis=1)
     return m
 
 

@@ -10,12 +10,12 @@ import numpy as np
 
 from minilq.autodiff.tape import Array
 from minilq.data import load
-from minilq.experiments.build import methods_for, network, streams
+from minilq.experiments.build import built, methods_for
 from minilq.experiments.config import RunConfig
 from minilq.experiments.findings.finding import Finding, listed, number
 from minilq.experiments.findings.growth import WHEN, Followed, Growth, as_predicted, in_words
-from minilq.experiments.findings.training import EPSILON, LR, WEIGHT, train
-from minilq.nn import Sequential, quantize
+from minilq.experiments.findings.training import EPSILON, LR, latent_of, scales_of, train
+from minilq.nn import Sequential, codes_in, quantize
 
 RATES = {"inverse": 1e-9, "maxbin": 1e-8, "difference": 3e-8}
 """Rates with about the same c: a trained row has max|P| of about 0.14 and mean|P| of about 0.04."""
@@ -71,7 +71,9 @@ def measure(seed: int = 42, epochs: int = 24, frozen_epochs: int = 66) -> Growth
     """Train once for each penalty, and once longer with the thesis' Adam for the scales."""
     runs = {name: _followed(name, QUICK, epochs, seed) for name in RATES}
     thesis = _followed("inverse", THESIS, frozen_epochs, seed)
-    model = network_at_start(seed)
+    config = RunConfig(seed=seed)
+    model, generators = built(config)
+    quantize(model, methods_for(config, model, generators))
     return GrowthPenalties(runs, thesis, float(push("inverse", model)[0]))
 
 
@@ -83,17 +85,9 @@ def _followed(name: str, beta2: float, epochs: int, seed: int) -> Followed:
 
 def push(name: str, model: Sequential) -> Array:
     """c of each row."""
-    latents = {n: p for n, p in model.parameters().items() if n.endswith(".latent")}
-    P, s = latents[f"{WEIGHT}.latent"], model.parameters()[f"{WEIGHT}.scale"]
-    w = P.size / sum(p.size for p in latents.values())
-    return np.asarray(RATES[name] * w / s.size * SIZES[name](np.abs(P.array)))
-
-
-def network_at_start(seed: int) -> Sequential:
-    """The quantized network before its first step."""
-    config, generators = RunConfig(), streams(seed)
-    model = network(config, generators)
-    return quantize(model, methods_for(config, model, generators))
+    P = latent_of(model)
+    w = P.size / sum(codes.size for codes in codes_in(model).values())
+    return np.asarray(RATES[name] * w / scales_of(model).size * SIZES[name](np.abs(P)))
 
 
 def thawed(run: Followed) -> int:

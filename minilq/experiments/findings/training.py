@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from minilq.autodiff.tape import Array
 from minilq.data import Dataset
 from minilq.experiments.build import trainer_for
 from minilq.experiments.config import RunConfig
-from minilq.nn import Sequential, codes_in
+from minilq.nn import Sequential, Site, codes_in
 from minilq.optim import Adam, Optimizer, Together
 from minilq.quantize.statistics import Integers, integers_together
 
@@ -22,7 +22,7 @@ LR, EPSILON = 1e-4, 1e-7
 WEIGHT = "dense1.weight"
 """The parameter that the figures follow: 784 rows of 128 weights, 99 % of the network."""
 
-ScaleOptimizer = Callable[[list[Parameter]], Optimizer]
+ScaleOptimizer = Callable[[Sequence[Parameter]], Optimizer]
 Watch = Callable[[int, Sequential], None]
 
 
@@ -47,16 +47,15 @@ def train(config: RunConfig, data: Dataset, network: str = "quantized", scale_op
           watch: Watch | None = None) -> Trained:
     """Train a network from its first batch to the last epoch of the settings.
 
-    scale_optimizer   scales -> their optimizer; None for the weights' own Adam
+    scale_optimizer   Parameters of the scales -> their optimizer; None for the weights' own Adam
     watch             (number of the step, model) after each backward pass and before the update
     """
     trainer = trainer_for(network, config, data)
     model, optimizer = trainer.model, trainer.optimizer
     if scale_optimizer is not None:
-        parameters = model.parameters()
-        scales = [p for name, p in parameters.items() if name.endswith(".scale")]
-        optimizer = Together(Adam([p for name, p in parameters.items() if name.endswith(".latent")], lr=config.lr),
-                             scale_optimizer(scales))
+        latents = [p for name, p in model.parameters().items() if name.endswith(".latent")]
+        scales = [p for name, p in model.parameters().items() if name.endswith(".scale")]
+        optimizer = Together(Adam(latents, lr=config.lr), scale_optimizer(scales))
     trainer.optimizer = optimizer if watch is None else _Watched(optimizer, model, watch)
     assert config.epochs is not None
     trainer.run(config.epochs)
@@ -94,7 +93,19 @@ class MedianScale:
         self.scales.append(float(np.median(scales_of(model))))
 
 
+def first_weight(model: Sequential) -> Site:
+    """The site WEIGHT."""
+    return model.sites()[WEIGHT]
+
+
+def latent_of(model: Sequential, name: str = WEIGHT) -> Array:
+    """The latent of a weight or bias, by the name of its site."""
+    return model.parameters()[f"{name}.latent"].array
+
+
 def scales_of(model: Sequential) -> Array:
     """The scales of WEIGHT as float64, flat."""
-    flat: Array = model.parameters()[f"{WEIGHT}.scale"].array.astype(np.float64).reshape(-1)
+    scale = first_weight(model).scale
+    assert scale is not None
+    flat: Array = scale.array.astype(np.float64).reshape(-1)
     return flat

@@ -26,6 +26,8 @@ class Nested(Quantizer):
     granularity, rounding, positivity     as for Scaled
     gate          False: the rule without its gate, every entry votes whatever its gradient
 
+    Source      Chinbat 2025, nested quantization layer
+
     >>> Nested(1e-9).scaled == Scaled("floor", granularity="row", scale_rule=threshold(1e-9))
     True
     """
