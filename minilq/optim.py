@@ -74,16 +74,16 @@ class Optimizer:
     def step(self) -> None:
         """One update of every tensor that has a gradient, then its constraint."""
         self.steps += 1
-        rate, factor = self.lr, self.lr_factor
+        rate, factor, update = self.lr, self.lr_factor, self._update
         for tensor, parameter, moments, came in self._kept:
             g, p = tensor.grad, tensor.array
             if g is None:
                 continue
             try:
                 if parameter is None:
-                    self._update(p, g, rate * factor, moments, self.steps - came)
+                    update(p, g, rate * factor, moments, self.steps - came)
                 else:
-                    self._update(p, g, rate * parameter.lr * factor, moments, self.steps - came)
+                    update(p, g, rate * parameter.lr * factor, moments, self.steps - came)
                     if parameter.constraint is not None:
                         parameter.constraint(p)
             except Exception:                    # a kernel cannot say it in one line
@@ -219,7 +219,7 @@ class Adam(Optimizer):
 @twin("adam")
 def adam_update(p: Array, g: Array, m: Array, v: Array, step_size: float, beta1: float, beta2: float,
                 epsilon: float) -> None:
-    """One Adam step in place. p, m and v change; arrays of one shape and float dtype."""
+    """One Adam step in place. p, m and v change; arrays of one shape and float dtype, m and v laid out as p."""
     number = p.dtype.type
     tiny = np.finfo(p.dtype).tiny
     m += (g - m) * number(1 - beta1)

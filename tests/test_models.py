@@ -302,7 +302,7 @@ def test_quantize_chooses_the_layers_and_each_can_have_its_threshold():
     assert quantized_layers(quantize="all") == [*convolutions, ("dense1", 1e-11), ("dense2", 1e-11)]
     assert quantized_layers(quantize="inner") == [*convolutions[1:], ("dense1", 1e-11)]
     assert quantized_layers(layer_thresholds={"conv2d1": 1e-13}) == [("conv2d1", 1e-13), *convolutions[1:]]
-    with pytest.raises(ConfigError, match=r"must be one of conv2d1, .*conv2d6; got dense1"):
+    with pytest.raises(ConfigError, match=r"must be one of .*conv2d1, .*conv2d6; got dense1"):
         quantized_layers(layer_thresholds={"dense1": 1e-10})
     assert quantized(build.network(RunConfig(data="cifar10", quantize="all"), build.streams(0))) == {}
 

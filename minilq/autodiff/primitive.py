@@ -193,13 +193,14 @@ def _unpack(op: str, args: tuple[Any, ...],
                 raise DTypeError(op, "all tensors must have one dtype", got=f"{dtype} and {a.array.dtype}",
                                  cause="Give both one dtype, as in Tensor(data, dtype=np.float32)")
         else:
-            if isinstance(a, (np.floating, np.integer)):
-                a = a.item()                     # a NumPy number counts as a Python number: it takes the tensors' dtype
+            if isinstance(a, np.ndarray):
+                plain = True
             elif isinstance(a, (complex, np.complexfloating)):
                 complex_number = a
+            elif isinstance(a, (np.floating, np.integer)):
+                a = a.item()                     # a NumPy number counts as a Python number: it takes the tensors' dtype
             arrays.append(a)
             inputs.append(None)
-            plain = plain or isinstance(a, np.ndarray)
     if complex_number is not None and dtype is not None:
         raise DTypeError(op, "tensors and their operands must be real", got=f"the number {complex_number}")
     if plain:

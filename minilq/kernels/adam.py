@@ -10,7 +10,7 @@ from minilq.kernels.jit import jit
 
 def adam_update(p: Array, g: Array, m: Array, v: Array, step_size: float, beta1: float, beta2: float,
                 epsilon: float) -> None:
-    if not fits(p, g, m, v):
+    if not fits(p, g):                           # m and v are laid out as p
         return NotImplemented
     _adam(p, g, m, v, step_size, beta1, beta2, epsilon)
     return None

@@ -63,7 +63,7 @@ def _round_trip(x, s, y, shape, mode, low, high):  # type: ignore[no-untyped-def
                 y_i = _code(v, mode, low, high) * s[k]
                 good &= (abs(v) < infinity) & (abs(y_i) < infinity)      # false for NaN
                 y[a, k, 0] = y_i
-    else:
+    elif low > -infinity or high < infinity:
         for a in range(A):
             for k in range(K):
                 s_k = s[k]
@@ -71,6 +71,14 @@ def _round_trip(x, s, y, shape, mode, low, high):  # type: ignore[no-untyped-def
                     v = x[a, k, b] / s_k
                     y_i = _code(v, mode, low, high) * s_k
                     good &= (abs(v) < infinity) & (abs(y_i) < infinity)
+                    y[a, k, b] = y_i
+    else:                                        # without bounds an infinite v is an infinite y
+        for a in range(A):
+            for k in range(K):
+                s_k = s[k]
+                for b in range(B):
+                    y_i = _code(x[a, k, b] / s_k, mode, low, high) * s_k
+                    good &= abs(y_i) < infinity
                     y[a, k, b] = y_i
     return good
 

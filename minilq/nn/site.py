@@ -52,9 +52,10 @@ class Site(Part):
         if not (method is None or isinstance(method, Quantizer)):
             raise ConfigError("Site", "a method must be a Quantizer such as LSQ(4), or None", got=repr(method),
                               cause="A class is called first: LSQ()" if isinstance(method, type) else "")
-        self.held = {}
-        if method is not None:
-            self.held = method.start(np.ones(self.shape, self.dtype) if self.latent is None else self.latent.array)
+        held: dict[str, Parameter | Array] = {}
+        if method is not None:                   # what raises here leaves the site as it was
+            held = method.start(np.ones(self.shape, self.dtype) if self.latent is None else self.latent.array)
+        self.held = held
         self.method, self.started = method, self.latent is not None
         if self.latent is not None:
             self.latent.constraint = getattr(type(method), "latent", None) or self.own_constraint
@@ -81,7 +82,8 @@ class Site(Part):
 
     def __call__(self, x: Tensor | None = None, training: bool = False) -> Tensor:
         """What the network sees of the latent, or of the input x."""
-        x = self.latent if self.latent is not None else x
+        if self.latent is not None:
+            return self.latent if self.method is None else self.method(self.latent, self.held, training)
         assert x is not None
         if self.method is None:
             return x

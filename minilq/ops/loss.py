@@ -60,7 +60,9 @@ def softmax_cross_entropy_vjp(g: Array, y: Array, logits: Array, labels: Any) ->
 def _native(labels: Any) -> Array:
     """As kernels need them: one after the other, in the byte order of this machine. Files often have the other."""
     labels = np.asarray(labels)
-    return labels.astype(labels.dtype.newbyteorder("="), order="C", copy=False)
+    if labels.dtype.isnative and labels.flags.c_contiguous:
+        return labels
+    return labels.astype(labels.dtype.newbyteorder("="), order="C")
 
 
 @twin("loss")

@@ -27,7 +27,7 @@ from minilq.quantize.granularity import (
     scale_shape,
 )
 from minilq.quantize.method import Held, Quantizer, plain
-from minilq.quantize.positivity import SCALE_MIN, positivity_named
+from minilq.quantize.positivity import POSITIVITIES, SCALE_MIN, positivity_named
 from minilq.quantize.rounding import Rounding, rounding_function
 from minilq.quantize.scale_rule import ScaleRule, Threshold, chain_rule, frozen, rule_named, threshold
 from minilq.quantize.surrogate import STRAIGHT_THROUGH, Surrogate, surrogate_named
@@ -124,7 +124,7 @@ class Scaled(Quantizer):
         return Coded(codes_of(x, scale, self), Even(scale))
 
     def scale(self, held: Held) -> Tensor:
-        positivity = positivity_named(self.positivity)
+        positivity = POSITIVITIES[self.positivity]
         scale: Tensor = positivity.scale_of(held[positivity.held_name])
         return scale
 
