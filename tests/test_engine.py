@@ -295,8 +295,8 @@ def test_what_has_no_integer_form_is_refused_by_name():
 def test_images_of_another_shape_are_refused_and_no_images_have_no_classes():
     rng = np.random.default_rng(0)
     x = rng.integers(0, 256, (3, 8, 8, 2)).astype(np.float32)
-    network = convert(nn.Sequential(nn.Conv2D(2, 3, 3, rng), nn.ReLU(), nn.BatchNorm(3), nn.Flatten(), nn.Dense(192,
-                                                                                                                4, rng)), x)
+    layers = nn.Conv2D(2, 3, 3, rng), nn.ReLU(), nn.BatchNorm(3), nn.Flatten(), nn.Dense(192, 4, rng)
+    network = convert(nn.Sequential(*layers), x)
     for wrong in (x[0], x[..., 0], x[..., :1], x[:, :4], x.reshape(3, -1), np.ones(())):
         with pytest.raises(ShapeError, match="IntegerNetwork"):
             network.predict(wrong)

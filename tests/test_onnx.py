@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from minilq import ConfigError, ShapeError, Tensor, nn, no_grad
 from minilq.experiments import models
+from minilq.ops.window import geometry
 from minilq.quantize.coded import Coded, Even, Table
 from minilq.quantize.method import Quantizer
 from minilq.quantize.methods import LSQ, PACT, Affine, FixedGrid, FixedRange, LSQPlus, Scaled
@@ -294,7 +295,11 @@ def test_every_convolution(problem, data, run, tmp_path):
 @given(problem=poolings(), kind=st.sampled_from([nn.MaxPool2D, nn.AveragePool2D]))
 def test_every_pooling(problem, kind, run, tmp_path):
     x, size, stride, padding = problem
-    assert_same(nn.Sequential(kind(size, stride, padding)), x.astype(np.float32), run, tmp_path / "a.onnx")
+    layer = kind(size, stride, padding)
+    window = geometry("test", *x.shape[1:3], layer.size, layer.stride, padding)
+    # onnx's own evaluator takes a pool's pads, begins before ends, as top, bottom, left, right.
+    assume(run is not by_reference or window.bottom == window.left)
+    assert_same(nn.Sequential(layer), x.astype(np.float32), run, tmp_path / "a.onnx")
 
 
 @pytest.mark.parametrize("shape", [(3,), (4, 3), (5, 4, 3), (2, 5, 4, 3)], ids=str)

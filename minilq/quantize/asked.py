@@ -40,7 +40,7 @@ def steps_of(method: Quantizer, held: Held, shape: tuple[int, ...], dtype: Any =
     Steps(grid=Even(scale=array([1.]), zero=None, offset=None), low=0, high=3, rounding='nearest')
     """
     kind = type(method).__name__
-    shape = np.broadcast_shapes(shape, *(array.shape for array in held.values()))
+    shape = probe_shape(shape, held)
     grids = [method.coded(np.full(shape, x, dtype), held).grid for x in (0, 1, -3)]
     even = grids[0]
     if not isinstance(even, Even):
@@ -65,6 +65,14 @@ def steps_of(method: Quantizer, held: Held, shape: tuple[int, ...], dtype: Any =
         if all((k == _code(u, zero, bounds, rounding)).all() for u, k in zip(asked, given, strict=True)):
             return Steps(even, *bounds, rounding)
     raise ConfigError("steps_of", f"the codes of an input must be rounded by one of {', '.join(ROUNDINGS)}", got=kind)
+
+
+def probe_shape(shape: tuple[int, ...], held: Held) -> tuple[int, ...]:
+    """The shape of an input as far as what is held for it tells more of it: a range of each pixel has its pixels."""
+    try:
+        return np.broadcast_shapes(shape, *(array.shape for array in held.values()))
+    except ValueError:                           # not all of it follows the input
+        return shape
 
 
 def _code(u: float, zero: Array, bounds: tuple[int | None, int | None], rounding: str) -> Array:

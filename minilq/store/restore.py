@@ -12,7 +12,7 @@ from minilq.autodiff.tape import Array
 from minilq.errors import DataError
 from minilq.nn import Site
 from minilq.quantize import Coded, Even, Quantizer
-from minilq.quantize.asked import steps_of
+from minilq.quantize.asked import probe_shape, steps_of
 from minilq.quantize.methods.fixed_grid import FixedGrid, held_of, of_grid
 from minilq.store.checks import wrong
 from minilq.store.sites import Part, told
@@ -67,7 +67,7 @@ def _restore_input(where: str, site: Site, part: Part) -> bool:
         return True
     stored = {} if steps is None else steps.grid.stored()
     held = _held(where, method, part.held, np.ones(site.shape, np.float32), stored, of_input=True)
-    shape = told(where, lambda: np.broadcast_shapes(site.shape, *(a.shape for a in held.values())))
+    shape = probe_shape(site.shape, held)
     if math.prod(shape) > MOST_INPUTS:
         raise wrong(where, f"an input of at most {MOST_INPUTS} numbers", shape)
     told(where, lambda: method.coded(np.zeros(shape, np.float32), held))
