@@ -10,6 +10,7 @@ import hypothesis
 import pytest
 
 import minilq
+from minilq.quantize.method import QUANTIZERS
 
 # Ctrl-C is tested also where a shell has started the tests in the background, with SIGINT ignored.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -38,3 +39,15 @@ def kernels_off():
     minilq.use_kernels(False)
     yield
     minilq.use_kernels(before)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def methods_of_the_module(request):
+    """What `minilq check` and `minilq methods` go through: minilq's methods and those of the module, not of others."""
+    before = dict(QUANTIZERS)
+    for name, method in before.items():
+        if not method.__module__.startswith("minilq.") and method.__module__ != request.node.obj.__name__:
+            del QUANTIZERS[name]
+    yield
+    QUANTIZERS.clear()
+    QUANTIZERS.update(before)
