@@ -68,3 +68,12 @@ def rounding_function(rounding: str | Rounding) -> Rounding:
         raise ConfigError("Scaled", f"rounding must be one of {', '.join(ROUNDINGS)}, or a function",
                           got=repr(rounding), cause=hint)
     return ROUNDINGS[rounding]
+
+
+def rounded(rounding: str | Rounding, u: Array) -> Array:
+    """rounding(u); ConfigError when a function of the user's does not return whole numbers of the same shape."""
+    k = rounding_function(rounding)(u)
+    if callable(rounding) and not (k.shape == u.shape and np.array_equal(k, np.rint(k), equal_nan=True)):
+        raise ConfigError("Scaled", "a rounding must return whole numbers, one for each value",
+                          got=f"{getattr(rounding, '__name__', rounding)} with other results")
+    return k

@@ -28,7 +28,7 @@ from minilq.quantize.granularity import (
 )
 from minilq.quantize.method import Held, Quantizer, plain
 from minilq.quantize.positivity import POSITIVITIES, SCALE_MIN, positivity_named
-from minilq.quantize.rounding import Rounding, rounding_function
+from minilq.quantize.rounding import Rounding, rounded, rounding_function
 from minilq.quantize.scale_rule import ScaleRule, Threshold, chain_rule, frozen, rule_named, threshold
 from minilq.quantize.surrogate import STRAIGHT_THROUGH, Surrogate, surrogate_named
 
@@ -151,17 +151,8 @@ def round_trip(P: Array, s: Array, rounding: str | Rounding, qmin: float | None 
     if not (s > 0).all():
         return P, False
     v = P / s
-    y = _rounded(rounding, _clip(v, qmin, qmax)) * s
+    y = rounded(rounding, _clip(v, qmin, qmax)) * s
     return y, bool(np.isfinite(y).all() and np.isfinite(v).all())        # a clip would hide an infinity until ds = NaN
-
-
-def _rounded(rounding: str | Rounding, u: Array) -> Array:
-    """rounding(u); ConfigError when a function of the user's does not return whole numbers of the same shape."""
-    k = rounding_function(rounding)(u)
-    if callable(rounding) and not (k.shape == u.shape and np.array_equal(k, np.rint(k), equal_nan=True)):
-        raise ConfigError("Scaled", "a rounding must return whole numbers, one for each value",
-                          got=f"{getattr(rounding, '__name__', rounding)} with other results")
-    return k
 
 
 def _clip(v: Array, qmin: float | None, qmax: float | None) -> Array:
@@ -199,7 +190,7 @@ def fake_quantize(P: Any, s: Any, quantizer: Scaled) -> Array | WithResidual:
     _check("fake_quantize", P, s, quantizer)
     if quantizer.mask == "round_first" and (quantizer.qmin, quantizer.qmax) != (None, None):
         check_positive("fake_quantize", s)
-        k = _rounded(quantizer.rounding, P / s)
+        k = rounded(quantizer.rounding, P / s)
         y = _clip(k, quantizer.qmin, quantizer.qmax) * s
         check_finite("fake_quantize", k, y, P)
         return WithResidual(y, k)                # kept, because a stochastic rounding cannot be asked again
@@ -243,7 +234,7 @@ def fake_quantize_smooth(keep: Keep, P: Array, s: Array, quantizer: Scaled) -> A
     s = s if smooth is None else smooth(keep, s, P.size, high)
     u = P / s if quantizer.mask == "round_first" else _clip(P / s, low, high)
     sigma = curve(u, low, high)
-    k0 = keep(_rounded(quantizer.rounding, u))
+    k0 = keep(rounded(quantizer.rounding, u))
     k = k0 + (sigma - keep(sigma))
     if quantizer.mask == "clip_first":
         return k * s
@@ -295,8 +286,8 @@ def codes_of(P: Any, s: Any, quantizer: Scaled) -> Array:
 def _codes(v: Array, quantizer: Scaled) -> Array:
     low, high = quantizer.qmin, quantizer.qmax
     if quantizer.mask == "round_first":
-        return _clip(_rounded(quantizer.rounding, v), low, high)
-    return _rounded(quantizer.rounding, _clip(v, low, high))
+        return _clip(rounded(quantizer.rounding, v), low, high)
+    return rounded(quantizer.rounding, _clip(v, low, high))
 
 
 def _check(op: str, P: Any, s: Any, quantizer: Any) -> None:
