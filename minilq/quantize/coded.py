@@ -48,7 +48,8 @@ class Even(NamedTuple):
     def values(self, codes: Array) -> Array:
         """What codes stand for, in the dtype of the scale: the same bits as rounding and multiplying back."""
         k = codes if self.zero is None else codes.astype(np.int64) - self.zero
-        y: Array = k.astype(self.scale.dtype) * self.scale
+        scale = np.asarray(self.scale)
+        y: Array = k.astype(scale.dtype) * scale
         return y if self.offset is None else y + self.offset
 
     def planes(self, codes: Array) -> list[Plane]:
@@ -69,7 +70,7 @@ class Even(NamedTuple):
     def stored(self) -> dict[str, Array]:
         """scale, and zero and offset where there are any."""
         parts = {"scale": self.scale, "zero": self.zero, "offset": self.offset}
-        return {name: part for name, part in parts.items() if part is not None}
+        return {name: np.asarray(part) for name, part in parts.items() if part is not None}
 
 
 class Table(NamedTuple):
