@@ -21,7 +21,7 @@ import numpy as np
 from minilq._version import __version__
 from minilq.data import Dataset
 from minilq.errors import ConfigError
-from minilq.experiments.build import built, data_for, flag_of_weights, methods_for, quantized_sites, trainer_for
+from minilq.experiments.build import built, data_for, methods_for, quantized_sites, trainer_for
 from minilq.experiments.config import QUICK_IMAGES, RunConfig, read_config
 from minilq.experiments.measure import counted, measure
 from minilq.experiments.result import RESULT as RESULT
@@ -173,9 +173,9 @@ def compare(config: RunConfig, data: Dataset, networks: dict[str, Trainer]) -> d
     """
     baseline, quantized = networks["float"].model, networks["quantized"].model
     learned, floats = measure(quantized, data, config), measure(baseline, data, config)
-    granularity = flag_of_weights(config, "granularity")
-    rounded = round_to_nearest(baseline, quantized_sites(config, baseline),
-                               "filter" if granularity is None else granularity, max(learned["bits"], 1))
+    # The rival of the thesis' layer has its granularity; that of other methods a scale for each output, which is free.
+    rounded = round_to_nearest(baseline, quantized_sites(config, baseline), config.granularity or "filter",
+                               max(learned["bits"], 1))
     sizes = counted(config, baseline, quantized)
     seconds = {name: round(sum(float(r["seconds"]) for r in t.rows), 2) for name, t in networks.items()}
     return {
