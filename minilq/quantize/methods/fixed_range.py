@@ -36,6 +36,8 @@ class FixedRange(Quantizer):
     Raises ConfigError for an unknown `per` and bits outside 1..16; ShapeError for data without a leading axis of
     samples; NonFiniteError where max - min overflows.
 
+    Source      Chinbat, draft of the thesis, data quantization layer
+
     >>> method = FixedRange(bits=1)
     >>> held = method.start(np.array([[0.0], [1.0], [3.0]]))
     >>> method(Tensor([[2.9], [3.0]], dtype=np.float64), held).numpy().tolist()
