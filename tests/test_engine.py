@@ -70,7 +70,7 @@ def networks(draw):
     def conv(n_in, n_out, padding=None, stride=None):
         size = draw(st.integers(1, 3)), draw(st.integers(1, 3))
         return nn.Conv2D(n_in, n_out, size, rng, stride or draw(st.integers(1, 2)),
-                      padding or draw(st.sampled_from(PADDINGS)), std=0.3)
+                         padding or draw(st.sampled_from(PADDINGS)), std=0.3)
 
     layers, channels = [], C
     for _ in range(draw(st.integers(0, 2))):
@@ -164,7 +164,7 @@ def test_the_networks_of_the_thesis_stay_near_to_themselves(name, granularity, s
     make, shape = NETWORKS[name]
     rng = np.random.default_rng(3)
     model = nn.quantize(make(np.random.default_rng(1)), lambda name: Scaled("nearest", granularity=granularity)
-                     if name.endswith("weight") else None)
+                        if name.endswith("weight") else None)
     set_scales(model, rng)
     images = rng.integers(0, 256, (8, *shape)).astype(np.float32)
     network = convert(model, images, split, outside=0)

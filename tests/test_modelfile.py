@@ -149,7 +149,7 @@ def networks(draw):
     layers = [] if first is None else [nn.Quantize(first, (1, 1, 1, 2))]
     layers += [nn.Conv2D(2, 3, (3, 2), rng, stride, padding), nn.BatchNorm(3, 0.9, 1e-4), nn.ReLU(),
                nn.Residual(nn.Sequential(nn.Conv2D(3, 3, 3, rng), nn.Dropout(0.3, rng)),
-                        draw(st.sampled_from([None, nn.Conv2D(3, 3, 1, rng)]))),
+                           draw(st.sampled_from([None, nn.Conv2D(3, 3, 1, rng)]))),
                pool(2, draw(st.sampled_from([None, 1])), draw(st.sampled_from(["same", ((0, 1), (1, 0))])))]
     if draw(st.booleans()):
         layers += [nn.GlobalAveragePool2D()]

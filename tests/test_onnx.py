@@ -258,7 +258,7 @@ def test_a_network_with_methods_everywhere_and_its_file_are_one_graph(run, tmp_p
     x, rng = np.abs(images(6, 6, 6, 2)), np.random.default_rng(0)
     model = nn.Sequential(nn.Conv2D(2, 3, 3, rng, std=0.3), nn.ReLU(), nn.Flatten(), nn.Dense(108, 4, rng, std=0.3))
     nn.quantize(model, lambda name: LSQ(4, signed=False) if name.endswith("input") else LSQ(3, granularity="filter")
-             if name.endswith("weight") else None)
+                if name.endswith("weight") else None)
     nn.calibrate(model, x)
     assert_same(model, x, run, tmp_path / "a.onnx")
     modelfile.save(tmp_path / "model.mlq", model)
@@ -326,7 +326,7 @@ def test_any_order_of_layers(seed, run, tmp_path):
     q = Scaled("nearest", granularity="filter")
     scalar = replace(q, granularity="scalar")
     nn.quantize(model, lambda name: [None, q if name.endswith("weight") else scalar][rng.integers(0, 2)]
-             if not name.endswith("input") else None)
+                if not name.endswith("input") else None)
     random_state(model, seed)
     assert_same(model, images(2, 7, 6, 3, seed=seed), run, tmp_path / "a.onnx")
 

@@ -92,7 +92,7 @@ def networks(draw, at_weights=AT_WEIGHTS, at_inputs=AT_INPUTS):
     def conv(n_in, n_out, padding=None, stride=None):
         size = draw(st.integers(1, 3)), draw(st.integers(1, 3))
         return nn.Conv2D(n_in, n_out, size, rng, stride or draw(st.integers(1, 2)),
-                      padding or draw(st.sampled_from(PADDINGS)), std=0.3)
+                         padding or draw(st.sampled_from(PADDINGS)), std=0.3)
 
     layers, channels = [], C
     for _ in range(draw(st.integers(0, 2))):
@@ -146,7 +146,7 @@ def test_trained_networks_need_no_images(made, number):
 def fitted(layers, images, weights=None, inputs=None):
     """A network of these layers with one method for all weights and one for all inputs, calibrated."""
     model = nn.quantize(nn.Sequential(layers), lambda name: weights if name.endswith("weight")
-                     else inputs if name.endswith("input") else None)
+                        else inputs if name.endswith("input") else None)
     return nn.calibrate(model, images)
 
 
@@ -190,7 +190,7 @@ def test_a_quantize_layer_gives_the_grid_that_the_next_layer_multiplies():
     for first in (LSQ(4), LSQ(4, granularity="filter")):
         layers = nn.Quantize(shape=(1, 1, 1, 3)), nn.MaxPool2D(1), nn.Flatten(), nn.Dense(12, 4, rng)
         model = nn.calibrate(nn.quantize(nn.Sequential(layers), lambda name, m=first: m if name == "quantize1.input"
-                                   else weights if name.endswith("weight") else None), images)
+                                         else weights if name.endswith("weight") else None), images)
         network = convert(model, images)
         close(network, model, images)
         assert set(network.codes_between(network.grid.codes(images))) == {"quantize1", "dense1", "logits"}
@@ -267,9 +267,9 @@ def test_branches_of_a_residual_have_grids_of_their_own():
     methods = {"residual1.body.dense1.input": LSQ(4), "residual1.shortcut.input": LSQPlus(3),
                "dense1.input": PACT(8, alpha=3.0), "dense2.input": Affine(ranges="data")}
     model = nn.Sequential(nn.Dense(4, 5, rng, std=0.5), nn.BatchNorm(5),
-                       nn.Residual(nn.Sequential(nn.Dense(5, 6, rng, std=0.5), nn.ReLU()), nn.Dense(5, 6, rng,
-                                                                                                    std=0.5)),
-                       nn.Dense(6, 3, rng))
+                          nn.Residual(nn.Sequential(nn.Dense(5, 6, rng, std=0.5), nn.ReLU()), nn.Dense(5, 6, rng,
+                                                                                                       std=0.5)),
+                          nn.Dense(6, 3, rng))
     nn.calibrate(nn.quantize(model, lambda name: LSQ(4) if name.endswith("weight") else methods.get(name)), images)
     network = convert(model)
     assert {name: int(grid.top) for name, grid in network.grids.items()} == {
@@ -345,7 +345,7 @@ class Away(Quantizer):
     (Levels(), r"must be evenly spaced; got dense1\.input with Levels")], ids=["away", "tensor", "table"])
 def test_methods_that_cannot_stand_at_inputs_are_refused(method, message):
     model = nn.quantize(nn.Sequential(nn.Dense(4, 3, np.random.default_rng(0))),
-                     lambda name: method if name.endswith("input") else None)
+                        lambda name: method if name.endswith("input") else None)
     model.sites()["dense1.input"].started = True
     with pytest.raises(ConfigError, match=message):
         convert(model, normal(5, 4))
@@ -353,7 +353,7 @@ def test_methods_that_cannot_stand_at_inputs_are_refused(method, message):
 
 def test_an_input_that_has_seen_nothing_is_refused_by_name():
     model = nn.quantize(nn.Sequential(nn.Dense(4, 3, np.random.default_rng(0))),
-                     lambda name: LSQ() if name.endswith("input") else None)
+                        lambda name: LSQ() if name.endswith("input") else None)
     with pytest.raises(ConfigError, match=r"got dense1\.input with LSQ"):
         convert(model, normal(5, 4))
 
@@ -400,7 +400,7 @@ def test_pixels_stay_pixels_and_other_numbers_get_the_grid_of_the_first_input():
 @pytest.mark.parametrize("value", [0, 255])
 def test_blank_images_calibrate_nothing(value):
     model = nn.quantize(nn.Sequential(nn.Dense(4, 3, np.random.default_rng(0))),
-                     lambda name: LSQ() if name.endswith("input") else None)
+                        lambda name: LSQ() if name.endswith("input") else None)
     with pytest.raises(ConfigError, match=rf"got {value} in all of them, so that dense1\.input never varied"):
         nn.calibrate(model, np.full((5, 4), value, np.float32))
 
@@ -408,7 +408,7 @@ def test_blank_images_calibrate_nothing(value):
 def test_an_input_behind_dead_layers_is_named():
     rng = np.random.default_rng(0)
     model = nn.quantize(nn.Sequential(nn.Dense(4, 3, rng), nn.ReLU(), nn.Dense(3, 2, rng)),
-                     lambda n: LSQ() if n.endswith("input") else None)
+                        lambda n: LSQ() if n.endswith("input") else None)
     model.parameters()["dense1.bias.latent"].array[...] = -1e3
     with pytest.warns(UserWarning, match=r"calibrate: dense2\.input was one number"):
         nn.calibrate(model, normal(5, 4))
