@@ -57,6 +57,13 @@ PLANTED = {
                                           g * ((x / s >= low) & (x / s <= high)),)),
     "affine, sign": (Affine(4), "affine", lambda d, *_: (-d[0],)),
     "affine, times the scale": (Affine(4), "affine", lambda d, g, y, x, s, *_: (d[0] * s,)),
+    "learned range, no mask": (Affine(4, ranges="learned"), "learned_range", lambda d, g, *_: (g, *d[1:])),
+    "learned range, ends exchanged": (Affine(4, ranges="learned"), "learned_range", lambda d, *_: (d[0], d[2], d[1])),
+    "learned range, sign of an end": (Affine(4, ranges="learned"), "learned_range", lambda d, *_: (d[0], -d[1], d[2])),
+    "learned range, what is inside": (Affine(4, ranges="learned"), "learned_range",
+                                      lambda d, g, *_: (d[0], d[1] + d[0].sum(keepdims=True)[0], d[2])),
+    "learned range, groups mixed up": (Affine(4, ranges="learned", granularity="filter"), "learned_range",
+                                       lambda d, *_: (*d[:2], _reversed(d[2]))),
     "fixed range, no mask": (FixedRange(3), "fake_quantize", lambda d, g, *_: (g, d[1])),
     "fixed range, sign": (FixedRange(3), "fake_quantize", lambda d, *_: (-d[0], d[1])),
 }

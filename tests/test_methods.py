@@ -408,10 +408,14 @@ BAD = [
     (PACT, {"alpha": 0}, "alpha must be a number > 0; got 0"), (PACT, {"alpha": float("nan")}, "alpha"),
     (PACT, {"decay": -1}, "decay must be a number >= 0"), (PACT, {"gradient": "exact"}, "one of paper, consistent"),
     (PACT, {"bits": "4"}, "got '4'"), (PACT, {"decay": True}, "decay"),
-    (Affine, {"ranges": "batch"}, "ranges must be one of tensor, data, average"), (Affine, {"mask": "x"}, "mask"),
+    (Affine, {"ranges": "batch"}, "ranges must be one of tensor, data, average, learned"),
+    (Affine, {"mask": "x"}, "mask"),
     (Affine, {"momentum": 1.5}, "momentum must be a number in 0..1"), (Affine, {"momentum": None}, "momentum"),
     (Affine, {"delay": -1, "ranges": "average"}, "delay must be a whole number >= 0"),
     (Affine, {"delay": 3}, "a delay needs ranges='average'"), (Affine, {"bits": 1}, "bits"),
+    (Affine, {"symmetric": True, "ranges": "learned"}, "a learned range has two ends"),
+    (LSQPlus, {"steps": "port", "offset": False}, "steps must be one of half, all"),
+    (LSQPlus, {"sigma": "population"}, "steps and sigma belong to the start without an offset"),
     (Affine, {"bits": 1, "signed": False, "narrow": True}, "two codes at least"),
     (Affine, {"without_zero": "no"}, "without_zero must be one of extend, shift"),
     (FixedRange, {"per": "feature"}, "per must be one of dataset, pixel, channel"), (FixedRange, {"bits": 17}, "bits"),
@@ -428,7 +432,8 @@ def test_a_bad_flag_is_said_in_one_line(method, flags, message):
     assert "\n" not in text
 
 
-@pytest.mark.parametrize("method", [LSQ(), LSQPlus(), PACT(), Affine(ranges="data"), FixedRange()])
+@pytest.mark.parametrize("method", [LSQ(), LSQPlus(), PACT(), Affine(ranges="data"), Affine(ranges="learned"),
+                                    FixedRange()])
 def test_what_cannot_be_started_from(method):
     with pytest.raises(NonFiniteError):
         method.start(np.array([[1.0, np.nan]]))
@@ -445,7 +450,7 @@ def test_what_cannot_be_started_from(method):
             method.start(np.array([[1.0, np.inf]]))
 
 
-@pytest.mark.parametrize("method", [LSQ(), LSQPlus(), PACT(), Affine(ranges="data")])
+@pytest.mark.parametrize("method", [LSQ(), LSQPlus(), PACT(), Affine(ranges="data"), Affine(ranges="learned")])
 def test_codes_of_infinity_are_the_bounds_and_nan_has_none(method):
     held = method.start(np.array([[-1.0], [2.0]]))
     x = np.array([[-np.inf], [np.inf]])

@@ -145,6 +145,7 @@ def networks(draw):
     x = rng.uniform(-1, 1, (2, 6, 7, 2)).astype(np.float32)
     first = draw(st.sampled_from([None, FixedRange(3), FixedRange(4, "pixel"), FixedRange(8, "channel"), LSQ(4),
                                   LSQPlus(3, granularity="filter"), Affine(4, ranges="average"), Affine(5),
+                                  Affine(3, ranges="learned"),
                                   Scaled("nearest", granularity="filter")]))
     layers = [] if first is None else [nn.Quantize(first, (1, 1, 1, 2))]
     layers += [nn.Conv2D(2, 3, (3, 2), rng, stride, padding), nn.BatchNorm(3, 0.9, 1e-4), nn.ReLU(),
@@ -219,7 +220,8 @@ class Shared(Quantizer):
 
 
 METHODS = [LSQ(4), LSQ(3, granularity="filter"), LSQPlus(4), LSQPlus(4, signed=False, granularity="filter"), PACT(3),
-           Affine(4), Affine(4, ranges="data"), Affine(8, symmetric=True, ranges="average"), FixedGrid(-7, 7), Nested(),
+           Affine(4), Affine(4, ranges="data"), Affine(4, ranges="learned"), FixedGrid(-7, 7), Nested(),
+           Affine(8, symmetric=True, ranges="average"),
            Nested(positivity="exp"), *(Scaled(rounding, granularity="filter") for rounding in (
                "floor", "nearest", "ceil", "trunc", "sign")), Scaled("floor", qmin=-2, qmax=1, granularity="scalar"),
            Shared()]

@@ -229,8 +229,8 @@ def test_codes_beyond_32_bits_are_refused(onnx, tmp_path):
 INPUTS = {"lsq": LSQ(4, signed=False), "lsq8": LSQ(8), "filters": LSQ(3, granularity="filter"), "plus": LSQPlus(4),
           "plus filters": LSQPlus(8, signed=False, granularity="filter"), "pact": PACT(4, alpha=1.0), "pact8": PACT(8),
           "affine": Affine(ranges="data"), "affine4": Affine(4, signed=False, ranges="data", granularity="filter"),
-          "average": Affine(6, ranges="average"), "wide": LSQ(12), "range": FixedRange(3),
-          "pixel": FixedRange(4, "pixel"), "channel": FixedRange(8, "channel"),
+          "average": Affine(6, ranges="average"), "learned": Affine(5, ranges="learned"), "wide": LSQ(12),
+          "range": FixedRange(3), "pixel": FixedRange(4, "pixel"), "channel": FixedRange(8, "channel"),
           "floor": Scaled("floor", granularity="scalar"),
           "ceil": Scaled("ceil", granularity="filter", qmin=-4, qmax=9), "trunc": Scaled("trunc", granularity="scalar"),
           "sign": Scaled("sign", granularity="scalar"), "fixed": FixedGrid(-3, 3)}

@@ -53,7 +53,7 @@ AT_WEIGHTS = [None, LSQ(2), LSQ(4, granularity="filter"), LSQ(3, granularity="ch
 AT_INPUTS = [None, LSQ(4), LSQ(8), LSQ(8, signed=False), LSQ(3, granularity="filter"), LSQ(12), LSQPlus(2),
              LSQPlus(8, signed=False), LSQPlus(4, granularity="filter"), PACT(4, alpha=2.0), PACT(8), PACT(10, alpha=3),
              Affine(4, ranges="data"), Affine(ranges="average", signed=False), Affine(5, ranges="data", symmetric=True),
-             FixedRange(4), FixedRange(3, per="channel"), signs(),
+             Affine(4, ranges="learned"), FixedRange(4), FixedRange(3, per="channel"), signs(),
              Scaled("floor", granularity="scalar", qmin=-5, qmax=9)]
 
 

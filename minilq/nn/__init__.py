@@ -1,6 +1,7 @@
 """Layers and models, built in floats; sites, and the methods that they are given."""
 
 from minilq.nn.conv import AveragePool2D, Conv2D, GlobalAveragePool2D, MaxPool2D
+from minilq.nn.fold import fold_batch_norm
 from minilq.nn.initialise import normal
 from minilq.nn.layer import Layer
 from minilq.nn.layers import Dense, Flatten, ReLU
@@ -11,5 +12,6 @@ from minilq.nn.site import Site
 
 __all__ = [
     "AveragePool2D", "BatchNorm", "Conv2D", "Dense", "Dropout", "Flatten", "GlobalAveragePool2D", "Layer", "MaxPool2D",
-    "Quantize", "ReLU", "Residual", "Sequential", "Site", "calibrate", "coded_in", "codes_in", "normal", "quantize",
+    "Quantize", "ReLU", "Residual", "Sequential", "Site", "calibrate", "coded_in", "codes_in", "fold_batch_norm",
+    "normal", "quantize",
 ]

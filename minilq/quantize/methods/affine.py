@@ -1,4 +1,4 @@
-"""Affine: the quantizer of integer inference, y = scale (k - zero), from a range that is observed and not learned."""
+"""Affine: the quantizer of integer inference, y = scale (k - zero), from a range that is observed or learned."""
 
 from __future__ import annotations
 
@@ -17,14 +17,13 @@ from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError
 from minilq.quantize.coded import Coded, Even, narrowed
 from minilq.quantize.granularity import Granularity, reduced_axes, scale_shape
-from minilq.quantize.method import Held, Quantizer, plain, remembered
+from minilq.quantize.method import Held, Quantizer, plain, remembered, trained
 from minilq.quantize.methods.bounds import check_flags, check_scale, code_bounds, corners, in_range, one_of
+from minilq.quantize.methods.learned_range import learned_range, range_parameters
 from minilq.quantize.methods.lsq import checked, codable
+from minilq.quantize.methods.range_grid import WITHOUT_ZERO, codes, scale_and_zero
 
-RANGES = ("tensor", "data", "average")
-WITHOUT_ZERO = ("extend", "shift")
-LEAST_SCALE = float(np.finfo(np.float32).eps)
-"""The scale of a range of no width, as in PyTorch."""
+RANGES = ("tensor", "data", "average", "learned")
 
 
 @primitive
@@ -73,35 +72,6 @@ def affine_smooth(keep: Keep, x: Array, scale: Array, zero: Any, low: int, high:
     return smooth
 
 
-def codes(x: Array, scale: Array, zero: Array, low: int, high: int) -> Array:
-    """The codes, as floats."""
-    return np.asarray(np.clip(np.rint(x / scale) + zero, low, high))
-
-
-def scale_and_zero(a: Array, b: Array, low: int, high: int, symmetric: bool = False,
-                   without_zero: str = "extend") -> tuple[Array, Array]:
-    """The grid of codes low .. high for numbers in a .. b, on which 0 is a code, zero, exactly: (scale, zero).
-
-    The range is extended to hold 0; with without_zero="shift", as in TensorFlow, one without 0 keeps its width and is
-    moved to it. symmetric: zero is the middle code, and the larger of -a and b reaches (high - low) / 2 codes from it
-    (PyTorch: 127.5 for int8). What is no wider than 2^-23 per code gets that scale.
-
-    Shapes      a, b of one shape and float dtype -> scale alike, zero int64
-
-    >>> scale_and_zero(np.array([-1.0]), np.array([2.0]), 0, 15)
-    (array([0.2]), array([5]))
-    >>> scale_and_zero(np.array([0.4]), np.array([2.0]), 0, 15, without_zero="shift")[0]
-    array([0.10666667])
-    """
-    if symmetric or without_zero == "extend":
-        a, b = np.minimum(a, 0), np.maximum(b, 0)
-    width = 2 * np.maximum(-a, b) if symmetric else b - a
-    scale = np.maximum(width / (high - low), LEAST_SCALE).astype(a.dtype)
-    if symmetric:
-        return scale, np.full(scale.shape, (low + high + 1) // 2)
-    return scale, np.clip(low - np.rint(a / scale), low, high).astype(np.int64)
-
-
 @dataclass(frozen=True)
 class Affine(Quantizer):
     """Fake quantization of integer inference: y = scale (k - zero), the range observed, 0 a code exactly.
@@ -111,17 +81,18 @@ class Affine(Quantizer):
     narrow        without the lowest code: -127 .. 127 (Jacob's weights)
     granularity   as for Scaled: scalar (per tensor), filter (per output channel) ...
     ranges        where smallest and largest value of each group come from: tensor, each time from x itself, for
-                  weights; data, from what it was started with; average, from a moving average over training batches
+                  weights; data, from what it was started with; average, from a moving average over training batches;
+                learned, trained from what it was started with (TensorFlow), see `learned_range`
     momentum      of that average, in 0..1: range += (1 - momentum) (that of the batch - range); the first one sets it
     delay         quantization is off for the first so many training batches, while the range is averaged
     mask          what passes its gradient: round_first (PyTorch), clip_first (the papers), strict, see `affine`
     without_zero  extend, or shift as in TensorFlow: what becomes of a range without 0, see `scale_and_zero`
 
-    Learns nothing. Remembers nothing (tensor), `low` and `high` of the range (data), and how many batches `count`
-    (average), written to in training only.
+    Learns `low` and `high` of the range (learned), or nothing. Remembers nothing (tensor), `low` and `high` (data), and
+    how many batches `count` (average), written to in training only.
 
-    Raises ConfigError for unknown names, bits without a code above 0, a momentum outside 0..1, a delay below 0, and for
-    a delay or momentum without an average.
+    Raises ConfigError for unknown names, bits without a code above 0, a momentum outside 0..1, a delay below 0, for a
+    delay without an average, and for a learned range that is symmetric: LSQ learns one.
 
     >>> method = Affine(bits=4, signed=False)
     >>> x = Tensor([-1.0, 0.0, 0.33, 2.0], dtype=np.float64)
@@ -143,7 +114,10 @@ class Affine(Quantizer):
     variants: ClassVar[tuple[dict[str, Any], ...]] = (
         {}, {"bits": 4, "symmetric": True, "narrow": True, "granularity": "filter"},
         {"bits": 3, "signed": False, "ranges": "data", "mask": "clip_first"},
-        {"bits": 4, "ranges": "average", "momentum": 0.9, "delay": 2, "mask": "strict", "without_zero": "shift"})
+        {"bits": 4, "ranges": "average", "momentum": 0.9, "delay": 2, "mask": "strict", "without_zero": "shift"},
+        {"bits": 4, "ranges": "learned"},
+        {"bits": 3, "signed": False, "granularity": "filter", "ranges": "learned", "mask": "clip_first",
+         "without_zero": "shift"})
 
     def __post_init__(self) -> None:
         check_flags("Affine", self.mask, self.granularity)
@@ -158,6 +132,9 @@ class Affine(Quantizer):
             raise ConfigError("Affine", "delay must be a whole number >= 0", got=repr(self.delay))
         if self.delay and self.ranges != "average":
             raise ConfigError("Affine", "a delay needs ranges='average'", got=f"ranges={self.ranges!r}")
+        if self.symmetric and self.ranges == "learned":
+            raise ConfigError("Affine", "a learned range has two ends of its own", got="symmetric=True",
+                              cause="LSQ learns the scale of a symmetric one")
 
     @property
     def _bounds(self) -> tuple[int, int]:
@@ -167,16 +144,23 @@ class Affine(Quantizer):
         if self.ranges == "tensor":
             return {}
         low, high = self._observed(plain(x))
+        if self.ranges == "learned":
+            return range_parameters(low, high, self.without_zero)
         held: dict[str, Parameter | Array] = {"low": low, "high": high}
         return held if self.ranges == "data" else {**held, "count": np.zeros(1, np.int64)}
 
     def __call__(self, x: Tensor, held: Held, training: bool = False) -> Tensor:
+        y: Tensor
+        if self.ranges == "learned":
+            a, b = trained(held, "low"), trained(held, "high")
+            y = learned_range(x, a, b, *self._bounds, self.without_zero, self.mask)
+            return y
         if training and self.ranges == "average":
             self._average(x.array, held)
             if remembered(held, "count")[0] <= self.delay:
                 return x
         scale, zero = self._grid(x.array, held)
-        y: Tensor = affine(x, scale, zero, *self._bounds, self.mask)
+        y = affine(x, scale, zero, *self._bounds, self.mask)
         return y
 
     def coded(self, x: Array, held: Held) -> Coded:
@@ -199,5 +183,10 @@ class Affine(Quantizer):
         remembered(held, "count")[...] += 1
 
     def _grid(self, x: Array, held: Held) -> tuple[Array, Array]:
-        a, b = self._observed(x) if self.ranges == "tensor" else (remembered(held, "low"), remembered(held, "high"))
+        if self.ranges == "tensor":
+            a, b = self._observed(x)
+        elif self.ranges == "learned":
+            a, b = trained(held, "low").array, trained(held, "high").array
+        else:
+            a, b = remembered(held, "low"), remembered(held, "high")
         return scale_and_zero(a, b, *self._bounds, self.symmetric, self.without_zero)

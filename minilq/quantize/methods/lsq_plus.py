@@ -13,6 +13,7 @@ from minilq.autodiff.primitive import primitive, smooth_of, vjp_of
 from minilq.autodiff.samples import cells
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
+from minilq.errors import ConfigError
 from minilq.quantize.coded import Coded, Even, even_codes
 from minilq.quantize.granularity import Granularity, reduced_axes, scale_shape
 from minilq.quantize.method import Held, Quantizer, plain, trained
@@ -31,6 +32,8 @@ from minilq.quantize.methods.lsq import (
 )
 from minilq.quantize.methods.scaled import Scaled
 
+STEPS = ("half", "all")
+SIGMAS = ("sample", "population")
 ROUNDS = 20
 """The most times that a start fits its grid anew; codes settle after a few."""
 
@@ -82,12 +85,14 @@ class LSQPlus(Quantizer):
     bits, signed, granularity, count   as for LSQ
     offset      True, for inputs: b is trained too. False, for weights: no b, LSQ with another start
     mask        clip_first (the port), strict, round_first, see `lsq`
+    steps       without an offset, what its start divides by: half, 2^(bits-1) (the paper); all, 2^bits - 1 (the port)
+    sigma       without an offset, the spread that its start takes: sample, with n - 1; population, with n
 
     Holds `scale`, and `offset` if there is one. The start, in each group: with an offset, s (high - low) = max - min,
     the lowest code at min; then s and b are fitted to codes by least squares, and codes to s and b, in turns, until no
-    code changes: each turn makes the mean squared error smaller. Without, s = max |mu +- 3 sigma| / 2^(bits-1).
+    code changes: each turn makes the mean squared error smaller. Without, s = max |mu +- 3 sigma| / steps.
 
-    Raises ConfigError as LSQ.
+    Raises ConfigError as LSQ, and for steps or sigma beside an offset.
 
     >>> method = LSQPlus(bits=1, signed=False)
     >>> x = np.array([-1.0, -0.8, 2.0, 2.2])
@@ -102,16 +107,23 @@ class LSQPlus(Quantizer):
     granularity: Granularity = "scalar"
     mask: str = "clip_first"
     count: str = "batch"
+    steps: str = "half"
+    sigma: str = "sample"
 
     variants: ClassVar[tuple[dict[str, Any], ...]] = (
-        {}, {"offset": False, "bits": 3, "granularity": "filter"},
+        {}, {"offset": False, "bits": 3, "granularity": "filter"}, {"offset": False, "bits": 4, "steps": "all"},
         {"bits": 2, "signed": False, "granularity": "filter", "mask": "strict", "count": "group"},
         {"bits": 3, "mask": "round_first", "count": "features"})
 
     def __post_init__(self) -> None:
         check_flags("LSQPlus", self.mask, self.granularity)
         one_of("LSQPlus", "count", self.count, COUNTS)
+        one_of("LSQPlus", "steps", self.steps, STEPS)
+        one_of("LSQPlus", "sigma", self.sigma, SIGMAS)
         code_bounds("LSQPlus", self.bits, self.signed)
+        if self.offset and (self.steps, self.sigma) != (STEPS[0], SIGMAS[0]):
+            raise ConfigError("LSQPlus", "steps and sigma belong to the start without an offset",
+                              got=f"steps={self.steps!r}, sigma={self.sigma!r}", cause="Say offset=False as well")
 
     @property
     def low(self) -> int:
@@ -125,7 +137,8 @@ class LSQPlus(Quantizer):
         x = checked("LSQPlus", plain(x))
         shape = scale_shape(self.granularity, x.shape)
         if not self.offset:
-            return {"scale": step(three_sigma(x.astype(np.float64), shape) / 2 ** (self.bits - 1), x.dtype)}
+            steps = 2 ** (self.bits - 1) if self.steps == "half" else 2**self.bits - 1
+            return {"scale": step(three_sigma(x.astype(np.float64), shape, self.sigma) / steps, x.dtype)}
         scale, offset = fitted_grid(x.astype(np.float64), shape, self.low, self.high)
         return {"scale": step(scale, x.dtype), "offset": Parameter(offset, dtype=x.dtype)}
 
@@ -157,11 +170,12 @@ class LSQPlus(Quantizer):
         return LSQ(self.bits, self.signed, self.granularity, self.mask, self.count)
 
 
-def three_sigma(x: Array, shape: tuple[int, ...]) -> Array:
-    """max(|mu - 3 sigma|, |mu + 3 sigma|) of each group, sigma with n - 1 in its denominator where n > 1."""
+def three_sigma(x: Array, shape: tuple[int, ...], of: str = "sample") -> Array:
+    """max(|mu - 3 sigma|, |mu + 3 sigma|) of each group; sigma of a sample has n - 1 in its denominator where n > 1."""
     axes = reduced_axes(x.shape, shape)
     mean = x.mean(axis=axes, keepdims=True)
-    sigma = np.sqrt(((x - mean) ** 2).sum(axis=axes, keepdims=True) / max(x.size // mean.size - 1, 1))
+    n = x.size // mean.size
+    sigma = np.sqrt(((x - mean) ** 2).sum(axis=axes, keepdims=True) / (n if of == "population" else max(n - 1, 1)))
     return (np.abs(mean) + 3 * sigma).reshape(shape)             # the larger of the two
 
 
