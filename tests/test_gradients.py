@@ -314,6 +314,17 @@ def test_sigmoid_keeps_its_digits(dtype):
     np.testing.assert_allclose([loss.item(), z.grad[0]], [20, -1], rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_tanh_and_softplus_keep_the_digits_of_their_derivatives(dtype):
+    x = np.array([-40, -20, -9, -5, -1, -1e-3, 0, 1e-3, 1, 5, 9, 20, 40], dtype)
+    wide = x.astype(np.float64)
+    e, rtol = np.exp(-np.abs(wide)), 100 * np.finfo(dtype).eps
+    for op, derivative in ((ops.tanh, 1 / np.cosh(wide)**2), (softplus, np.where(x < 0, e, 1) / (1 + e))):
+        x_ = minilq.Tensor(x, requires_grad=True)
+        op(x_).backward(np.ones_like(x))
+        np.testing.assert_allclose(x_.grad, derivative, rtol=rtol)
+
+
 def test_gradcheck_names_the_worst_entry():
     def wrong(g, y, x):
         dx = g * np.cos(x)

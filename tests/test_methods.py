@@ -12,7 +12,7 @@ from minilq.kernels import TWINS
 from minilq.kernels import lsq as kernel
 from minilq.quantize import check, fake_quantize
 from minilq.quantize.method import QUANTIZERS
-from minilq.quantize.methods import LSQ, PACT, Affine, FixedRange, LSQPlus, Scaled
+from minilq.quantize.methods import LSQ, PACT, Affine, FixedGrid, FixedRange, LSQPlus, Scaled
 from minilq.quantize.methods.affine import affine
 from minilq.quantize.methods.bounds import MASKS
 from minilq.quantize.methods.lsq import COUNTS, lsq, lsq_vjp
@@ -433,7 +433,7 @@ def test_a_bad_flag_is_said_in_one_line(method, flags, message):
 
 
 @pytest.mark.parametrize("method", [LSQ(), LSQPlus(), PACT(), Affine(ranges="data"), Affine(ranges="learned"),
-                                    FixedRange()])
+                                    FixedRange(), FixedGrid()])
 def test_what_cannot_be_started_from(method):
     with pytest.raises(NonFiniteError):
         method.start(np.array([[1.0, np.nan]]))
@@ -450,7 +450,8 @@ def test_what_cannot_be_started_from(method):
             method.start(np.array([[1.0, np.inf]]))
 
 
-@pytest.mark.parametrize("method", [LSQ(), LSQPlus(), PACT(), Affine(ranges="data"), Affine(ranges="learned")])
+@pytest.mark.parametrize("method", [LSQ(), LSQPlus(), PACT(), Affine(ranges="data"), Affine(ranges="learned"),
+                                    FixedGrid()])
 def test_codes_of_infinity_are_the_bounds_and_nan_has_none(method):
     held = method.start(np.array([[-1.0], [2.0]]))
     x = np.array([[-np.inf], [np.inf]])
@@ -459,6 +460,22 @@ def test_codes_of_infinity_are_the_bounds_and_nan_has_none(method):
         method.coded(np.array([[1.0], [np.nan]]), held)
     empty = np.zeros((0, 1))
     assert method.coded(empty, held).values.shape == method(Tensor(empty), held).shape == (0, 1)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e30])
+def test_a_grid_without_bounds_refuses_what_has_no_code(bad):
+    method = FixedGrid(None, None)
+    held = method.start(np.array([1.0, 2.0]))
+    x = np.array([0.5, bad])
+    for call in (lambda: method(Tensor(x), held), lambda: method.coded(x, held)):
+        with pytest.raises(NonFiniteError, match="FixedGrid: "):
+            call()
+    table = {"levels": np.array([0.0, 1.0, -1.0])}
+    if np.isnan(bad):
+        with pytest.raises(NonFiniteError, match="NaN has no code"):
+            method.coded(x, table)
+    else:
+        assert method.coded(x, table).values[1] == np.sign(bad)
 
 
 def test_primitives_say_what_does_not_fit():

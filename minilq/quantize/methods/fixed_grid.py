@@ -10,10 +10,10 @@ import numpy as np
 from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
-from minilq.errors import ConfigError
+from minilq.errors import ConfigError, NonFiniteError
 from minilq.quantize.coded import Coded, Even, Grid, Table, narrowed
 from minilq.quantize.method import Held, Quantizer, plain, remembered
-from minilq.quantize.methods.lsq import checked
+from minilq.quantize.methods.lsq import checked, codable
 from minilq.quantize.pretend import pretend
 from minilq.quantize.rounding import ROUNDINGS
 
@@ -28,7 +28,8 @@ class FixedGrid(Quantizer):
     Remembers the grid: `scale`, and `zero` and `offset` where there are any, or `levels`. Started from data it is
     max |x| / high, scalar (without a bound, 1).
 
-    Raises ConfigError for bounds that are no whole numbers, low > high, and an unknown rounding.
+    Raises ConfigError for bounds that are no whole numbers, low > high, and an unknown rounding; NonFiniteError for a NaN
+    and, where there is no bound, for what lies 2^63 steps from 0 or farther.
 
     >>> method = FixedGrid(low=-1, high=1)
     >>> held = {"scale": np.array([0.5]), "offset": np.array([0.1])}
@@ -64,7 +65,7 @@ class FixedGrid(Quantizer):
         return y
 
     def coded(self, x: Array, held: Held) -> Coded:
-        x = plain(x)
+        x = codable("FixedGrid", plain(x))
         if "levels" in held:
             levels = remembered(held, "levels")
             return Coded(narrowed(nearest_level(x, levels)), Table(levels))
@@ -81,6 +82,11 @@ class FixedGrid(Quantizer):
             v = np.maximum(v, np.asarray(low, v.dtype))
         if high is not None:
             v = np.minimum(v, np.asarray(high, v.dtype))
+        far = np.abs(v) >= 2.0**63
+        if far.any():
+            raise NonFiniteError("FixedGrid", "without a bound, x must lie within 2^63 steps of 0",
+                                 got=f"{far.sum()} of {far.size} farther out",
+                                 cause="Training has diverged, or the scale is far too small")
         return ROUNDINGS[self.rounding](v)
 
 
