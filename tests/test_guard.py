@@ -63,6 +63,40 @@ def test_a_derivative_that_writes_into_what_it_was_handed_is_refused(vjp, my_rel
     assert arrays.tolist() == x.numpy().tolist() == X.tolist()
 
 
+def test_a_forward_that_writes_into_what_it_was_handed_is_refused():
+    def rectify(x):
+        x[x < 0] = 0
+        return x
+
+    def rectify_vjp(g, y, x):
+        return (g * (y > 0),)
+
+    my_rectifier = minilq.primitive(rectify)
+    minilq.vjp_of(my_rectifier, kind="exact", needs="y")(rectify_vjp)
+    try:
+        x = Tensor(X, requires_grad=True)
+        for call in (lambda: my_rectifier(x), lambda: gradcheck(my_rectifier, X), lambda: replay_check(my_rectifier, X),
+                     lambda: gradcheck(rectify, X, vjp=rectify_vjp)):
+            with pytest.raises(minilq.TapeError, match=r"rectify: must not write .*y = x.copy\(\)"):
+                call()
+    finally:
+        del PRIMITIVES["rectify"]
+    assert x.numpy().tolist() == X.tolist() == [-1, 2, -3]
+
+
+def test_a_forward_may_hand_its_argument_through():
+    through = minilq.primitive(lambda x: x)
+    minilq.vjp_of(through, kind="exact", needs="")(lambda g, y, x: (g,))
+    try:
+        x = Tensor(X, requires_grad=True)
+        y = through(x)
+        assert y.array is x.array
+        (y * y).backward(np.ones(3))
+        assert x.grad.tolist() == [-2, 4, -6]
+    finally:
+        del PRIMITIVES["<lambda>"]
+
+
 def test_a_copy_may_be_written_into(my_relu):
     minilq.vjp_of(my_relu, kind="exact")(right)
     x = Tensor(X, requires_grad=True)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from minilq.autodiff.differences import careful_difference, central_differences, complex_step
-from minilq.autodiff.guard import read_only
+from minilq.autodiff.guard import read_only, untouched
 from minilq.autodiff.tape import Array, checking, no_grad, walk_back
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError, DTypeError, GradientError, ShapeError
@@ -67,8 +67,8 @@ def gradcheck(f: Callable[..., Any], *inputs: Any, vjp: Callable[..., Any] | Non
              what float64 rounding explains.
 
     Returns a GradientReport; raises GradientError naming the worst entry when it disagrees or cannot be told (unless
-    raises=False), GradientError for a derivative that reads what its `needs` does not name, and TapeError for one that
-    writes into what it was handed. A surrogate fails here, as it should: use `replay_check`.
+    raises=False), GradientError for a derivative that reads what its `needs` does not name, and TapeError for one, or
+    an f, that writes into what it was handed. A surrogate fails here, as it should: use `replay_check`.
 
     >>> import numpy as np
     >>> bool(gradcheck(lambda x: x * x, np.array([1.0, -2.0])))
@@ -88,7 +88,7 @@ def gradcheck(f: Callable[..., Any], *inputs: Any, vjp: Callable[..., Any] | Non
         plain = on_arrays(f)
     else:
         plain = f
-        y = f(*arrays)
+        y = untouched(f"gradcheck: {getattr(f, '__name__', 'f')}", f, arrays, {})
         if not isinstance(y, (np.ndarray, Real)):
             raise ConfigError("gradcheck", "f must return one array", got=type(y).__name__)
         y = np.asarray(y)

@@ -1,4 +1,4 @@
-"""What a derivative may not do: write into what it was handed, or read what its `needs` does not name."""
+"""What forwards and derivatives may not do: write into what they were handed, or read what `needs` does not name."""
 
 from __future__ import annotations
 
@@ -12,23 +12,36 @@ from minilq.autodiff.tape import Array, shape_only
 from minilq.errors import GradientError, TapeError
 
 COPY = "Make a copy first, as in dx = g.copy()"
+COPY_OF_X = "Make a copy first, as in y = x.copy()"
 
 
 def read_only(op: str, vjp: Callable[..., Any], arguments: Sequence[Any], options: dict[str, Any]) -> Any:
     """vjp(*arguments) on read-only views of the arrays; TapeError, which names the op, when it writes into one."""
     views = [_view(a) if isinstance(a, np.ndarray) else a for a in arguments]
-    try:
-        gradients = vjp(*views, **options)
-    except ValueError as error:
-        if "read-only" not in str(error):
-            raise
-        raise TapeError(op, "must not write into the arrays that it is handed: others hold them too",
-                        got=str(error), cause=COPY) from error
+    gradients = _refusing_to_write(op, vjp, views, options, COPY)
     if not isinstance(gradients, tuple):
         return gradients
     # What comes back as it was is the array itself: compiled kernels take a read-only one for another type.
     originals = {id(view): a for view, a in zip(views, arguments, strict=True)}
     return tuple(originals.get(id(dx), dx) for dx in gradients)
+
+
+def untouched(op: str, forward: Callable[..., Any], arguments: Sequence[Any], options: dict[str, Any]) -> Any:
+    """forward(*arguments) on read-only views of the arrays; TapeError, which names the op, when it writes into one."""
+    views = [_view(a) if isinstance(a, np.ndarray) else a for a in arguments]
+    result = _refusing_to_write(op, forward, views, options, COPY_OF_X)
+    return next((a for view, a in zip(views, arguments, strict=True) if view is result), result)
+
+
+def _refusing_to_write(op: str, function: Callable[..., Any], views: Sequence[Any], options: dict[str, Any],
+                       cause: str) -> Any:
+    try:
+        return function(*views, **options)
+    except ValueError as error:
+        if "read-only" not in str(error):
+            raise
+        raise TapeError(op, "must not write into the arrays that it is handed: others hold them too",
+                        got=str(error), cause=cause) from error
 
 
 def watched(op: str, vjp: Callable[..., Any], arguments: Sequence[Any], options: dict[str, Any],

@@ -14,6 +14,7 @@ from minilq.autodiff.entry import KINDS, SamplePoints, is_own
 from minilq.autodiff.entry import Kind as Kind
 from minilq.autodiff.entry import Primitive as Primitive
 from minilq.autodiff.entry import WithResidual as WithResidual
+from minilq.autodiff.guard import untouched
 from minilq.autodiff.memory import active_memory
 from minilq.autodiff.tape import Array, Node, Storage, is_recording
 from minilq.autodiff.tensor import OPERATORS, Tensor
@@ -45,7 +46,10 @@ def primitive(forward: Callable[P, Any]) -> Callable[P, Any]:
             args, options = bound.args, bound.kwargs  # type: ignore[assignment]
         arrays, inputs, dtype, wanted = _unpack(entry.name, args)
         run = entry.forward if active_memory() is None else entry.replayed
-        result = run(*(args if dtype is None else arrays), **options)
+        if dtype is None or entry.own:
+            result = run(*(args if dtype is None else arrays), **options)
+        else:
+            result = untouched(entry.name, run, arrays, options)
         if isinstance(result, WithResidual):
             options = {"residual": result.residual}  # type: ignore[assignment]
             result = result.y

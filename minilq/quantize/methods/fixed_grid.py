@@ -28,8 +28,8 @@ class FixedGrid(Quantizer):
     Remembers the grid: `scale`, and `zero` and `offset` where there are any, or `levels`. Started from data it is
     max |x| / high, scalar (without a bound, 1).
 
-    Raises ConfigError for bounds that are no whole numbers, low > high, and an unknown rounding; NonFiniteError for a NaN
-    and, where there is no bound, for what lies 2^63 steps from 0 or farther.
+    Raises ConfigError for bounds that are no whole numbers, low > high, and an unknown rounding; NonFiniteError for a
+    NaN and, where there is no bound, for what lies 2^63 steps from 0 or farther.
 
     >>> method = FixedGrid(low=-1, high=1)
     >>> held = {"scale": np.array([0.5]), "offset": np.array([0.1])}
