@@ -1,6 +1,6 @@
-"""The reference vectors of other people's quantizers, tests/golden/zoo.npz, and how near is near enough.
+"""The reference vectors of other people's quantizers, tests/golden/zoo*.npz, and how near is near enough.
 
-`cases(card)` gives the cases of a card. A Case is a mapping of fields, which notes what was asked of it.
+`names(card)` gives the cases of a card. A Case is a mapping of fields, which notes what was asked of it.
 """
 
 import json
@@ -35,8 +35,8 @@ class Case(Mapping):
         return self[field].item()
 
 
-def _read() -> dict[tuple[str, str], Case]:
-    with np.load(Path(__file__).parent / "golden" / "zoo.npz") as file:
+def read(file_name: str) -> dict[tuple[str, str], Case]:
+    with np.load(Path(__file__).parent / "golden" / file_name) as file:
         index, data = json.loads(file["index"].item()), file["data"].tobytes()
     found: dict[tuple[str, str], dict[str, np.ndarray]] = {}
     for key, entry in index.items():
@@ -48,7 +48,7 @@ def _read() -> dict[tuple[str, str], Case]:
     return {(card, name): Case(name, fields) for (card, name), fields in found.items()}
 
 
-CASES = _read()
+CASES = read("zoo.npz")
 
 
 def names(card: str) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minilq.autodiff.parameter import Parameter
+from minilq.autodiff.parameter import Constraint, Parameter
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError
@@ -37,7 +37,7 @@ class Site(Part):
                  ) -> None:
         self.latent, self.dtype = latent, np.dtype(dtype)
         self.shape = shape if latent is None else latent.shape
-        self.own_constraint = None if latent is None else latent.constraint      # whatever its methods ask for
+        self.own = (None, 1.0) if latent is None else (latent.constraint, latent.lr)     # whatever its methods ask for
         self.method: Quantizer | None = None
         self.held: dict[str, Parameter | Array] = {}
         self.started = latent is not None
@@ -58,10 +58,15 @@ class Site(Part):
         self.held = held
         self.method, self.started = method, self.latent is not None
         if self.latent is not None:
-            self.latent.constraint = getattr(type(method), "latent", None) or self.own_constraint
+            self.latent.constraint, self.latent.lr = self.asked_by(method)
             if self.latent.constraint is not None:
                 self.latent.constraint(self.latent.array)
                 self.latent.changed_in_place()
+
+    def asked_by(self, method: Quantizer | None) -> tuple[Constraint | None, float]:
+        """The constraint and the rate of the latent under a method."""
+        constraint, lr = self.own
+        return (constraint, lr) if method is None else (method.latent or constraint, lr * method.latent_lr(self.shape))
 
     def start(self, x: Array) -> None:
         """Start the method of an input from x. Parameters stay the same objects, so that an optimizer keeps them."""

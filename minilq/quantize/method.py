@@ -35,18 +35,18 @@ class Quantizer:
         scale(held)                 the scale > 0 of an even grid around 0, for penalties; None where there is none
         scaled                      the Scaled that rounds as it does, where there is such a scale
         penalty(held)               what it adds to the loss; None for nothing
+        latent                      what keeps x itself in range where x is a parameter; None for nothing
+        latent_lr(shape)            multiplies the learning rate of x where x is a parameter
         observe(x, held)            after a backward pass: counts for the history (they add up over tensors and have
                                     `columns()`), or None
 
     start and coded take arrays; x of the call is a Tensor. Subclasses register themselves under `name`, in small
     letters with hyphens.
 
-    latent      ClassVar: what keeps x itself in range where x is a parameter; None for nothing
     variants    ClassVar: the flags that `minilq check` and the tests try
     on_bias     ClassVar: whether the method quantizes biases too unless told otherwise
     """
 
-    latent: ClassVar[Constraint | None] = None
     variants: ClassVar[tuple[dict[str, Any], ...]] = ({},)
     on_bias: ClassVar[bool] = False
     name: ClassVar[str]
@@ -58,6 +58,13 @@ class Quantizer:
         if known is not None and _origin(known) != _origin(cls):         # a notebook cell may run twice
             raise ConfigError("Quantizer", "every method needs a name of its own", got=f"a second {cls.name!r}")
         QUANTIZERS[cls.name] = cls
+
+    @property
+    def latent(self) -> Constraint | None:
+        return None
+
+    def latent_lr(self, shape: tuple[int, ...]) -> float:
+        return 1.0
 
     def start(self, x: Array) -> dict[str, Parameter | Array]:
         return {}
