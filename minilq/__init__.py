@@ -80,6 +80,7 @@ from minilq.ops import (
 )
 from minilq.optim import SGD, Adam
 from minilq.quantize import (
+    BWN,
     LSQ,
     PACT,
     SCALE_MIN,
@@ -117,7 +118,7 @@ from minilq.quantize import (
 
 # `max` and `sum` are public too, but a star import must not replace the builtins.
 __all__ = [
-    "LSQ", "PACT", "SCALE_MIN", "SGD", "Adam", "Affine", "AveragePool2D", "BatchNorm", "BinaryConnect", "Coded",
+    "BWN", "LSQ", "PACT", "SCALE_MIN", "SGD", "Adam", "Affine", "AveragePool2D", "BatchNorm", "BinaryConnect", "Coded",
     "ConfigError", "Conv2D", "DTypeError", "DataError", "Dense", "Dropout", "Even", "FixedRange", "Flatten",
     "GlobalAveragePool2D", "GradientError", "GradientReport", "LSQPlus", "MaxPool2D", "MinilqError", "Nested",
     "NonFiniteError", "Objective", "Parameter", "Quantize", "Quantizer", "ReLU", "Residual", "Scaled", "Sequential",

@@ -9,8 +9,9 @@ import pytest
 from minilq import SGD, Tensor
 from minilq.autodiff.parameter import Parameter
 from minilq.nn import Site
-from minilq.quantize.methods import BinaryConnect
+from minilq.quantize.methods import BWN, BinaryConnect
 from minilq.quantize.methods.binary_connect import binary_connect, glorot
+from minilq.quantize.methods.bwn import Centred, scale_and_signs
 from tests import zoo
 from tests.zoo import near
 
@@ -18,7 +19,7 @@ CASES = zoo.read("zoo-few.npz")
 
 # The words that a case begins with -> fields that are not compared, and why.
 NOT_COVERED = {}
-WORDS = {"1": ["det", "stoch", "update"]}
+WORDS = {"1": ["det", "stoch", "update"], "15": ["weight", "center-clamp", "qkeras"]}
 
 
 def of(card, *words):
@@ -87,3 +88,42 @@ def test_binary_connect_steps(case):
         site.latent.grad = old - new
         SGD([site.latent], lr=1.0).step()
         near("forward", site.latent.numpy(), case[result])
+
+
+# --- 15, BWN and XNOR -----------------------------------------------------------------------------------------------
+
+@of("15", "weight")
+def test_bwn(case):
+    w, g = case["in.w"], case["in.g"]
+    for gradient in ("paper", "exact", "stopped", "code"):
+        method = BWN(gradient=gradient)
+        y, dw = both(method, w, {}, g)
+        near("forward", y, case["out.w"])
+        if gradient == "exact":
+            near("one element", dw, case["grad.w@exact"])
+        elif gradient == "code":
+            near("elementwise", dw, case["grad.w@torch_code_adam"])
+            n = w.dtype.type(w.size // w.shape[-1])
+            near("elementwise", dw * n, case["grad.w@torch_code_sgd"])
+        else:
+            near("elementwise", dw, case[f"grad.w@{gradient}"])
+    near("forward", scale_and_signs(w, "filter")[0], case["out.alpha"])
+    near("forward", np.where(w == 0, 0, y), case["out.w@raw_sign"])
+
+
+@of("15", "center-clamp")
+def test_bwn_centres_and_clamps(case):
+    site = Site(Parameter(case["in.w"]))
+    site.change(BWN(centre=True))
+    near("forward", site.latent.numpy(), case["out.w"])
+    far = Centred(-100, 100)
+    w = case["in.w"].copy()
+    far(w)
+    near("forward", w, case["out.w@centered"])
+
+
+@of("15", "qkeras")
+def test_qkeras_has_the_same_scale(case):
+    """Its gradient is 1 everywhere, as that of BinaryConnect."""
+    near("forward", BWN()(Tensor(case["in.w"]), {}).numpy(), case["out.w"])
+    np.testing.assert_array_equal(both(BinaryConnect(), case["in.w"], {}, case["in.g"])[1], case["grad.w"])

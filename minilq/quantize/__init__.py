@@ -5,7 +5,7 @@ from minilq.quantize.coded import Coded, Even, Table
 from minilq.quantize.deviations import absolute_deviation, dampening, hoyer_square, sine, squared_deviation
 from minilq.quantize.granularity import scale_shape
 from minilq.quantize.method import Held, Quantizer
-from minilq.quantize.methods import LSQ, PACT, Affine, BinaryConnect, FixedRange, LSQPlus, Nested, Scaled
+from minilq.quantize.methods import BWN, LSQ, PACT, Affine, BinaryConnect, FixedRange, LSQPlus, Nested, Scaled
 from minilq.quantize.methods.scaled import codes_of, fake_quantize
 from minilq.quantize.penalties import difference, inverse, maxbin
 from minilq.quantize.positivity import SCALE_MIN
@@ -15,8 +15,8 @@ from minilq.quantize.scale_rule import chain_rule, frozen, threshold
 from minilq.quantize.surrogate import Surrogate
 
 __all__ = [
-    "LSQ", "PACT", "SCALE_MIN", "Affine", "BinaryConnect", "Coded", "Even", "FixedRange", "Held", "LSQPlus", "Nested",
-    "Quantizer", "Scaled", "Surrogate", "Table", "absolute_deviation", "chain_rule", "check", "codes_of", "dampening",
-    "difference", "fake_quantize", "frozen", "hold", "hoyer_square", "inverse", "maxbin", "nearest", "pretend",
-    "scale_shape", "sine", "squared_deviation", "stochastic", "threshold",
+    "BWN", "LSQ", "PACT", "SCALE_MIN", "Affine", "BinaryConnect", "Coded", "Even", "FixedRange", "Held", "LSQPlus",
+    "Nested", "Quantizer", "Scaled", "Surrogate", "Table", "absolute_deviation", "chain_rule", "check", "codes_of",
+    "dampening", "difference", "fake_quantize", "frozen", "hold", "hoyer_square", "inverse", "maxbin", "nearest",
+    "pretend", "scale_shape", "sine", "squared_deviation", "stochastic", "threshold",
 ]

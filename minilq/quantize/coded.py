@@ -149,3 +149,13 @@ def even_codes(x: Array, scale: Array, low: float, high: float) -> Coded:
     array([ 1, -4], dtype=int8)
     """
     return Coded(narrowed(np.rint(np.clip(x / scale, low, high))), Even(scale))
+
+
+def of_scale(k: Array, scale: Array) -> Coded:
+    """Whole numbers k on the grid k scale. Scales of a grid are > 0, so that one of 0 counts as 1, its codes as 0.
+
+    >>> of_scale(np.array([[1.0, -1.0]]), np.array([[0.5, 0.0]])).codes
+    array([[1, 0]], dtype=int8)
+    """
+    nothing = scale == 0
+    return Coded(narrowed(np.where(nothing, 0, k)), Even(np.where(nothing, scale.dtype.type(1), scale)))

@@ -18,7 +18,7 @@ from minilq.quantize.method import Held, remembered
 def first_draw(x: Array) -> Array:
     """The seed of what starts from x, which is another for other numbers, and a count of 0.
 
-    >>> first_draw(np.ones(3))[1], bool(first_draw(np.ones(3))[0] == first_draw(np.zeros(3))[0])
+    >>> int(first_draw(np.ones(3))[1]), bool(first_draw(np.ones(3))[0] == first_draw(np.zeros(3))[0])
     (0, False)
     """
     return np.array([zlib.crc32(np.ascontiguousarray(x).tobytes()), 0], np.int64)

@@ -2,6 +2,7 @@
 
 from minilq.quantize.methods.affine import Affine
 from minilq.quantize.methods.binary_connect import BinaryConnect
+from minilq.quantize.methods.bwn import BWN
 from minilq.quantize.methods.fixed_grid import FixedGrid
 from minilq.quantize.methods.fixed_range import FixedRange
 from minilq.quantize.methods.lsq import LSQ
@@ -10,4 +11,4 @@ from minilq.quantize.methods.nested import Nested
 from minilq.quantize.methods.pact import PACT
 from minilq.quantize.methods.scaled import Scaled
 
-__all__ = ["LSQ", "PACT", "Affine", "BinaryConnect", "FixedGrid", "FixedRange", "LSQPlus", "Nested", "Scaled"]
+__all__ = ["BWN", "LSQ", "PACT", "Affine", "BinaryConnect", "FixedGrid", "FixedRange", "LSQPlus", "Nested", "Scaled"]

@@ -60,6 +60,11 @@ def corners(low: float, high: float, mask: str) -> tuple[float, float]:
 def check_flags(method: str, mask: str, granularity: Granularity) -> None:
     """ConfigError unless the mask and the granularity have names that exist, or the granularity is a tuple of axes."""
     one_of(method, "mask", mask, MASKS)
+    check_granularity(method, granularity)
+
+
+def check_granularity(method: str, granularity: Granularity) -> None:
+    """ConfigError unless the granularity has a name that exists, or is a tuple of axes."""
     if not (isinstance(granularity, tuple) and all(isinstance(axis, int) for axis in granularity)):
         one_of(method, "granularity", granularity, (*NAMED_AXES,), ", or a tuple of kept axes")
 
