@@ -202,7 +202,7 @@ def test_two_runs_without_out_get_folders_of_their_own_and_a_table(capsys, tmp_p
     for number in (1, 2):
         status, out, err = call(capsys, *TASTE)
         assert (status, err) == (0, [])
-        assert out.startswith(f"writing to {os.path.join('runs', f'digits-{number}')}\n")
+        assert out.splitlines()[1] == f"writing to {os.path.join('runs', f'digits-{number}')}"
         assert "float baseline" in out
         assert "nested, row, lambda 1e-10, floor" in out
         assert "stand-in.svg" in out

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from minilq.cli import files, lab, training
 from minilq.cli.options import USAGE_ERROR, parser
-from minilq.cli.output import FAILED, INTERRUPTED
+from minilq.cli.output import FAILED, INTERRUPTED, print_error
 from minilq.errors import ConfigError, MinilqError
 
 COMMANDS: dict[str, Callable[[dict[str, object]], int]] = {
@@ -23,17 +23,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return COMMANDS[command](options)
     except ConfigError as error:
-        print(f"minilq: {error}", file=sys.stderr)
+        print_error(str(error))
         return USAGE_ERROR
     except MinilqError as error:
-        print(f"minilq: {error}", file=sys.stderr)
+        print_error(str(error))
         return FAILED
     except KeyboardInterrupt:
-        print("minilq: interrupted", file=sys.stderr)
+        print_error("interrupted")
         return INTERRUPTED
     except MemoryError as error:
-        print(f"minilq: not enough memory: {error}", file=sys.stderr)
+        print_error(f"not enough memory: {error}")
         return FAILED
     except BrokenPipeError:                      # `minilq ... | head` has read enough
-        sys.stderr.close()
+        if sys.stderr is not None:
+            sys.stderr.close()
+        return FAILED
+    except OSError as error:                     # of a path: too long a name, no right to look into a folder
+        print_error(": ".join(map(str, filter(None, (error.filename, error.strerror or str(error))))))
         return FAILED

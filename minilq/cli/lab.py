@@ -11,6 +11,7 @@ from minilq.errors import ConfigError
 
 
 def sweep(options: dict[str, object]) -> int:
+    from minilq.cli.progress import Screen, Sweep
     from minilq.experiments.grid import points_of
     from minilq.experiments.grids import blocks_of, default_grid
     from minilq.experiments.processes import sweep_in_processes
@@ -23,9 +24,10 @@ def sweep(options: dict[str, object]) -> int:
     name = "-".join(["sweep", Path(grid).stem, data, *(["quick"] if options.get("quick") else [])])
     out = Path(str(options.pop("out", Path("runs") / name)))
     points = points_of(blocks_of(grid, bool(options.get("quick"))), options)
-    print_line(f"{len(points)} points, writing to {out}")
+    screen = Screen()
+    screen.line(f"{len(points)} networks to train on {data}, the grid {grid}, {jobs} at a time\nwriting to {out}")
     try:
-        failed = sweep_in_processes(grid, points, out, jobs, print_line)  # type: ignore[arg-type]
+        failed = sweep_in_processes(grid, points, out, jobs, screen.line, Sweep(screen))  # type: ignore[arg-type]
     except Stopped:
         print_line("\nstopped; everything is saved. Go on with the same command.")
         return INTERRUPTED

@@ -1,5 +1,7 @@
 """What the command line prints, and the statuses it ends with."""
 
+from __future__ import annotations
+
 import contextlib
 import sys
 
@@ -7,14 +9,49 @@ from minilq.errors import UnwritableError
 
 FAILED, INTERRUPTED = 1, 130
 
+PLAIN = {"λ": "lambda", "ε": "epsilon", "β": "beta", "γ": "gamma", "α": "alpha", "μ": "mu", "σ": "sigma", "Σ": "sum ",
+         "√": "sqrt ", "·": "*", "×": "x", "²": "^2", "₁": "1", "₂": "2", "→": "->", "≤": "<=", "≥": ">=", "−": "-",
+         "∂": "d", "█": "#", "░": "."}
+"""What is written in place of a character that standard output cannot encode; any other is escaped."""
 
-def print_line(text: str) -> None:
+
+def print_line(text: str, end: str = "\n") -> None:
     """Print at once, so that progress shows through a pipe. Raises UnwritableError, as for a disk without space."""
     try:
-        print(text, flush=True)
+        print(shown(text, getattr(sys.stdout, "encoding", None)), end=end, flush=True)
     except BrokenPipeError:
         raise
     except OSError as error:
         with contextlib.suppress(OSError):       # what is left in its buffer must not fail once more at the end
             sys.stdout.close()
         raise UnwritableError("standard output", "must be writable", got=error.strerror or str(error)) from error
+
+
+def print_error(text: str) -> None:
+    """A line on standard error, where there is one."""
+    if sys.stderr is not None:
+        print(f"minilq: {shown(text, sys.stderr.encoding)}", file=sys.stderr)
+
+
+def shown(text: str, encoding: str | None) -> str:
+    r"""A text as it can be printed: what a terminal would obey is escaped, and so is what the encoding does not have.
+
+    >>> print(shown("λ = 1, \x1b[2J\u202e, runs/größe", "ascii"))
+    lambda = 1, \x1b[2J\u202e, runs/gr\xf6\xdfe
+    """
+    text = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape", "surrogatepass").decode()
+                   for c in text)
+    try:
+        text.encode(encoding or "utf-8")
+        return text
+    except UnicodeEncodeError:
+        text = "".join(PLAIN.get(c, c) if not _encodable(c, encoding) else c for c in text)
+        return text.encode(encoding or "utf-8", "backslashreplace").decode(encoding or "utf-8")
+
+
+def _encodable(character: str, encoding: str | None) -> bool:
+    try:
+        character.encode(encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 def train(options: dict[str, object]) -> int:
+    from minilq.cli.progress import Screen, Training
     from minilq.experiments import run
+    from minilq.experiments.config import read_config
     from minilq.files import write_text
 
     resume = options.pop("resume", None)
@@ -27,15 +29,17 @@ def train(options: dict[str, object]) -> int:
     config = None if resume is not None else settings_of(options)
     folder = Path(str(resume)) if config is None else (
         Path(str(out)) if out is not None else run.free_folder(Path("runs"), config.data))
+    screen = Screen()
     try:
         if config is None:
-            if (folder / run.DONE).exists():
-                print_line(f"{folder} is finished; nothing is left to train")
-            run.carry_on(folder, print_line)
+            there = read_config(folder / run.CONFIG)
+            print_line(f"{folder} is finished; nothing is left to train" if (folder / run.DONE).exists()
+                       else f"going on with {folder}: {there.describe()}")
+            run.carry_on(folder, screen.line, Training(screen, run.networks_of(there)))
         else:
             if config.lr == 0:
                 print_line("a learning rate of 0: nothing will be learned")
-            run.start(config, folder, print_line)
+            run.start(config, folder, screen.line, Training(screen, run.networks_of(config)))
         _show(folder)
         write_text(folder / run.DONE, "")
     except run.Stopped:

@@ -15,7 +15,7 @@ from minilq.errors import ConfigError
 from minilq.experiments.grid import Point
 from minilq.experiments.point import data_for_point, stop_when
 from minilq.experiments.run import Stopped
-from minilq.experiments.sweep import Log, run_sweep
+from minilq.experiments.sweep import Log, SweepWatch, run_sweep
 from minilq.kernels.threads import use_threads
 from minilq.train.interrupt import Interrupt
 
@@ -25,7 +25,8 @@ ATTEMPTS = 3
 ONE_THREAD = {name: "1" for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "MINILQ_THREADS")}
 
 
-def sweep_in_processes(grid: str, points: Sequence[Point], folder: Path, jobs: int, log: Log) -> dict[str, str]:
+def sweep_in_processes(grid: str, points: Sequence[Point], folder: Path, jobs: int, log: Log,
+                       watch: SweepWatch | None = None) -> dict[str, str]:
     """`run_sweep` with `jobs` processes of one thread each.
 
     Raises Stopped after Ctrl-C, with everything saved, and DataError when there are no data."""
@@ -41,7 +42,7 @@ def sweep_in_processes(grid: str, points: Sequence[Point], folder: Path, jobs: i
         for attempt in range(1, ATTEMPTS + 1):
             with Interrupt(asked.set) as interrupt, ProcessPoolExecutor(jobs, context, _begin, (asked,)) as pool:
                 try:
-                    failed = run_sweep(grid, points, folder, pool, log)
+                    failed = run_sweep(grid, points, folder, pool, log, watch)
                 except BrokenExecutor:
                     log(f"a process died, for lack of memory perhaps (attempt {attempt} of {ATTEMPTS})")
                     failed = {point.name: "the process that ran it died" for point in points}

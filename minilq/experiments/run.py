@@ -28,6 +28,7 @@ from minilq.experiments.result import RESULT as RESULT
 from minilq.experiments.result import read_result as read_result
 from minilq.experiments.rounded import round_to_nearest
 from minilq.experiments.training import train
+from minilq.experiments.watch import Watch, each_epoch
 from minilq.files import make_folder, write_text
 from minilq.kernels import kernels_in_use
 from minilq.nn import Sequential, quantize
@@ -47,10 +48,12 @@ class Stopped(Exception):
     """The run was interrupted; everything is saved."""
 
 
-def start(config: RunConfig, folder: Path, log: Log) -> dict[str, Any]:
+def start(config: RunConfig, folder: Path, log: Log, watch: Watch | None = None) -> dict[str, Any]:
     """A new run in a folder that holds none yet. Returns the result; see `carry_on`.
 
     Nothing is written before the data and the network to start from have been read.
+
+    watch       is told how far the training is, see experiments/watch.py; by default every epoch is a line of the log
     """
     if any((folder / file).exists() for file in (CONFIG, *CHECKPOINTS.values())):
         raise ConfigError("train", f"{folder} already holds a run",
@@ -61,6 +64,8 @@ def start(config: RunConfig, folder: Path, log: Log) -> dict[str, Any]:
     fresh = built(config)
     methods_for(config, *fresh)                  # a layer that is not there is found out before the data are read
     given = None if config.start_from is None else _float_checkpoint(Path(config.start_from), config, fresh[0])
+    log(f"training {config.model} on {config.data}: {'float, then ' if given is None else ''}"
+        f"{config.describe()}")
     data = data_of(config)
     baseline = trainer_for("float", config, data, given, fresh)
     log(f"writing to {folder}")
@@ -68,7 +73,7 @@ def start(config: RunConfig, folder: Path, log: Log) -> dict[str, Any]:
     if given is not None:                        # a copy: the run goes on without the original
         save_checkpoint(folder / CHECKPOINTS["float"], *baseline.state())
     write_text(folder / CONFIG, config.to_json())
-    return _run(config, data, folder, log, baseline)
+    return _run(config, data, folder, log, watch or each_epoch(log), baseline)
 
 
 def _float_checkpoint(path: Path, config: RunConfig, model: Sequential) -> Path:
@@ -87,12 +92,12 @@ def _float_checkpoint(path: Path, config: RunConfig, model: Sequential) -> Path:
     return file
 
 
-def carry_on(folder: Path, log: Log) -> dict[str, Any]:
+def carry_on(folder: Path, log: Log, watch: Watch | None = None) -> dict[str, Any]:
     """Train what is not trained yet, and write the result. Raises Stopped after Ctrl-C, with everything saved."""
     config = read_config(folder / CONFIG)
     for leftover in folder.glob(".*.part"):      # of a write during which the run was killed
         leftover.unlink(missing_ok=True)
-    return _run(config, data_of(config), folder, log)
+    return _run(config, data_of(config), folder, log, watch or each_epoch(log))
 
 
 def data_of(config: RunConfig) -> Dataset:
@@ -105,7 +110,8 @@ def data_of(config: RunConfig) -> Dataset:
     return data.head(QUICK_IMAGES) if config.quick else data
 
 
-def _run(config: RunConfig, data: Dataset, folder: Path, log: Log, baseline: Trainer | None = None) -> dict[str, Any]:
+def _run(config: RunConfig, data: Dataset, folder: Path, log: Log, watch: Watch,
+         baseline: Trainer | None = None) -> dict[str, Any]:
     """Train what is not trained yet, compare, and write the result.
 
     baseline    the trainer of the float network, where there is one already
@@ -116,14 +122,19 @@ def _run(config: RunConfig, data: Dataset, folder: Path, log: Log, baseline: Tra
     rows: list[Row] = []
     for name in CHECKPOINTS:
         trainer = baseline if name == "float" and baseline is not None else trainer_for(name, config, data, given)
-        if name == "quantized" or given is None:
-            _train(name, config, trainer, folder, rows, log)
+        if name in networks_of(config):
+            _train(name, config, trainer, folder, rows, log, watch)
         networks[name] = trainer
         rows += [{"network": name, **row} for row in trainer.rows]
         write_history(folder / HISTORY, rows)
     result = compare(config, data, networks)
     write_text(folder / RESULT, json.dumps(result, indent=1) + "\n")
     return result
+
+
+def networks_of(config: RunConfig) -> list[str]:
+    """Those that a run trains, in this order: the float one is not, where it is given."""
+    return [name for name in CHECKPOINTS if name == "quantized" or config.start_from is None]
 
 
 def trained(folder: Path, name: str) -> Sequential:
@@ -136,10 +147,11 @@ def trained(folder: Path, name: str) -> Sequential:
     return model
 
 
-def _train(name: str, config: RunConfig, trainer: Trainer, folder: Path, earlier: list[Row], log: Log) -> None:
+def _train(name: str, config: RunConfig, trainer: Trainer, folder: Path, earlier: list[Row], log: Log,
+           watch: Watch) -> None:
     """Train one network to the end, from its checkpoint if there is one."""
     assert config.epochs is not None
-    epochs = config.epochs
+    epochs, images = config.epochs, len(trainer.data.train_images)
 
     def before(done: int) -> None:
         if 0 < done < epochs:
@@ -148,21 +160,18 @@ def _train(name: str, config: RunConfig, trainer: Trainer, folder: Path, earlier
     def after_save() -> None:
         write_history(folder / HISTORY, [*earlier, *({"network": name, **r} for r in trainer.rows)])
 
+    def after_epoch(row: Row) -> None:
+        watch(name, epochs, float(row["epoch"]), row)
+
+    def stop() -> bool:
+        watch(name, epochs, trainer.place.epoch + trainer.place.batch * trainer.batch / images, None)
+        return interrupt.wished
+
     with Interrupt() as interrupt:
-        train(name, config, trainer, folder / CHECKPOINTS[name], lambda: interrupt.wished, SECONDS_BETWEEN_CHECKPOINTS,
-              before, lambda row: log(f"{name:9} {_line(row, epochs, trainer.rows)}"), after_save)
+        train(name, config, trainer, folder / CHECKPOINTS[name], stop, SECONDS_BETWEEN_CHECKPOINTS, before, after_epoch,
+              after_save)
         if interrupt.wished:                     # also when that was in the very last batch
             raise Stopped
-
-
-def _line(row: Row, epochs: int, rows: list[Row]) -> str:
-    recent = [float(r["seconds"]) for r in rows[-10:]]
-    left = (epochs - int(row["epoch"])) * sum(recent) / len(recent)
-    integers = (f"  integers {row['integer_min']}..{row['integer_max']} ({row['unique_integers']})"
-                if "bits" in row else "")
-    return (f"epoch {row['epoch']:3}/{epochs}  loss {row['loss']:.4f}  accuracy {100 * float(row['accuracy']):6.2f} %  "
-            f"validation {row['validation_loss']:.4f} {100 * float(row['validation_accuracy']):6.2f} %{integers}"
-            f"  {left:.0f} s left")
 
 
 def compare(config: RunConfig, data: Dataset, networks: dict[str, Trainer]) -> dict[str, Any]:

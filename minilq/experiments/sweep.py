@@ -37,14 +37,22 @@ SWEEP, POINTS = "sweep.json", "points"
 
 Log = Callable[[str], None]
 
+SweepWatch = Callable[[str, int, int, float], None]
+"""(line, done, total, left): what a point came to, how many points are done, of how many, and the seconds that are
+left."""
 
-def run_sweep(grid: str, points: Sequence[Point], folder: Path, executor: Executor, log: Log) -> dict[str, str]:
+
+def run_sweep(grid: str, points: Sequence[Point], folder: Path, executor: Executor, log: Log,
+              watch: SweepWatch | None = None) -> dict[str, str]:
     """Run every point that is not done. Returns what went wrong: name of a point -> message.
+
+    watch       is told of every point that is done; by default it is a line of the log
 
     A point that fails is reported and does not stop the others; those that start from it fail with it.
     Raises ConfigError when the folder holds points of other settings; UnwritableError, which every other point would
     meet too; BrokenExecutor when the executor lost a process; Stopped when a point was asked to stop (`stop_when`).
     """
+    tell = watch or each_point(log)
     check_sites(points)
     for point in points:
         check_same(point, folder / POINTS)
@@ -81,7 +89,7 @@ def run_sweep(grid: str, points: Sequence[Point], folder: Path, executor: Execut
                     raise Stopped
                 finished_here += 1
                 left = (len(points) - len(done) - len(failed)) * (time.monotonic() - started) / finished_here
-                log(f"[{len(done) + len(failed):3}/{len(points)}] {_line(point, folder, message)}  {_time(left)} left")
+                tell(_line(point, folder, message), len(done) + len(failed), len(points), left)
     finally:
         for future in running:
             future.cancel()
@@ -101,17 +109,17 @@ def check_sites(points: Sequence[Point]) -> None:
             methods_for(config, *fresh[kind])
 
 
+def each_point(log: Log) -> SweepWatch:
+    """Logs a line for every point."""
+    return lambda line, done, total, left: log(f"[{done:3}/{total}] {line}")
+
+
 def _line(point: Point, folder: Path, message: str | None) -> str:
     if message:
         return f"{point.name} FAILED: {message}"
     result = _read(folder / POINTS / point.name / RESULT)
-    integers = (f"  {result['unique_integers']:5} integers {result['integer_min']}..{result['integer_max']}"
-                if "unique_integers" in result else "")
-    return f"{point.name:50} {100 * result['accuracy']:6.2f} %{integers}"
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    integers = f"{result['unique_integers']:5,} integers" if "unique_integers" in result else f"{'':14}"
+    return f"{100 * result['accuracy']:5.2f} % {integers} {point.name}"
 
 
 def read_sweep(folder: Path) -> dict[str, Any]:
