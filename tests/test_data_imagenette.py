@@ -5,9 +5,12 @@ import io
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tarfile
+import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ from PIL import Image  # Matplotlib needs it, so it is here.
 
 import minilq.data.imagecache as imagecache_module
 import minilq.data.imagenette as imagenette_module
+import minilq.data.images as images_module
 import minilq.data.wholefolder as wholefolder_module
 from minilq.data import load, load_imagenette
 from minilq.data.augment import resize
@@ -365,6 +369,44 @@ def test_grey_and_transparent_pictures_become_rgb(tmp_path):
     assert np.abs(decode(saved("JPEG"), "grey").astype(int) - grey).max() <= 3
     alpha = np.dstack([ramp, ramp + 60, ramp + 100, ramp + 9])
     assert np.array_equal(decode(picture(alpha), "alpha"), alpha[..., :3])
+
+
+def png(width, height, depth, colour, rows=b""):
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(("depth", "rows", "grey"), [
+    (1, b"\xa0", [255, 0, 255, 0]), (2, b"\xe4", [255, 170, 85, 0]), (4, b"\xf0\x84", [255, 0, 136, 68]),
+    (8, bytes([9, 8, 7, 255]), [9, 8, 7, 255]), (16, struct.pack(">4H", 65535, 128, 129, 257), [255, 0, 1, 1])])
+def test_grey_of_any_depth_becomes_bytes(depth, rows, grey):
+    assert decode(png(4, 1, depth, 0, b"\0" + rows), "x")[0].tolist() == [[value] * 3 for value in grey]
+
+
+def claiming(width, height):
+    """A small JPEG whose header claims another size."""
+    at = JPEG.index(b"\xff\xc0") + 5
+    return JPEG[:at] + struct.pack(">HH", height, width) + JPEG[at + 4:]
+
+
+@pytest.mark.parametrize("raw", [
+    png(17, 16_777_229, 8, 0), png(25_000, 25_000, 8, 6), png(2**31 - 1, 1, 1, 0), png(4_096, 8_193, 1, 3),
+    claiming(13_377, 13_377), claiming(16_385, 8), claiming(65_500, 65_500)])
+def test_a_small_picture_that_claims_to_be_huge_is_refused_by_its_header(monkeypatch, raw):
+    monkeypatch.setattr(images_module, "_decoded", None)
+    with pytest.raises(DataError, match=r"at most 33,554,432 pixels, and 16,384 a side, was expected; got [\d,]+ x "):
+        decode(raw, "small")
+
+
+def test_decoding_takes_no_more_than_the_bytes_of_the_pixels():
+    raw = picture(np.zeros((400, 500, 4), np.uint8))
+    tracemalloc.start()
+    decode(raw, "x")
+    assert tracemalloc.get_traced_memory()[1] < 400 * 500 * 10
+    tracemalloc.stop()
 
 
 # The cache

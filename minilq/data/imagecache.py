@@ -20,7 +20,7 @@ from minilq.errors import DataError
 from minilq.files import write_text
 
 # Part of the key: raise it whenever other code would write other arrays.
-_VERSION = 2
+_VERSION = 3
 _SEED = 0
 _ABOUT = "about.json"
 _WAY_OUT = 'Fetch it again, or leave damaged pictures out with damaged="skip"'
