@@ -5,9 +5,28 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+MOST_GOT, MOST_SAID = 200, 2000
+"""Characters of what came, and of every other part of a message, at most: what came may be a file of somebody else."""
+
+
+def escaped(text: str, most: int | None = None) -> str:
+    r"""A text from outside as one line of at most `most` characters that does nothing to a terminal: control
+    characters, marks that turn the direction of writing, and lone surrogates are written out.
+
+    >>> print(escaped("a\x1b[2J\n\u202eb\udcff")), print(escaped("x" * 300, 5))
+    a\x1b[2J\n\u202eb\udcff
+    xxxxx...
+    (None, None)
+    """
+    if most is not None and len(text) > most:
+        text = f"{text[:most]}..."
+    return text if text.isprintable() else "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
 
 class MinilqError(Exception):
-    """Base of every error that minilq raises on purpose.
+    """Base of every error that minilq raises on purpose. Its message is `escaped`, so names and texts from files may
+    stand in it as they came.
 
     >>> raise ShapeError("dense", "columns of x and rows of w must match", got="x (2, 3), w (4, 5)")
     Traceback (most recent call last):
@@ -16,11 +35,13 @@ class MinilqError(Exception):
     """
 
     def __init__(self, op: str, expected: str = "", got: str = "", cause: str = "") -> None:
-        text = f"{op}: {expected}" if expected else op
+        text = escaped(op, MOST_SAID)
+        if expected:
+            text += f": {escaped(expected, MOST_SAID)}"
         if got:
-            text += f"; got {got}"
+            text += f"; got {escaped(got, MOST_GOT)}"
         if cause:
-            text += f". {cause}"
+            text += f". {escaped(cause, MOST_SAID)}"
         super().__init__(text)
 
 

@@ -125,6 +125,16 @@ def test_a_changed_network_does_not_pass_for_its_run(capsys, finished):
     assert "; the run had 12.50 %" in call(capsys, "evaluate", finished / "other.mlq")[1]
 
 
+def test_facts_of_somebody_else_are_shown_escaped_and_cut(capsys, finished):
+    facts = {"\x1b[2J\u202e": "\x1b[2J", "long": "a" * 5000, "b" * 5000: 1}
+    (finished / "odd.mlq").write_bytes(contents(trained(finished, "quantized"), "range", facts))
+    status, out, err = call(capsys, "load", finished / "odd.mlq")
+    assert (status, err) == (0, [])
+    assert all(line.isprintable() for line in out.splitlines())
+    assert "\\x1b[2J\\u202e: " in out
+    assert max(map(len, out.splitlines())) < 500
+
+
 @pytest.mark.parametrize("facts", [{"data": "nothing"}, {"data": "digits", "limit": "many"}, {"data": ["digits"]},
                                    *({"data": "digits", "accuracy": odd} for odd in ("high", [1], 10**400, True, 2.0))])
 def test_facts_that_make_no_sense_are_damage(capsys, finished, facts):

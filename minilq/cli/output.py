@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 
-from minilq.errors import UnwritableError
+from minilq.errors import UnwritableError, escaped
 
 FAILED, INTERRUPTED = 1, 130
 
@@ -39,8 +39,7 @@ def shown(text: str, encoding: str | None) -> str:
     >>> print(shown("λ = 1, \x1b[2J\u202e, runs/größe", "ascii"))
     lambda = 1, \x1b[2J\u202e, runs/gr\xf6\xdfe
     """
-    text = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape", "surrogatepass").decode()
-                   for c in text)
+    text = "\n".join(map(escaped, text.split("\n")))
     try:
         text.encode(encoding or "utf-8")
         return text

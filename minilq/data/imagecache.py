@@ -16,8 +16,8 @@ from minilq.data.images import decode
 from minilq.data.imagetree import PARTS, identity, part_and_class, picture_names, read_pictures
 from minilq.data.progress import Progress
 from minilq.data.wholefolder import write_folder
-from minilq.errors import DataError
-from minilq.files import write_text
+from minilq.errors import MOST_GOT, DataError, escaped
+from minilq.files import read_text, write_text
 
 # Part of the key: raise it whenever other code would write other arrays.
 _VERSION = 3
@@ -62,20 +62,22 @@ def decoded(source: Path, sizes: dict[str, int], skip_damaged: bool, cache: Path
     for name in found.skipped:
         if not skip_damaged:
             raise DataError(_where(source, name), "the picture is damaged", cause=_WAY_OUT)
-        print(f"minilq: left out, since it is damaged: {_where(source, name)}", file=sys.stderr)
+        print(f"minilq: left out, since it is damaged: {escaped(_where(source, name), MOST_GOT)}", file=sys.stderr)
     return found
 
 
 def _read(folder: Path, sizes: dict[str, int]) -> Decoded | None:
     """What the folder holds; None if it is absent or in any way not what `_write` writes."""
     try:
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        about = json.loads(read_text(folder / _ABOUT))
         classes, skipped = tuple(about["classes"]), tuple(about["skipped"])
         images, labels = {}, {}
         for part, size in sizes.items():
-            path = folder / f"{part}-images.npy"
+            path, beside = folder / f"{part}-images.npy", folder / f"{part}-labels.npy"
+            if not (path.is_file() and beside.is_file()):
+                return None
             pixels = np.load(path, mmap_mode="r", allow_pickle=False)
-            numbers = np.load(folder / f"{part}-labels.npy", allow_pickle=False)
+            numbers = np.load(beside, allow_pickle=False)
             n = about["counts"][part]
             if (
                 (pixels.dtype, pixels.shape) != (np.uint8, (n, size, size, 3))

@@ -69,8 +69,8 @@ def check(method: Quantizer | type[Quantizer], log: Callable[[str], None] = prin
         log(str(verdict))
     bad = [verdict for verdict in found if not verdict.ok]
     if bad and raises:
-        raise GradientError("check", "a method must do what it promises", got="; ".join(
-            f"{verdict.name}: {verdict.remark}" for verdict in bad))
+        raise GradientError("check", "a method must do what it promises", got=f"{len(bad)} that it does not keep",
+                            cause="; ".join(f"{verdict.name}: {verdict.remark}" for verdict in bad))
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from minilq.errors import MOST_GOT, escaped
 from minilq.quantize import Coded
 from minilq.quantize.flags import choice_of, spelled
 from minilq.quantize.method import Quantizer
@@ -29,7 +30,9 @@ def contents(stored: StoredModel) -> str:
             methods.setdefault(_spelled(site.method), []).append(name)
     lines += [f"{method}: {', '.join(names)}" for method, names in methods.items()]
     lines += [f"not in the file: {what}" for what in stored.missing]
-    return "\n".join([*lines, *(f"{name}: {json.dumps(value)}" for name, value in stored.facts.items())])
+    lines += [": ".join(escaped(text, MOST_GOT) for text in (name, json.dumps(value)))
+              for name, value in stored.facts.items()]
+    return "\n".join(lines)
 
 
 def _row(name: str, coded: Coded) -> tuple[str, ...]:
