@@ -1,13 +1,32 @@
-"""Writing files so that a reader never meets half of one."""
+"""Files: read only where they end, written so that a reader never meets half of one."""
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import errno
+import io
 import os
+import stat
 import uuid
 from pathlib import Path
 
 from minilq.errors import DataError, UnwritableError
+
+MOST_TEXT = 64 * 2**20
+"""Bytes of a text that is read, far above any of minilq's, far below what would fill a small machine."""
+
+
+def opened(path: str | Path) -> io.BufferedReader:
+    """Open a file for reading. Raises OSError as `open` does, and for whatever is no regular file: reading a pipe may
+    wait for ever, and a device may have no end."""
+    try:
+        mode = os.stat(path).st_mode
+    except ValueError as error:                  # a NUL
+        raise OSError(errno.EINVAL, "a name that no file has", str(path)) from error
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "a folder" if stat.S_ISDIR(mode) else "a device, a pipe or a socket", str(path))
+    return open(path, "rb")
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -50,12 +69,23 @@ def make_folder(path: Path) -> None:
 
 
 def read_text(path: Path) -> str:
-    """The text of a file; DataError when it is missing or no UTF-8."""
+    """The text of a file: UTF-8, or UTF-16 that says so in its first bytes, as PowerShell writes it.
+
+    Raises DataError when it is missing, no regular file, no such text, or longer than MOST_TEXT.
+    """
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise DataError(str(path), "a readable text file was expected", got=str(reason)) from error
+        with opened(path) as file:
+            content = file.read(MOST_TEXT + 1)
+        if len(content) > MOST_TEXT:
+            raise DataError(str(path), f"a text of at most {MOST_TEXT:,} bytes was expected", got="more")
+        wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        return io.TextIOWrapper(io.BytesIO(content), encoding="utf-16" if wide else "utf-8-sig").read()
+    except UnicodeError as error:
+        raise DataError(str(path), "a readable text file was expected", got="not UTF-8 text") from error
+    except OSError as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(str(path), "a readable text file was expected", got=error.strerror or str(error)) from error
 
 
 def _unwritable(path: Path, error: OSError) -> UnwritableError:

@@ -268,6 +268,27 @@ def test_cache_folder_of_each_system(tmp_path, monkeypatch, platform, variable, 
         assert cache_folder("x") == tmp_path / below_home / "minilq" / "x"
 
 
+@pytest.mark.parametrize("name", ["mnist", "cifar10", "imagenette"])
+@pytest.mark.parametrize("folder", ["x" * 300, "~no-such-user-here", "a\0b"])
+def test_a_data_dir_that_no_folder_can_be_is_one_line(tmp_path, monkeypatch, name, folder):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(DataError):
+        load(name, folder)
+
+
+def test_no_home_matters_only_where_it_is_needed(tmp_path, monkeypatch):
+    def nobody(*_):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", nobody)
+    monkeypatch.setattr(idxset_module, "cache_folder", cache_folder)
+    put(tmp_path / "d", FIRST)
+    assert_holds(load_idx_set(ONE, tmp_path / "d"), FIRST)
+    with pytest.raises(DataError, match=r"a home folder.*Name the folder that holds the data with MINILQ_DATA"):
+        load_idx_set(ONE)
+
+
 REAL = os.environ.get("MINILQ_DATA", "")
 needs_real = pytest.mark.skipif(not REAL, reason="needs MNIST: set MINILQ_DATA to its folder")
 

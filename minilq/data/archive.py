@@ -6,13 +6,15 @@ import tarfile
 import zlib
 from collections.abc import Container, Iterator
 from pathlib import Path
+from typing import BinaryIO, cast
 
-from minilq.errors import DataError
+from minilq.errors import MOST_GOT, DataError, escaped
+from minilq.files import opened
 
 SUFFIXES = (".tgz", ".tar.gz", ".tar")
 
 _GZIP_MAGIC = b"\x1f\x8b"
-_PIECE = 2**20
+_PIECE, _LAST_PLACE = 2**20, 2**40
 
 
 def member_names(path: Path) -> list[str]:
@@ -39,28 +41,49 @@ def _members(path: Path, names: Container[str], limit: int) -> Iterator[tuple[st
     last = "its beginning"
     try:
         with contextlib.ExitStack() as stack:
-            file = stack.enter_context(path.open("rb"))
+            file = stack.enter_context(opened(path))
             gzipped = file.read(2) == _GZIP_MAGIC
             file.seek(0)
-            tar = stack.enter_context(tarfile.open(path, "r:gz" if gzipped else "r:"))
+            content = _Pieces(cast(BinaryIO, gzip.GzipFile(fileobj=file)) if gzipped else file, max(limit, _PIECE))
+            tar = stack.enter_context(tarfile.open(fileobj=cast(BinaryIO, content), mode="r:"))
             for member in tar:
                 if not member.isreg():
                     continue
-                name = last = member.name.removeprefix("./")
+                name = member.name.removeprefix("./")
+                last = escaped(name, MOST_GOT)
                 source = tar.extractfile(member) if name in names else None
                 if source is None:
                     yield name, None
                     continue
                 if member.size > limit:
-                    raise DataError(f"{path}, {name}", f"at most {limit} bytes were expected", got=str(member.size))
+                    raise DataError(f"{path}, {last}", f"at most {limit} bytes were expected", got=str(member.size))
                 yield name, source.read()
             _check_end(tar, path)
     except DataError:
         raise
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, ArithmeticError) as error:
         raise _damaged(path, f"{error}, at or after {last}") from error
     except OSError as error:
         raise DataError(str(path), "the archive cannot be read", got=error.strerror or str(error)) from error
+
+
+class _Pieces:
+    """A file whose headers are not believed: nothing longer than `most` is read at once, and nothing at places that no
+    file has."""
+
+    def __init__(self, file: BinaryIO, most: int) -> None:
+        self.file, self.most = file, most
+        self.tell = file.tell
+
+    def seek(self, place: int) -> int:
+        if not 0 <= place < _LAST_PLACE:
+            raise tarfile.ReadError(f"a member at byte {place}")
+        return self.file.seek(place)
+
+    def read(self, length: int) -> bytes:
+        if length > self.most:
+            raise tarfile.ReadError(f"a header of {length} bytes")
+        return self.file.read(length)
 
 
 def _check_end(tar: tarfile.TarFile, path: Path) -> None:

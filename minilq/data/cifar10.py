@@ -94,9 +94,8 @@ def load_cifar10(data_dir: str | Path | None = None) -> Dataset:
 
 def load_cifar_set(source: CifarSet, data_dir: str | Path | None = None) -> Dataset:
     """Load `source` as `load_cifar10` does."""
-    cache = cache_folder(source.name)
-
     def load_fetched() -> Dataset:
+        cache = cache_folder(source.name)
         fetch(BINARY.archive, source.mirrors, source.check, cache)
         return _load_archive(source, BINARY, cache)
 
@@ -106,7 +105,7 @@ def load_cifar_set(source: CifarSet, data_dir: str | Path | None = None) -> Data
         data_dir,
         source.subfolders,
         load_from=lambda place: _load_place(source, place),
-        load_cached=lambda: _load_place(source, cache),
+        load_cached=lambda: _load_place(source, cache_folder(source.name)),
         load_fetched=load_fetched,
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from minilq.errors import DataError
+from minilq.files import opened
 
 # Far above every file minilq reads whole (MNIST: 47 MB), far below what would fill a small machine.
 CONTENT_LIMIT = 256 * 2**20
@@ -37,13 +38,9 @@ def content_sha256(path: Path, limit: int = CONTENT_LIMIT) -> str:
 
 def content_pieces(path: Path, limit: int = CONTENT_LIMIT) -> Iterator[bytes]:
     """The bytes that `read_content` would give, at most 1 MiB at a time. Same errors."""
-    if path.is_dir():
-        raise DataError(str(path), "a file is needed here", got="a folder")
-    if path.exists() and not path.is_file():
-        raise DataError(str(path), "a regular file is needed here", got="a device, pipe or socket")
     total = 0
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             gzipped = file.read(2) == _GZIP_MAGIC
             file.seek(0)
             source = cast(IO[bytes], gzip.GzipFile(fileobj=file)) if gzipped else file

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minilq.data.content import content_sha256
+from minilq.data.places import VARIABLE
 from minilq.data.progress import Progress
 from minilq.errors import DataError
+from minilq.files import opened
 
 _PIECE = 2**16
 
@@ -38,7 +40,7 @@ class Check:
             if self.uncompressed:
                 digest = content_sha256(path)
             else:
-                with path.open("rb") as file:
+                with opened(path) as file:
                     digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:  # DataError among them
             # The path in that message may be a temporary one, of no use to the reader.
@@ -95,8 +97,8 @@ def fetch(file_name: str, mirrors: Sequence[str], check: Check, folder: Path, ti
             "fetch",
             f"{target} cannot be written",
             got=error.strerror or str(error),
-            cause="Check the folder's permissions and free space, or set MINILQ_DATA to a folder that holds"
-            " the data",
+            cause=f"Check the folder's permissions and free space, or name a folder that holds the data with {VARIABLE}"
+            " or --data-dir",
         ) from error
     finally:
         # Whatever happened, Ctrl-C included. After os.replace there is nothing of this name.
@@ -107,7 +109,7 @@ def fetch(file_name: str, mirrors: Sequence[str], check: Check, folder: Path, ti
         "fetch",
         f"{file_name} could not be fetched, tried " + "; ".join(attempts),
         cause=f"Get the file with sha256{of} {check.sha256} by other means and put it at {target},"
-        " or use --data digits, which needs no network",
+        f" or into a folder that you name with {VARIABLE} or --data-dir; or use --data digits, which needs no network",
     )
 
 

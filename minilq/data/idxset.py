@@ -57,9 +57,8 @@ def load_idx_set(source: IdxSet, data_dir: str | Path | None = None) -> Dataset:
 
     Raises DataError if the files are nowhere, or if files found in a folder of the user are damaged.
     """
-    cache = cache_folder(source.name)
-
     def load_fetched() -> Dataset:
+        cache = cache_folder(source.name)
         for name in FILES:
             fetch(f"{name}.gz", source.mirrors, source.checks[name], cache)
         return _load_folder(source, cache)
@@ -70,7 +69,7 @@ def load_idx_set(source: IdxSet, data_dir: str | Path | None = None) -> Dataset:
         data_dir,
         source.subfolders,
         load_from=lambda folder: _load_folder(source, folder),
-        load_cached=lambda: _load_folder(source, cache),
+        load_cached=lambda: _load_folder(source, cache_folder(source.name)),
         load_fetched=load_fetched,
     )
 

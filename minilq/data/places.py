@@ -5,12 +5,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from minilq.errors import DataError
+
 VARIABLE = "MINILQ_DATA"
 
 
 def folders_in(root: str | Path, subfolders: Sequence[str]) -> list[Path]:
-    """`root` itself and its `subfolders`, in this order, whether they exist or not."""
-    root = Path(root).expanduser()
+    """`root` itself and its `subfolders`, in this order, whether they exist or not. Raises DataError for ~nobody."""
+    try:
+        root = Path(root).expanduser()
+    except RuntimeError as error:
+        raise DataError(str(root), "must be a folder", got=str(error)) from error
     return [root, *(root / name for name in subfolders)]
 
 
@@ -21,18 +26,28 @@ def user_folder() -> Path | None:
 
 
 def cache_folder(name: str) -> Path:
-    """The folder where minilq keeps what it fetched for the data set `name`. It may not exist yet."""
-    home = Path.home()
+    """The folder where minilq keeps what it fetched for the data set `name`. It may not exist yet.
+
+    Raises DataError where there is no home folder to put it in.
+    """
     if sys.platform == "win32":
-        base = _from_environment("LOCALAPPDATA", home / "AppData" / "Local")
+        base = _from_environment("LOCALAPPDATA", "AppData", "Local")
     elif sys.platform == "darwin":
-        base = home / "Library" / "Caches"
+        base = _home() / "Library" / "Caches"
     else:
-        base = _from_environment("XDG_CACHE_HOME", home / ".cache")
+        base = _from_environment("XDG_CACHE_HOME", ".cache")
     return base / "minilq" / name
 
 
-def _from_environment(variable: str, default: Path) -> Path:
+def _from_environment(variable: str, *below_home: str) -> Path:
     # The XDG rules: a relative or empty value counts as unset.
     value = Path(os.environ.get(variable, ""))
-    return value if value.is_absolute() else default
+    return value if value.is_absolute() else _home().joinpath(*below_home)
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError as error:
+        raise DataError("cache", "the user must have a home folder", got=str(error),
+                        cause=f"Name the folder that holds the data with {VARIABLE} or --data-dir") from error

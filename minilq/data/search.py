@@ -38,8 +38,7 @@ def search(
         except NotHere as reason:
             raise DataError(
                 title,
-                f"{wanted} expected in {data_dir} or a subfolder",
-                got=str(reason),
+                f"{wanted} expected in {data_dir} or a subfolder ({reason})",
                 cause="Correct the folder, or leave it out to have the files fetched",
             ) from None
     elsewhere = ""
@@ -56,11 +55,11 @@ def search(
     try:
         return load_fetched()
     except NotHere as reason:
-        raise DataError(title, "the files fetched into the cache must fit", got=str(reason)) from None
+        raise DataError(title, f"the files fetched into the cache must fit ({reason})") from None
     except DataError as error:
         if not elsewhere:
             raise
-        raise DataError(title, f"not in the folder of {VARIABLE}", got=elsewhere, cause=f"Then {error}") from error
+        raise DataError(title, f"not in the folder of {VARIABLE} ({elsewhere})", cause=f"Then {error}") from error
 
 
 def _load_from_any(folders: Sequence[Path], load_from: Callable[[Path], Dataset]) -> Dataset:
@@ -70,4 +69,8 @@ def _load_from_any(folders: Sequence[Path], load_from: Callable[[Path], Dataset]
             return load_from(folder)
         except NotHere as reason:
             reasons.append(f"{folder}: {reason}")
+        except DataError:
+            raise
+        except OSError as error:                 # no right to look, or a name that is too long
+            raise DataError(str(folder), "a folder that can be read was expected", got=str(error.strerror)) from error
     raise NotHere("; ".join(reasons))

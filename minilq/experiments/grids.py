@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,11 +63,11 @@ def blocks_of(grid: str, quick: bool = False) -> list[Block]:
     if grid in GRIDS:
         return QUICK_GRIDS.get(grid, GRIDS[grid]) if quick else GRIDS[grid]
     path = Path(grid)
-    if not path.exists():
+    if not os.path.exists(path):
         raise ConfigError("sweep", f"the grid must be one of {', '.join(GRIDS)}, or a JSON file", got=repr(grid),
                           cause=meant(grid, GRIDS))
     try:
-        blocks = json.loads(read_text(path).removeprefix("\ufeff"), object_pairs_hook=_each_once)
+        blocks = json.loads(read_text(path), object_pairs_hook=_each_once)
     except (ValueError, RecursionError) as error:
         raise DataError(str(path), "a grid in JSON was expected", got=str(error)) from error
     blocks = [blocks] if isinstance(blocks, dict) else blocks

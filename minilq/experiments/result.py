@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ NETWORKS = ("float", "quantized")
 def read_result(folder: Path) -> dict[str, Any] | None:
     """What result.json holds, None when the run has not come so far. Raises DataError when it is damaged."""
     path = folder / RESULT
-    if not path.exists():
+    if not os.path.exists(path):
         return None
     try:
         result: dict[str, Any] = json.loads(read_text(path))

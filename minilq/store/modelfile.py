@@ -81,7 +81,7 @@ from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.tape import Array
 from minilq.coding.coders import CODERS
 from minilq.errors import ConfigError, DataError, DTypeError
-from minilq.files import write_bytes
+from minilq.files import opened, write_bytes
 from minilq.nn import Sequential, coded_in
 from minilq.quantize import Coded
 from minilq.store import version1
@@ -188,7 +188,7 @@ def load(path: str | Path) -> StoredModel:
                 version, or of another kind
     """
     try:
-        with Path(path).open("rb") as file:
+        with opened(path) as file:
             size = os.fstat(file.fileno()).st_size
             return _stored(split(file, size), most_numbers(size))
     except DataError as error:

@@ -22,7 +22,7 @@ import numpy as np
 
 from minilq.autodiff.tape import Array
 from minilq.errors import DataError, DTypeError
-from minilq.files import write_bytes
+from minilq.files import opened, write_bytes
 from minilq.quantize import Coded
 from minilq.store.arrays import arrays_of, parts_of
 
@@ -79,7 +79,8 @@ def write(path: str | Path, arrays: Mapping[str, Array], metadata: Mapping[str, 
 def read(path: str | Path) -> tuple[dict[str, Array], dict[str, str]]:
     """The arrays and the metadata of a file. Raises DataError when it is missing, damaged, or has a huge header."""
     try:
-        content = Path(path).read_bytes()
+        with opened(path) as file:
+            content = file.read()
     except OSError as error:
         raise DataError(str(path), "a safetensors file was expected", got=error.strerror or str(error)) from error
     try:

@@ -14,7 +14,7 @@ import numpy as np
 
 from minilq.autodiff.tape import Array
 from minilq.errors import DataError
-from minilq.files import write_bytes
+from minilq.files import opened, write_bytes
 
 SCHEMA = 2
 
@@ -28,18 +28,25 @@ def save_checkpoint(path: Path, arrays: Mapping[str, Array], meta: Mapping[str, 
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Arrays and facts of a checkpoint. Raises DataError when it is missing, damaged, or of another schema."""
+    """Arrays and facts of a checkpoint. Raises DataError when it is missing, cannot be read, is damaged, or of another
+    schema."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
+        with opened(path) as file:
+            content = file.read()
+    except OSError as error:                     # which says nothing about the content
+        raise DataError(str(path), "a checkpoint that can be read was expected",
+                        got="no such file" if isinstance(error, FileNotFoundError) else str(error.strerror)) from error
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > len(content):
                 raise ValueError("more numbers than the file is long")
             # Whole members: only then is the CRC compared. np.load stops reading where the array's header says.
             arrays = {name.removesuffix(".npy"): _array(archive.read(name)) for name in archive.namelist()}
         meta = json.loads(str(arrays.pop("meta")))
         if isinstance(meta, dict) and meta.pop("arrays", list(arrays)) != list(arrays):
             raise ValueError("not the arrays that were written")     # a damaged directory can hide some
-    except FileNotFoundError as error:
-        raise DataError(str(path), "a checkpoint was expected", got="no such file") from error
+    except MemoryError:
+        raise
     except Exception as error:                   # zip, its four compressions, npy and JSON raise nearly everything
         raise DataError(str(path), "an undamaged checkpoint (.npz of minilq) was expected",
                         got=str(error) or type(error).__name__,
