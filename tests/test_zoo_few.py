@@ -6,12 +6,20 @@ A test takes the cases whose names begin with its words; what it leaves unread m
 import numpy as np
 import pytest
 
-from minilq import SGD, Tensor
+from minilq import SGD, Tensor, index, sigmoid, stack, tanh, transpose
 from minilq.autodiff.parameter import Parameter
+from minilq.integer.binary import sign_bits, xnor_product
 from minilq.nn import Site
-from minilq.quantize.methods import BWN, BinaryConnect
+from minilq.quantize.methods import BNN, BWN, TTQ, TWN, BinaryConnect, DualCopy, Exponential, Ternary
+from minilq.quantize.methods.affine import affine
 from minilq.quantize.methods.binary_connect import binary_connect, glorot
+from minilq.quantize.methods.bnn import signs
 from minilq.quantize.methods.bwn import Centred, scale_and_signs
+from minilq.quantize.methods.exponential import exponential
+from minilq.quantize.methods.ternary import ternary
+from minilq.quantize.methods.ttq import ttq
+from minilq.quantize.methods.twn import scale_and_trits, threshold
+from minilq.quantize.powers import ap2
 from tests import zoo
 from tests.zoo import near
 
@@ -19,7 +27,11 @@ CASES = zoo.read("zoo-few.npz")
 
 # The words that a case begins with -> fields that are not compared, and why.
 NOT_COVERED = {}
-WORDS = {"1": ["det", "stoch", "update"], "15": ["weight", "center-clamp", "qkeras"]}
+WORDS = {"1": ["det", "stoch", "update"], "15": ["weight", "center-clamp", "qkeras", "activation"],
+         "7": ["activation", "ap2", "kbit-port", "larq", "xnor-popcount"],
+         "13": ["binary", "ternary", "exponential", "dualcopy", "qkeras-po2", "cell"],
+         "L4": ["layer", "filter", "brevitas", "qkeras"],
+         "L5": ["conv", "dense", "one", "vec33", "czhu95", "tensorpack"]}
 
 
 def of(card, *words):
@@ -127,3 +139,228 @@ def test_qkeras_has_the_same_scale(case):
     """Its gradient is 1 everywhere, as that of BinaryConnect."""
     near("forward", BWN()(Tensor(case["in.w"]), {}).numpy(), case["out.w"])
     np.testing.assert_array_equal(both(BinaryConnect(), case["in.w"], {}, case["in.g"])[1], case["grad.w"])
+
+
+@of("15", "activation")
+def test_the_inputs_of_xnor(case):
+    y, da = both(BNN("hard_tanh"), case["in.a"], {}, case["in.g"])
+    np.testing.assert_array_equal(y, case["out.a"])
+    np.testing.assert_array_equal(np.where(case["in.a"] == 0, 0, y), case["out.a@raw_sign"])
+    near("elementwise", da, case["grad.a@strict"])
+
+
+# --- 7, BNN ---------------------------------------------------------------------------------------------------------
+
+MASKS = {"clipped": "grad.a@inclusive", "hard_tanh": "grad.a@strict", "straight_through": "grad.a@unmasked"}
+
+
+@of("7", "activation")
+def test_bnn(case):
+    a, g = case["in.a"], case["in.g"]
+    if "in.u" in case:
+        a_ = Tensor(a, requires_grad=True)
+        y = signs(a_, "straight_through", case["in.u"])
+        np.testing.assert_array_equal(y.numpy(), case["out.a"])
+        np.testing.assert_array_equal(gradients_of(y, g, a_)[0], case["grad.a@unmasked"])
+        return
+    for surrogate, gradient in MASKS.items():
+        y, da = both(BNN(surrogate), a, {}, g)
+        np.testing.assert_array_equal(y, case["out.a"])
+        near("elementwise", da, case[gradient])
+        if surrogate == "clipped" and "grad.a@brevitas" in case:
+            near("elementwise", da, case["grad.a@brevitas"])
+    np.testing.assert_array_equal(np.where(a == 0, 0, y), case["out.a@raw_sign"])
+
+
+@of("7", "ap2")
+def test_ap2(case):
+    np.testing.assert_array_equal(ap2(case["in.x"]), case["out.y"])
+
+
+@of("7", "kbit-port")
+def test_what_the_port_calls_quantize(case):
+    """Steps of (max - min) / (2^b - 1) around 0: ours for that scale."""
+    x, bits = case["in.x"], case.number("par.bits")
+    scale = np.asarray(x.max() - x.min()).reshape(1) / x.dtype.type(2**bits - 1)
+    near("forward", affine(x, scale, 0, 1 - 2 ** (bits - 1), 2 ** (bits - 1)), case["out.y"])
+
+
+@of("7", "xnor-popcount")
+def test_products_of_signs(case):
+    a, b = case["in.a"], case["in.b"]
+    y = xnor_product(sign_bits(a.astype(np.float32)), sign_bits(np.ascontiguousarray(b.T, np.float32)), a.shape[1])
+    np.testing.assert_array_equal(y, case["out.dot"])
+
+
+@of("7", "larq")
+def test_larq(case):
+    """Nine estimators on one input, of which some are other methods here, or the signs of another unit."""
+    x, g = case["in.x"], case["in.g"]
+    for method, name in ((BNN(), "SteSign1.0"), (BNN("straight_through"), "SteSignNone"),
+                         (BNN("approximate_sign"), "ApproxSign"), (BNN("swish_sign"), "SwishSign5.0"),
+                         (BWN(gradient="stopped"), "MagnitudeAwareSign")):
+        y, dx = both(method, x, {}, g)
+        near("forward", y, case[f"out.y@{name}"])
+        near("elementwise", dx, case[f"grad.x@{name}"])
+    y, dx = both(BNN(), 2 * x, {}, g)            # within -1/2 .. 1/2
+    near("forward", y, case["out.y@SteSign0.5"])
+    near("elementwise", dx, case["grad.x@SteSign0.5"])
+    y, dx = both(BNN(), x, {}, g)                # 0 and 1 are half of -1 and 1, and one half
+    near("forward", (y + 1) / 2, case["out.y@SteHeaviside"])
+    near("elementwise", dx, case["grad.x@SteHeaviside"])
+    assert np.abs(x).max() < 1                   # beyond which its gradient of ternary weights is cut off
+    for method, name in ((Ternary(0.1), "SteTern0.05"), (TWN(), "SteTernTWN")):
+        np.testing.assert_array_equal(method.coded(x, method.start(x)).codes, case[f"out.y@{name}"])
+        near("elementwise", both(method, x, method.start(x), g)[1], case[f"grad.x@{name}"])
+
+
+# --- L4, TWN --------------------------------------------------------------------------------------------------------
+
+@of("L4", "layer", "filter")
+def test_twn(case):
+    w = case["in.w"]
+    granularity = "filter" if case.name.startswith("filter") else "scalar"
+    method = TWN(granularity)
+    y, dw = both(method, w, {}, case["in.g"])
+    near("forward", y, case["out.w"])
+    np.testing.assert_array_equal(dw, case["grad.w"])
+    alpha, t = scale_and_trits(w, granularity, "mean")
+    near("forward", alpha, case["out.alpha"])
+    np.testing.assert_array_equal(t, case["code.t"])
+    near("forward", threshold(np.abs(w), alpha.shape, "mean"), case["out.delta"])
+
+
+@of("L4", "brevitas", "qkeras")
+def test_ternary_weights_on_given_levels(case):
+    """With a threshold of half the level it is Ternary."""
+    if "par.s" in case:
+        assert (case.number("par.threshold"), case.number("par.s")) == (0.5, 1.0)
+    y, dw = both(Ternary(1.0), case["in.w"], {"level": np.ones(1, np.float32)}, case["in.g"])
+    near("forward", y, case["out.w"])
+    if "par.s" in case:                          # brevitas lets the sign alone pass, which is multiplied by the mask
+        dw = dw * (y != 0)
+    near("elementwise", dw, case["grad.w"])
+
+
+# --- L5, TTQ --------------------------------------------------------------------------------------------------------
+
+@of("L5", "conv", "dense", "one", "vec33", "czhu95", "tensorpack")
+def test_ttq(case):
+    w, g, t = case["in.w"], case["in.g"], case.number("par.t")
+    w_, up, down = (Tensor(a, requires_grad=True) for a in (w, case["par.wp"], case["par.wn"]))
+    y = ttq(w_, up, down, t)
+    dw, dup, ddown = gradients_of(y, g, w_, up, down)
+    on = np.zeros(w.shape, bool)
+    if "code.t" in case:
+        np.testing.assert_array_equal(np.sign(y.numpy()), case["code.t"])
+    else:                                        # in the released code |w| = delta becomes sgn(w), with gradient 1
+        on = (np.abs(w) == w.dtype.type(t) * np.abs(w).max()) & (y.numpy() != case["out.w"])
+        np.testing.assert_array_equal(case["out.w"][on], np.sign(w[on]))
+    near("forward", np.where(on, case["out.w"], y.numpy()), case["out.w"])
+    near("elementwise", dw, case["grad.w"])
+    near("reduced", dup, case["grad.wp"])
+    near("reduced", ddown, case["grad.wn"])
+    held = {"up": Parameter(case["par.wp"]), "down": Parameter(case["par.wn"])}
+    np.testing.assert_array_equal(both(TTQ(t), w, held, g)[0], y.numpy())
+
+
+# --- 13, low-precision recurrent networks ---------------------------------------------------------------------------
+
+@of("13", "binary")
+def test_binary_weights_of_a_recurrent_network(case):
+    y, dw = both(BinaryConnect(case.number("par.H")), case["in.w"], {}, case["in.g"])
+    near("forward", y, case["out.w@det"])
+    np.testing.assert_array_equal(dw, case["grad.w"])
+
+
+@of("13", "ternary")
+def test_ternary(case):
+    w, W0 = case["in.w"], case.number("par.W0")
+    held = Ternary(W0).start(w)
+    if "W0.739" in case.name and w.shape == (6, 5):
+        assert Ternary().start(w)["level"] == pytest.approx(W0)
+    y, dw = both(Ternary(W0), w, held, case["in.g"])
+    near("forward", y, case["out.w@det"])
+    np.testing.assert_array_equal(dw, case["grad.w"])
+    near("forward", ternary(w, W0, case["in.u"]), case["out.w@stoch"])
+
+
+@of("13", "exponential")
+def test_exponential(case):
+    w, low, high = case["in.w"], case.number("par.low"), case.number("par.high")
+    y, dw = both(Exponential(int(low), int(high)), w, {}, case["in.g"])
+    near("forward", y, case["out.w@det"])
+    np.testing.assert_array_equal(dw, case["grad.w"])
+    near("forward", exponential(w, int(low), int(high), case["in.u"]), case["out.w@stoch"])
+
+
+@of("13", "dualcopy")
+def test_dual_copy(case):
+    method = DualCopy(int(case["par.integer_bits"]), int(case["par.fraction_bits"]))
+    near("forward", method(Tensor(case["in.w"]), {}).numpy(), case["out.w"])
+
+
+@of("13", "qkeras-po2")
+def test_qkeras_takes_the_middle_of_the_logarithms(case):
+    """Its powers are those of AP2 between its least and its largest, its gradient 1."""
+    x, most = case["in.x"], case.number("par.max")
+    assert case.number("par.bits") == 4
+    near("forward", np.sign(x) * np.clip(np.abs(ap2(x)), 2.0**-4, most).astype(x.dtype), case["out.w"])
+    near("elementwise", both(Exponential(), x, {}, case["in.g"])[1], case["grad.w"])
+
+
+def cell(kind):
+    """A step of a cell: (x_t, h, c, parameters) -> h, c. Weights (gates, inputs) but Lasagne's, gates as in torch."""
+    def gates(x, h, p, n, together=True):
+        of_x = x @ transpose(p["weight_ih_l0"]) + p["bias_ih_l0"]
+        of_h = h @ transpose(p["weight_hh_l0"]) + p["bias_hh_l0"]
+        width = of_x.shape[1] // n
+        parts = [(of_x[:, i * width:(i + 1) * width], of_h[:, i * width:(i + 1) * width]) for i in range(n)]
+        return [a + b for a, b in parts] if together else parts
+
+    def rnn(x, h, c, p):
+        return tanh(gates(x, h, p, 1)[0]), c
+
+    def lstm(x, h, c, p):
+        i, f, g, o = gates(x, h, p, 4)
+        c = sigmoid(f) * c + sigmoid(i) * tanh(g)
+        return sigmoid(o) * tanh(c), c
+
+    def gru(x, h, c, p):
+        (r, r_h), (z, z_h), (n, n_h) = gates(x, h, p, 3, together=False)
+        r, z = sigmoid(r + r_h), sigmoid(z + z_h)
+        n = tanh(n + r * n_h)
+        return (1 - z) * n + z * h, c
+
+    def lasagne(x, h, c, p):
+        width = h.shape[1]
+        of_x, of_h = x @ p["W_in"] + p["b"], h @ p["W_hid"]
+        r, u, n = (slice(i * width, (i + 1) * width) for i in range(3))
+        reset, update = sigmoid(of_x[:, r] + of_h[:, r]), sigmoid(of_x[:, u] + of_h[:, u])
+        return (1 - update) * h + update * tanh(of_x[:, n] + reset * of_h[:, n]), c
+
+    return {"rnn": rnn, "lstm": lstm, "gru": gru, "lasagne": lasagne}[kind]
+
+
+@of("13", "cell")
+def test_recurrent_cells_of_quantized_weights(case):
+    """The weights of every gate through their method, the states through time, and all gradients back."""
+    kind = next(word for word in ("lasagne", "lstm", "gru", "rnn") if word in case.name)
+    method = next((m for word, m in (("ternary", Ternary(0.5)), ("exponential", Exponential()),
+                                     ("binary", BinaryConnect(0.5))) if word in case.name), None)
+    arrays = {field[4:]: case[field] for field in case if field.startswith("par.")}
+    p = {name: Tensor(a, requires_grad=True) for name, a in arrays.items()}
+    seen = {name: method(t, method.start(t.array)) if method and t.ndim == 2 else t for name, t in p.items()}
+    x, g = Tensor(case["in.x"], requires_grad=True), case["in.g"]
+    step = cell(kind)
+    h = c = Tensor(np.zeros(g.shape[1:], g.dtype))
+    states = []
+    for t in range(len(g)):
+        h, c = step(index(x, t), h, c, seen)
+        states.append(h)
+    y = stack(states)
+    near("cells", y.numpy(), case["out.y"])
+    dx, *others = gradients_of(y, g, x, *p.values())
+    near("cells", dx, case["grad.x"])
+    for name, gradient in zip(p, others, strict=True):
+        near("cells", gradient, case[f"grad.{name}"])

@@ -5,7 +5,23 @@ from minilq.quantize.coded import Coded, Even, Table
 from minilq.quantize.deviations import absolute_deviation, dampening, hoyer_square, sine, squared_deviation
 from minilq.quantize.granularity import scale_shape
 from minilq.quantize.method import Held, Quantizer
-from minilq.quantize.methods import BWN, LSQ, PACT, Affine, BinaryConnect, FixedRange, LSQPlus, Nested, Scaled
+from minilq.quantize.methods import (
+    BNN,
+    BWN,
+    LSQ,
+    PACT,
+    TTQ,
+    TWN,
+    Affine,
+    BinaryConnect,
+    DualCopy,
+    Exponential,
+    FixedRange,
+    LSQPlus,
+    Nested,
+    Scaled,
+    Ternary,
+)
 from minilq.quantize.methods.scaled import codes_of, fake_quantize
 from minilq.quantize.penalties import difference, inverse, maxbin
 from minilq.quantize.positivity import SCALE_MIN
@@ -15,8 +31,9 @@ from minilq.quantize.scale_rule import chain_rule, frozen, threshold
 from minilq.quantize.surrogate import Surrogate
 
 __all__ = [
-    "BWN", "LSQ", "PACT", "SCALE_MIN", "Affine", "BinaryConnect", "Coded", "Even", "FixedRange", "Held", "LSQPlus",
-    "Nested", "Quantizer", "Scaled", "Surrogate", "Table", "absolute_deviation", "chain_rule", "check", "codes_of",
-    "dampening", "difference", "fake_quantize", "frozen", "hold", "hoyer_square", "inverse", "maxbin", "nearest",
-    "pretend", "scale_shape", "sine", "squared_deviation", "stochastic", "threshold",
+    "BNN", "BWN", "LSQ", "PACT", "SCALE_MIN", "TTQ", "TWN", "Affine", "BinaryConnect", "Coded", "DualCopy", "Even",
+    "Exponential", "FixedRange", "Held", "LSQPlus", "Nested", "Quantizer", "Scaled", "Surrogate", "Table", "Ternary",
+    "absolute_deviation", "chain_rule", "check", "codes_of", "dampening", "difference", "fake_quantize", "frozen",
+    "hold", "hoyer_square", "inverse", "maxbin", "nearest", "pretend", "scale_shape", "sine", "squared_deviation",
+    "stochastic", "threshold",
 ]

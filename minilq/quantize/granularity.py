@@ -58,6 +58,18 @@ def reduced_axes(shape: tuple[int, ...], s_shape: tuple[int, ...]) -> tuple[int,
     return tuple(i for i, n in enumerate(padded) if n == 1)
 
 
+def in_groups(x: Array, s_shape: tuple[int, ...]) -> Array:
+    """The entries that share a scale as rows, in the order of the scales.
+
+    >>> in_groups(np.array([[1, 2], [3, 4], [5, 6]]), (1, 2))
+    array([[1, 3, 5],
+           [2, 4, 6]])
+    """
+    shared = reduced_axes(x.shape, s_shape)
+    kept = [axis for axis in range(x.ndim) if axis not in shared]
+    return x.transpose(*kept, *shared).reshape(math.prod(s_shape), -1)
+
+
 def check_scale_shape(op: str, P: Any, s: Any, granularity: Granularity) -> None:
     """Raise ShapeError unless s has the shape that the granularity asks for."""
     wanted = scale_shape(granularity, P.shape)

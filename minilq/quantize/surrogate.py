@@ -65,7 +65,56 @@ def _constant(u: Array, low: float | None, high: float | None) -> Array:
 # sigma(u) = 0, sigma' = 0: the true derivative almost everywhere. With chain_rule, ds = sum(g k).
 ZERO = Surrogate("zero", _constant, _constant)
 
-SURROGATES: dict[str, Surrogate] = {s.name: s for s in (STRAIGHT_THROUGH, CLIPPED, ZERO)}
+# The curves below stand in for a sign, whatever the bounds: all rise around 0 and are flat far out.
+
+def _strictly_inside(u: Array, low: float | None, high: float | None) -> Array:
+    return (np.abs(u) < 1).astype(u.dtype)
+
+
+# sigma(u) = clip(u, -1, 1), sigma' = [|u| < 1]: the hard tanh of the released code of BinaryNet, whose bounds are out.
+HARD_TANH = Surrogate("hard_tanh", lambda u, low, high: np.clip(u, -1, 1), _strictly_inside)
+
+
+def _parabolas(u: Array, low: float | None, high: float | None) -> Array:
+    v = np.clip(u, -1, 1)
+    return np.asarray(v * (2 - np.abs(v)))
+
+
+def _roof(u: Array, low: float | None, high: float | None) -> Array:
+    return np.asarray(2 * np.maximum(1 - np.abs(u), 0))
+
+
+# sigma(u) = u (2 - |u|) within -1 .. 1, sigma' = 2 max(0, 1 - |u|): the approximate sign (Bi-Real Net, 2018).
+APPROXIMATE_SIGN = Surrogate("approximate_sign", _parabolas, _roof)
+
+
+# Half of it, sigma' = max(0, 1 - |u|): the triangle of spiking networks (Bellec et al. 2018).
+TRIANGLE = Surrogate("triangle", lambda u, low, high: _parabolas(u, low, high) / 2,
+                     lambda u, low, high: _roof(u, low, high) / 2)
+
+SWISH = 5.0
+
+
+def _swish_sign(u: Array, low: float | None, high: float | None) -> Array:
+    p = (1 + np.tanh(SWISH * u / 2)) / 2                         # the sigmoid of b u
+    return np.asarray(2 * p * (1 + SWISH * u * (1 - p)) - 1)
+
+
+def _swish_slope(u: Array, low: float | None, high: float | None) -> Array:
+    v = np.clip(SWISH * u, -80, 80)              # cosh stays finite in float32; the slope is 0 there
+    return np.asarray(SWISH * (2 - v * np.tanh(v / 2)) / (1 + np.cosh(v)))
+
+
+# sigma(u) = 2 p (1 + b u (1 - p)) - 1, p = 1 / (1 + exp(-b u)), sigma' = b (2 - b u tanh(b u / 2)) / (1 + cosh(b u)),
+# b = 5: below 0 a little beyond +-1 (Darabi et al. 2018, BNN+).
+SWISH_SIGN = Surrogate("swish_sign", _swish_sign, _swish_slope)
+
+# sigma(u) = 2 / pi arctan(pi u / 2), sigma' = 1 / (1 + (pi u / 2)^2): some passes at any distance (Fang et al. 2021).
+ARCTAN = Surrogate("arctan", lambda u, low, high: np.asarray(2 / np.pi * np.arctan(np.pi / 2 * u)),
+                   lambda u, low, high: np.cos(np.arctan(np.pi / 2 * u)) ** 2)       # no square of u to overflow
+
+SURROGATES: dict[str, Surrogate] = {s.name: s for s in (
+    STRAIGHT_THROUGH, CLIPPED, ZERO, HARD_TANH, APPROXIMATE_SIGN, TRIANGLE, SWISH_SIGN, ARCTAN)}
 
 
 def surrogate_named(surrogate: str | Surrogate) -> Surrogate:

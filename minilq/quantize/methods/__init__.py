@@ -2,7 +2,10 @@
 
 from minilq.quantize.methods.affine import Affine
 from minilq.quantize.methods.binary_connect import BinaryConnect
+from minilq.quantize.methods.bnn import BNN
 from minilq.quantize.methods.bwn import BWN
+from minilq.quantize.methods.dual_copy import DualCopy
+from minilq.quantize.methods.exponential import Exponential
 from minilq.quantize.methods.fixed_grid import FixedGrid
 from minilq.quantize.methods.fixed_range import FixedRange
 from minilq.quantize.methods.lsq import LSQ
@@ -10,5 +13,11 @@ from minilq.quantize.methods.lsq_plus import LSQPlus
 from minilq.quantize.methods.nested import Nested
 from minilq.quantize.methods.pact import PACT
 from minilq.quantize.methods.scaled import Scaled
+from minilq.quantize.methods.ternary import Ternary
+from minilq.quantize.methods.ttq import TTQ
+from minilq.quantize.methods.twn import TWN
 
-__all__ = ["BWN", "LSQ", "PACT", "Affine", "BinaryConnect", "FixedGrid", "FixedRange", "LSQPlus", "Nested", "Scaled"]
+__all__ = [
+    "BNN", "BWN", "LSQ", "PACT", "TTQ", "TWN", "Affine", "BinaryConnect", "DualCopy", "Exponential", "FixedGrid",
+    "FixedRange", "LSQPlus", "Nested", "Scaled", "Ternary",
+]

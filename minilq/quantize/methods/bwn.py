@@ -118,7 +118,7 @@ class BWN(Quantizer):
     centre       the mean over the input channels is subtracted from w after every step, as in the released code
 
     Learns nothing: alpha follows w. w stays within -1 .. 1. What it really minimises is the loss at the nearest of all
-    alpha B to w, which is sqrt(|w|^2 - n alpha^2) away. With Sign at the inputs it is XNOR-Net, but for its map K.
+    alpha B to w, which is sqrt(|w|^2 - n alpha^2) away. With BNN at the inputs it is XNOR-Net, but for its map K.
 
     Raises ConfigError for unknown names.
 
