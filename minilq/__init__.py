@@ -1,10 +1,10 @@
 """minilq: learned quantization from scratch. See the README, or `minilq --help`."""
 
+from typing import TYPE_CHECKING
+
 from minilq._version import __version__
-from minilq.autodiff.gradcheck import GradientReport, gradcheck
 from minilq.autodiff.parameter import Parameter, Within
 from minilq.autodiff.primitive import WithResidual, primitive, smooth_of, vjp_of
-from minilq.autodiff.replay import replay_check
 from minilq.autodiff.tape import no_grad
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import (
@@ -36,7 +36,6 @@ from minilq.nn import (
     calibrate,
     quantize,
 )
-from minilq.objective import Objective, penalty_on
 from minilq.ops import (
     absolute,
     add,
@@ -79,48 +78,60 @@ from minilq.ops import (
     sum as sum,
 )
 from minilq.optim import SGD, Adam
-from minilq.quantize import (
-    BNN,
-    BWN,
-    LSQ,
-    PACT,
-    SCALE_MIN,
-    TTQ,
-    TWN,
-    Affine,
-    BinaryConnect,
-    Coded,
-    DualCopy,
-    Even,
-    Exponential,
-    FixedRange,
-    LSQPlus,
-    Nested,
-    Quantizer,
-    Scaled,
-    Surrogate,
-    Table,
-    Ternary,
-    absolute_deviation,
-    chain_rule,
-    check,
-    codes_of,
-    dampening,
-    difference,
-    fake_quantize,
-    frozen,
-    hold,
-    hoyer_square,
-    inverse,
-    maxbin,
-    nearest,
-    pretend,
-    scale_shape,
-    sine,
-    squared_deviation,
-    stochastic,
-    threshold,
-)
+from minilq.quantize import Coded, Even, Quantizer, Table, hold, nearest, pretend
+
+if TYPE_CHECKING:
+    from minilq.autodiff.gradcheck import GradientReport, gradcheck
+    from minilq.autodiff.replay import replay_check
+    from minilq.objective import Objective, penalty_on
+    from minilq.quantize import (
+        BNN,
+        BWN,
+        LSQ,
+        PACT,
+        SCALE_MIN,
+        TTQ,
+        TWN,
+        Affine,
+        BinaryConnect,
+        DualCopy,
+        Exponential,
+        FixedRange,
+        LSQPlus,
+        Nested,
+        Scaled,
+        Surrogate,
+        Ternary,
+        absolute_deviation,
+        chain_rule,
+        codes_of,
+        dampening,
+        difference,
+        fake_quantize,
+        frozen,
+        hoyer_square,
+        inverse,
+        maxbin,
+        scale_shape,
+        sine,
+        squared_deviation,
+        stochastic,
+        threshold,
+    )
+    from minilq.quantize.check import check
+else:                                            # what a network in floats does not need: see later.py
+    from minilq.later import imported_later
+
+    __getattr__ = imported_later(__name__, {
+        "autodiff.gradcheck": "GradientReport gradcheck",
+        "autodiff.replay": "replay_check",
+        "objective": "Objective penalty_on",
+        "quantize": "BNN BWN LSQ PACT SCALE_MIN TTQ TWN Affine BinaryConnect DualCopy Exponential FixedRange LSQPlus "
+                    "Nested Scaled Surrogate Ternary absolute_deviation chain_rule codes_of dampening difference "
+                    "fake_quantize frozen hoyer_square inverse maxbin scale_shape sine squared_deviation stochastic "
+                    "threshold",
+        "quantize.check": "check",
+    })
 
 # `max` and `sum` are public too, but a star import must not replace the builtins.
 __all__ = [
@@ -139,3 +150,7 @@ __all__ = [
     "threads_in_use", "threshold", "transpose", "use_convolution", "use_kernels", "use_threads", "vjp_of", "where",
     "zero_pad2d",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 MOST_GOT, MOST_SAID = 200, 2000
@@ -83,5 +82,7 @@ def meant(word: object, known: Iterable[str]) -> str:
     >>> meant("nestd", ["nested", "lsq"]), meant("x", ["nested"])
     ("Did you mean 'nested'?", '')
     """
+    import difflib  # only a mistake needs it
+
     near = difflib.get_close_matches(str(word), list(known), 1)
     return f"Did you mean {near[0]!r}?" if near else ""

@@ -29,9 +29,9 @@ from minilq.autodiff.replay import replay_check
 from minilq.autodiff.samples import cells
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import OPERATORS, Tensor
-from minilq.quantize import Scaled, chain_rule, fake_quantize, frozen, threshold
+from minilq.quantize import Quantizer, Scaled, chain_rule, fake_quantize, frozen, threshold
 from minilq.quantize.check import Verdict, check, variants_of
-from minilq.quantize.method import QUANTIZERS, Quantizer
+from minilq.quantize.methods import QUANTIZERS
 from minilq.quantize.rounding import ROUNDINGS
 from minilq.quantize.scale_rule import SCALE_RULES, ScaleRule
 from minilq.quantize.surrogate import SURROGATES

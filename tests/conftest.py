@@ -10,7 +10,7 @@ import hypothesis
 import pytest
 
 import minilq
-from minilq.quantize.method import QUANTIZERS
+from minilq.quantize.methods import QUANTIZERS
 
 # Ctrl-C is tested also where a shell has started the tests in the background, with SIGINT ignored.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

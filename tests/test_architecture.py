@@ -5,13 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import minilq
 
 PACKAGE = Path(minilq.__file__).parent
 
 # A file may import only from rooms to the left of its own, and from its own.
-ORDER = ["_version", "errors", "files", "kernels", "autodiff", "ops", "quantize", "nn", "objective", "optim", "data",
-         "train", "coding", "store", "integer", "experiments", "report", "selfcheck", "cli", "__main__"]
+ORDER = ["_version", "errors", "later", "files", "kernels", "autodiff", "ops", "quantize", "nn", "objective", "optim",
+         "data", "train", "coding", "store", "integer", "experiments", "report", "selfcheck", "cli", "__main__"]
 
 
 def room_of(module):
@@ -61,9 +63,22 @@ def test_everything_imports_only_what_is_declared():
         assert {name.split(".")[0] for name in imports_of(path)} <= allowed | comes_along | optional, path
 
 
-def test_import_loads_neither_numba_nor_matplotlib():
-    code = "import sys, minilq, minilq.cli; print([m for m in ('numba', 'matplotlib', 'PIL') if m in sys.modules])"
+@pytest.mark.parametrize(("imported", "late"), [
+    ("minilq, minilq.cli", ["numba", "matplotlib", "PIL"]),
+    ("minilq", ["minilq.quantize.methods", "minilq.autodiff.gradcheck", "concurrent.futures", "difflib"])])
+def test_import_leaves_for_later_what_takes_long(imported, late):
+    code = f"import sys, {imported}; print([m for m in {late} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_what_is_imported_later_is_seen_by_editors_too():
+    for package in (PACKAGE, PACKAGE / "quantize"):
+        tree = ast.parse((package / "__init__.py").read_text(encoding="utf-8"))
+        block = next(node for node in tree.body if isinstance(node, ast.If))
+        seen = {alias.name for node in block.body for alias in node.names}
+        table = next(node for node in ast.walk(block) if isinstance(node, ast.Dict))
+        assert seen == {name for names in table.values for name in names.value.split()}
+        assert seen <= set(dir(sys.modules[f"minilq{'.quantize' * (package != PACKAGE)}"]))
 
 
 def test_public_names_exist_and_are_documented():

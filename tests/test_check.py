@@ -5,14 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from minilq import Tensor, pretend, replay_check
+from minilq import Tensor, check, pretend, replay_check
 from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.primitive import PRIMITIVES
 from minilq.errors import ConfigError, GradientError
-from minilq.quantize import check
 from minilq.quantize.coded import Coded, Even, narrowed
-from minilq.quantize.method import QUANTIZERS, Quantizer
-from minilq.quantize.methods import LSQ, PACT, Affine, FixedRange, LSQPlus, Nested
+from minilq.quantize.method import Quantizer
+from minilq.quantize.methods import LSQ, PACT, QUANTIZERS, Affine, FixedRange, LSQPlus, Nested
 from minilq.quantize.methods.lsq import lsq, lsq_vjp
 
 

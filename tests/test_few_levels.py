@@ -5,11 +5,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from minilq import Adam, BatchNorm, Dense, ReLU, Sequential, Tensor, nn, replay_check, softmax_cross_entropy
+from minilq import Adam, BatchNorm, Dense, ReLU, Sequential, Tensor, check, nn, replay_check, softmax_cross_entropy
 from minilq.autodiff.primitive import OPERATORS
 from minilq.errors import ConfigError, GradientError
 from minilq.integer.engine import convert
-from minilq.quantize import check
 from minilq.quantize.methods import BNN, BWN, TTQ, TWN, BinaryConnect, DualCopy, Exponential, Ternary
 from minilq.quantize.methods.binary_connect import binary_connect
 from minilq.quantize.methods.bnn import signs

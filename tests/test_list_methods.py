@@ -9,7 +9,8 @@ from minilq import cli
 from minilq.autodiff.parameter import Parameter
 from minilq.quantize import Coded, Quantizer, Table, pretend
 from minilq.quantize.coded import narrowed
-from minilq.quantize.method import QUANTIZERS, plain
+from minilq.quantize.method import plain
+from minilq.quantize.methods import QUANTIZERS
 from minilq.report.methods import WIDTH, described, methods
 
 

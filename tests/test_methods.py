@@ -5,14 +5,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from minilq import Tensor, replay_check
+from minilq import Tensor, check, fake_quantize, replay_check
 from minilq.autodiff.parameter import Parameter
 from minilq.errors import ConfigError, DTypeError, NonFiniteError, ShapeError
 from minilq.kernels import TWINS
 from minilq.kernels import lsq as kernel
-from minilq.quantize import check, fake_quantize
-from minilq.quantize.method import QUANTIZERS
-from minilq.quantize.methods import LSQ, PACT, Affine, FixedGrid, FixedRange, LSQPlus, Scaled
+from minilq.quantize.methods import LSQ, PACT, QUANTIZERS, Affine, FixedGrid, FixedRange, LSQPlus, Scaled
 from minilq.quantize.methods.affine import affine
 from minilq.quantize.methods.bounds import MASKS
 from minilq.quantize.methods.lsq import COUNTS, lsq, lsq_vjp

@@ -11,10 +11,12 @@ import itertools
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minilq.errors import ConfigError
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 SMALL = 1 << 16
 """Below this many numbers, handing work to another thread costs more than it saves."""
@@ -69,6 +71,8 @@ def in_parts(kernel: Callable[..., Any], count: int, numbers: int, *args: Any) -
     cuts = [count * i // parts for i in range(parts + 1)]
     with _lock:
         if _pool is None:
+            from concurrent.futures import ThreadPoolExecutor  # small networks never come here
+
             _pool = ThreadPoolExecutor(max(_count - 1, 1), thread_name_prefix="minilq")
         others = [_pool.submit(kernel, *args, start, stop) for start, stop in itertools.pairwise(cuts[1:])]
     kernel(*args, cuts[0], cuts[1])

@@ -1,39 +1,64 @@
-"""Quantizers: methods, the codes and grids that they make, and penalties on what they learn."""
+"""Quantizers: methods, the codes and grids that they make, and penalties on what they learn.
 
-from minilq.quantize.check import check
+Methods and penalties are imported when one of them is first asked for, all methods at once: a network in floats needs
+none, and every further one would make `import minilq` slower.
+"""
+
+from typing import TYPE_CHECKING
+
+from minilq.later import imported_later
 from minilq.quantize.coded import Coded, Even, Table
-from minilq.quantize.deviations import absolute_deviation, dampening, hoyer_square, sine, squared_deviation
-from minilq.quantize.granularity import scale_shape
 from minilq.quantize.method import Held, Quantizer
-from minilq.quantize.methods import (
-    BNN,
-    BWN,
-    LSQ,
-    PACT,
-    TTQ,
-    TWN,
-    Affine,
-    BinaryConnect,
-    DualCopy,
-    Exponential,
-    FixedRange,
-    LSQPlus,
-    Nested,
-    Scaled,
-    Ternary,
-)
-from minilq.quantize.methods.scaled import codes_of, fake_quantize
-from minilq.quantize.penalties import difference, inverse, maxbin
-from minilq.quantize.positivity import SCALE_MIN
 from minilq.quantize.pretend import hold, nearest, pretend
-from minilq.quantize.rounding import stochastic
-from minilq.quantize.scale_rule import chain_rule, frozen, threshold
-from minilq.quantize.surrogate import Surrogate
+
+if TYPE_CHECKING:
+    from minilq.quantize.deviations import absolute_deviation, dampening, hoyer_square, sine, squared_deviation
+    from minilq.quantize.granularity import scale_shape
+    from minilq.quantize.methods import (
+        BNN,
+        BWN,
+        LSQ,
+        PACT,
+        TTQ,
+        TWN,
+        Affine,
+        BinaryConnect,
+        DualCopy,
+        Exponential,
+        FixedRange,
+        LSQPlus,
+        Nested,
+        Scaled,
+        Ternary,
+    )
+    from minilq.quantize.methods.scaled import codes_of, fake_quantize
+    from minilq.quantize.penalties import difference, inverse, maxbin
+    from minilq.quantize.positivity import SCALE_MIN
+    from minilq.quantize.rounding import stochastic
+    from minilq.quantize.scale_rule import chain_rule, frozen, threshold
+    from minilq.quantize.surrogate import Surrogate
+else:
+    __getattr__ = imported_later(__name__, {
+        "deviations": "absolute_deviation dampening hoyer_square sine squared_deviation",
+        "granularity": "scale_shape",
+        "methods": "BNN BWN LSQ PACT TTQ TWN Affine BinaryConnect DualCopy "
+                   "Exponential FixedRange LSQPlus Nested Scaled Ternary",
+        "methods.scaled": "codes_of fake_quantize",
+        "penalties": "difference inverse maxbin",
+        "positivity": "SCALE_MIN",
+        "rounding": "stochastic",
+        "scale_rule": "chain_rule frozen threshold",
+        "surrogate": "Surrogate",
+    })
 
 __all__ = [
     "BNN", "BWN", "LSQ", "PACT", "SCALE_MIN", "TTQ", "TWN", "Affine", "BinaryConnect", "Coded", "DualCopy", "Even",
     "Exponential", "FixedRange", "Held", "LSQPlus", "Nested", "Quantizer", "Scaled", "Surrogate", "Table", "Ternary",
-    "absolute_deviation", "chain_rule", "check", "codes_of", "dampening", "difference", "fake_quantize", "frozen",
-    "hold", "hoyer_square", "inverse", "maxbin", "nearest", "pretend", "scale_shape", "sine", "squared_deviation",
+    "absolute_deviation", "chain_rule", "codes_of", "dampening", "difference", "fake_quantize", "frozen", "hold",
+    "hoyer_square", "inverse", "maxbin", "nearest", "pretend", "scale_shape", "sine", "squared_deviation",
     "stochastic", "threshold",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -21,7 +21,8 @@ Held = Mapping[str, Parameter | Array]
 """What a method holds for one tensor. A Parameter is trained, an array is remembered."""
 
 QUANTIZERS: dict[str, type[Quantizer]] = {}
-"""Every method by the name that the command line, files and sweeps know it by: "lsq-plus" for LSQPlus."""
+"""Methods by the names that the command line, files and sweeps know them by, "lsq-plus" for LSQPlus, once they are
+imported. From quantize/methods it comes with all of minilq's own."""
 
 
 class Quantizer:
@@ -95,6 +96,8 @@ def _origin(method: type[Quantizer]) -> tuple[str, str]:
 
 def method_named(name: str) -> type[Quantizer]:
     """The class of a name. Raises ConfigError for an unknown one."""
+    import minilq.quantize.methods  # noqa: F401 - now QUANTIZERS holds them all
+
     if name not in QUANTIZERS:
         raise ConfigError("method", f"must be one of {', '.join(sorted(QUANTIZERS))}", got=repr(name),
                           cause=meant(name, QUANTIZERS))

@@ -18,7 +18,7 @@ from minilq.autodiff.tensor import Tensor
 from minilq.errors import MinilqError
 from minilq.quantize import Even, Quantizer
 from minilq.quantize.flags import words_of
-from minilq.quantize.method import QUANTIZERS
+from minilq.quantize.methods import QUANTIZERS
 from minilq.quantize.scale_rule import ScaleRule, rule_text
 from minilq.report.table import aligned
 

@@ -16,7 +16,7 @@ from minilq.experiments.result import RESULT
 from minilq.experiments.run import HISTORY
 from minilq.experiments.sweep import read_failures, read_points, read_sweep
 from minilq.experiments.thesis import RECIPES
-from minilq.quantize.method import QUANTIZERS
+from minilq.quantize.methods import QUANTIZERS
 from minilq.report.sweep_curves import Curve, curve_of
 from minilq.report.sweep_style import GRANULARITIES, SCHEMES, STARTS, order
 from minilq.train.history import read_history

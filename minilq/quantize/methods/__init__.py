@@ -1,5 +1,6 @@
 """The methods, one file each; `minilq methods` lists them."""
 
+from minilq.quantize.method import QUANTIZERS
 from minilq.quantize.methods.affine import Affine
 from minilq.quantize.methods.binary_connect import BinaryConnect
 from minilq.quantize.methods.bnn import BNN
@@ -18,6 +19,6 @@ from minilq.quantize.methods.ttq import TTQ
 from minilq.quantize.methods.twn import TWN
 
 __all__ = [
-    "BNN", "BWN", "LSQ", "PACT", "TTQ", "TWN", "Affine", "BinaryConnect", "DualCopy", "Exponential", "FixedGrid",
-    "FixedRange", "LSQPlus", "Nested", "Scaled", "Ternary",
+    "BNN", "BWN", "LSQ", "PACT", "QUANTIZERS", "TTQ", "TWN", "Affine", "BinaryConnect", "DualCopy", "Exponential",
+    "FixedGrid", "FixedRange", "LSQPlus", "Nested", "Scaled", "Ternary",
 ]
