@@ -107,8 +107,9 @@ class Optimizer:
         return {"steps": np.array(self.steps), **arrays, **came}
 
     def load_state(self, state: Mapping[str, Array]) -> None:
-        """Go on from what `state` gave, all or nothing. Raises DataError for a missing entry and for steps that are no
-        whole number >= 0, ShapeError for another shape, DTypeError for another kind of number."""
+        """Go on from what `state` gave, all or nothing. Raises DataError for a missing entry, for steps that are no
+        whole number >= 0, and for moments that no training has, ShapeError for another shape, DTypeError for another
+        kind of number."""
         op = type(self).__name__
         mine = {f"{i}/{slot}": a for i, kept in enumerate(self._kept) for slot, a in kept.moments.items()}
         for key in ("steps", *mine):
@@ -120,11 +121,16 @@ class Optimizer:
                 raise ShapeError(op, f"{key} must have the shape {array.shape}", got=str(state[key].shape))
             if state[key].dtype.kind != "f":
                 raise DTypeError(op, f"{key} must be an array of {array.dtype}", got=str(state[key].dtype))
+            if np.isnan(state[key]).any() or (key.endswith("/v") and (state[key] < 0).any()):
+                raise DataError(op, f"{key} must hold {'means of squares' if key.endswith('/v') else 'numbers'}",
+                                got="NaN" if np.isnan(state[key]).any() else str(state[key].min()),
+                                cause="It was saved after the training had diverged, or is damaged")
         steps_done = _whole(op, "steps", state["steps"])
         came = [_whole(op, f"{i}/came", state.get(f"{i}/came", np.array(0))) for i in range(len(self._kept))]
         self.steps = steps_done
-        for key, array in mine.items():
-            array[...] = state[key]
+        with np.errstate(over="ignore"):         # what overflows is infinite, as moments may be
+            for key, array in mine.items():
+                array[...] = state[key]
         self._kept = [kept._replace(came=n) for kept, n in zip(self._kept, came, strict=True)]
 
 

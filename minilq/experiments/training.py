@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from minilq.errors import ConfigError
+from minilq.errors import ConfigError, DataError, MinilqError
 from minilq.experiments.config import RunConfig
 from minilq.train.checkpoint import load_checkpoint, save_checkpoint
 from minilq.train.history import Row
@@ -37,7 +37,10 @@ def train(name: str, config: RunConfig, trainer: Trainer, path: Path, stop: Call
     if path.exists():
         arrays, meta = load_checkpoint(path)
         check_same(settings, meta.get("settings", {}), path)
-        trainer.load_state(arrays, meta)
+        try:
+            trainer.load_state(arrays, meta)
+        except MinilqError as error:
+            raise DataError(f"{path}: {error}") from error
     assert config.epochs is not None
     epochs, saved = config.epochs, time.monotonic()
     before(trainer.place.epoch)
@@ -66,8 +69,10 @@ def settings_that_matter(name: str, config: RunConfig) -> dict[str, Any]:
     return {setting: value for setting, value in asdict(config).items() if setting not in others}
 
 
-def check_same(settings: dict[str, Any], there: dict[str, Any], path: Path) -> None:
-    """ConfigError that names the settings in which a checkpoint was trained otherwise."""
+def check_same(settings: dict[str, Any], there: Any, path: Path) -> None:
+    """ConfigError that names the settings in which a checkpoint was trained otherwise; DataError for what is none."""
+    if not isinstance(there, dict):
+        raise DataError(str(path), "the settings of a training were expected", got=repr(there))
     if different := [name for name in settings if name in there and there[name] != settings[name]]:
         raise ConfigError("train", f"{path} was trained with other settings",
                           got=", ".join(f"{name} {settings[name]}, there {there[name]}" for name in different),

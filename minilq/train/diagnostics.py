@@ -99,9 +99,9 @@ class Watch:
             for name, tensor in tensors.items():
                 key, kinds = f"before/{kind}/{name}", "i" if kind == "code" else "f"
                 a = arrays.get(key)
-                if a is None or a.dtype.kind != kinds or a.shape != tensor.shape:
+                if a is None or a.dtype.kind != kinds or a.shape != tensor.shape or not np.isfinite(a).all():
                     raise DataError("resume", f"in the middle of an epoch the checkpoint must hold {key}: "
-                                    f"{'integers' if kind == 'code' else 'floats'} of shape {tensor.shape}",
+                                    f"{'integers' if kind == 'code' else 'finite floats'} of shape {tensor.shape}",
                                     got="nothing" if a is None else f"{a.dtype} of shape {a.shape}",
                                     cause="It was saved by another version of minilq, or from another network")
         self.codes = {name: arrays[f"before/code/{name}"] for name in codes}

@@ -45,6 +45,14 @@ class Place:
     augment: int = 0                             # seed of this epoch's random changes of the images
     parts: dict[str, float] = field(default_factory=dict)        # of the objective, sums over this epoch's batches
 
+    def makes_sense(self, images: int, batches: int) -> bool:
+        """Whether a training that has so many images and batches in an epoch can stand here."""
+        whole = ((self.epoch, 2**31), (self.batch, batches), (self.augment, 2**32))
+        return (all(type(n) is int and 0 <= n <= most for n, most in whole)
+                and type(self.right) in (int, float) and 0 <= self.right <= images
+                and all(type(x) is float and math.isfinite(x) for x in (self.loss, self.seconds))
+                and isinstance(self.parts, dict) and all(type(x) is float for x in self.parts.values()))
+
 
 class Trainer:
     """Trains one model; can stop after any batch and, from its saved state, go on to the same bits.
@@ -202,9 +210,10 @@ class Trainer:
             if type(stage) is not int or not self.stage <= stage <= len(self.stages) - 1:
                 raise ValueError(f"stage {stage} of {len(self.stages)}")
             order, n = arrays.get("order"), len(self.data.train_images)
-            numbers = [value for value in vars(place).values() if value is not place.parts]
-            if any(type(value) not in (int, float) for value in (*numbers, *place.parts.values())) or place.batch < 0:
+            if not place.makes_sense(n, math.ceil(n / self.batch)):
                 raise ValueError(f"the place {vars(place)}")
+            if not all(_is_row(row) for row in rows):
+                raise ValueError("a row of something else than finite numbers")
             if order is None and place.batch > 0:
                 raise ValueError("no order of the images in the middle of an epoch")
             if order is not None and not (order.shape == (n,) and order.dtype.kind in "iu"
@@ -229,6 +238,12 @@ class Trainer:
 def under(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
     """The arrays of a checkpoint whose names begin with a prefix, without it."""
     return {key.removeprefix(prefix): a for key, a in arrays.items() if key.startswith(prefix)}
+
+
+def _is_row(row: Mapping[str, Any]) -> bool:
+    """Whether a row of the history holds numbers, all of them finite but for losses."""
+    return all(type(x) in (int, float) and abs(x) < math.inf and (type(x) is float or abs(x) < 2**63)
+               or (type(x) is float and "loss" in name) for name, x in row.items())
 
 
 def _base_rate(optimizer: Optimizer | Together) -> float:
