@@ -53,8 +53,8 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """`write_bytes` for text, as UTF-8."""
-    write_bytes(path, text.encode())
+    """`write_bytes` for text, as UTF-8; lone surrogates, which that cannot say, are written out."""
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def make_folder(path: Path) -> None:

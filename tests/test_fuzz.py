@@ -14,6 +14,10 @@ import numpy as np
 import pytest
 
 from minilq.errors import MinilqError
+from minilq.experiments.command import command
+from minilq.experiments.grid import points_of
+from minilq.experiments.grids import blocks_of
+from tests.test_command import given_by
 from tests.test_train import trainer
 
 FEW, MANY = 40, 2000
@@ -30,9 +34,10 @@ def sound_or_refused(read):
     try:
         return read()
     except MinilqError as error:
-        assert str(error).isprintable()
-        assert len(str(error)) < 1500
-        return None
+        message = str(error)
+    assert message.isprintable()
+    assert len(message) < 1500
+    return None
 
 
 def nodes(value):
@@ -42,9 +47,9 @@ def nodes(value):
         yield from nodes(value[key])
 
 
-ODD = [None, True, False, -1, 0, 1, 2, 7, 0.5, -0.0, 1e-320, 1e308, 2**53 + 1, 2**63, 10**400, float("nan"), float("inf"),
-       "", "row", "lsq", "nested", "none", "1", "\x1b[2J\u202e", "\ud800", "$\\foo$", "x" * 3000, [], [0], [[]], {}, {"method": "lsq"},
-       {"method": []}, {"": 1}, [{"a": 1}], [None, "x"]]
+ODD = [None, True, False, -1, 0, 1, 2, 7, 0.5, -0.0, 1e-320, 1e308, 2**53 + 1, 2**63, 10**400, float("nan"),
+       float("inf"), "", "row", "lsq", "nested", "none", "1", "\x1b[2J\u202e", "\ud800", "$\\foo$", "x" * 3000, [],
+       [0], [[]], {}, {"method": "lsq"}, {"method": []}, {"": 1}, [{"a": 1}], [None, "x"]]
 
 
 def changed(value, rng):
@@ -89,7 +94,8 @@ def kinds(a, rng):
         lambda: a.astype(complex), lambda: a.astype(str), lambda: a.astype("S4"), lambda: a.astype(bool),
         lambda: a.astype(np.float16), lambda: a.astype(np.float64), lambda: a.astype(np.int64), lambda: a.astype(">f4"),
         lambda: np.zeros(shape, [("x", "f4")]), lambda: np.zeros(shape, "M8[s]"), lambda: np.full(shape, number),
-        lambda: np.full(shape, number), lambda: np.full(shape, number).astype(a.dtype), lambda: a[..., None], lambda: -a])()
+        lambda: np.full(shape, number), lambda: np.full(shape, number).astype(a.dtype), lambda: a[..., None],
+        lambda: -a])()
 
 
 @tries()
@@ -111,3 +117,32 @@ def test_a_checkpoint_of_other_arrays_and_facts(optimizer, seeds):
             json.dumps(going.state()[1])
 
         sound_or_refused(resumed)
+
+
+# ---- Grids
+
+GRIDS = [
+    {"nested": [1e-10, 1e-9], "maxbin": [1e-8], "granularity": ["row", "scalar"], "seed": [1, 2], "epochs": 3,
+     "rounding": "nearest", "input": ["raw", "unit"], "start": ["scratch", "post"]},
+    {"weights": {"method": "lsq", "bits": [2, 3]}, "inputs": [None, {"method": "pact", "bits": 4, "alpha": 6.0}],
+     "own": {"dense1.weight": {"method": "affine"}}, "lr": [1e-3, 1e-4], "quantize": "all"},
+    {"weights": [{"method": "nested", "lam": [0.0, 1e-9], "positivity": "exp"}, None], "data_dir": "a b",
+     "data": "mnist",
+     "own": {"dense1.weight": {"method": "scaled", "scale_rule": "threshold(1e-09, False)", "qmax": 7}}},
+    {"ungated": 1e-9, "layer_thresholds": {"dense1": 1e-9, "dense2": 0.0}, "adam": "torch", "limit": 100},
+    {"difference": 1e-5, "layer_rates": {"dense2": 1e-5}, "threshold": 1e-10, "batch": [32, 64], "holdout": 10}]
+
+
+@tries(50, 3_000)
+def test_a_grid_gives_points_whose_commands_give_them_again(tmp_path, seeds):
+    for seed in seeds:
+        rng = random.Random(seed)
+        file = tmp_path / "grid.json"
+        file.write_text(json.dumps(changed(rng.choice(GRIDS), rng)))
+        points = sound_or_refused(lambda file=file: points_of(blocks_of(str(file)), {}))
+        for point in rng.sample(points, min(len(points), 3)) if points else ():
+            assert given_by(command(point.config)) == point.config
+            assert len(point.name.encode()) < 200
+            assert point.name not in ("", ".", "..")
+            assert "/" not in point.name
+            json.dumps(point.config.to_json())

@@ -174,10 +174,24 @@ def test_layers_and_sites_that_are_not_there_are_found_before_anything_is_traine
     ([{"nested": [1e-9], "granularity": ["rows"]}], "granularity must be one of"),
     ([{"nested": [1e-9], "epochs": 2}, {"nested": [1e-9], "epochs": 3}], "one name but different settings; got float"),
     ([{"nested": [1e-9], "gate": False}], "got gate"),
+    ([{"nested": [10**400]}], "threshold must be a number >= 0; got 10000"),
+    ([{"nested": [1e-9], "seed": 2**128}], r"seed must be less than 2\^128"),
+    ([{"nested": [1e-9], "epochs": 2**63}], r"epochs must be less than 2\^63"),
+    ([{"nested": [1e-9], "layer_thresholds": {"dense1=": 1}}], "layer_thresholds must be a dict of names of layers"),
+    ([{"nested": [1e-9], "own": {"": None}}], "own must be a dict of names of sites"),
 ])
 def test_bad_grids(blocks, message):
     with pytest.raises(minilq.ConfigError, match=message):
         points_of(blocks, {})
+
+
+def test_the_name_of_a_point_is_one_that_file_systems_take():
+    own = {f"residual1.body.conv2d{i}.weight": {"method": "lsq", "bits": i} for i in range(2, 12)}
+    block = {"weights": {"method": "lsq"}, "own": [own, {**own, "dense1.bias": None}]}
+    names = [point.name for point in points_of([block], {})]
+    assert len(set(names)) == len(names) == 3
+    assert all(len(name.encode()) <= 150 for name in names)
+    assert names[0] == "float-raw-42"
 
 
 def test_grids_in_files(tmp_path):

@@ -3,7 +3,8 @@ go together."""
 
 from __future__ import annotations
 
-import math
+import re
+import sys
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -25,23 +26,30 @@ def one_of(name: str, value: Any, known: Collection[str | None]) -> None:
                           cause=meant(value, words))
 
 
-def whole(name: str, value: Any, least: int, or_none: bool = True) -> None:
+def whole(name: str, value: Any, least: int, or_none: bool = True, bits: int = 63) -> None:
     """ConfigError unless the value is a whole number that is large enough, or None where that is allowed."""
     if value is None and or_none:
         return
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ConfigError("train", f"{name} must be a whole number, at least {least}", got=repr(value))
+    if value >= 2**bits:
+        raise ConfigError("train", f"{name} must be less than 2^{bits}", got=str(value)[:80])
 
 
 def number(name: str, value: Any) -> None:
     """ConfigError unless the value is a finite number >= 0."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= sys.float_info.max:
         raise ConfigError("train", f"{name} must be a number >= 0", got=repr(value))
+
+
+def is_name(name: Any) -> bool:
+    """Whether this can be the name of a layer or a site."""
+    return isinstance(name, str) and re.fullmatch(r"[\w.]+", name) is not None
 
 
 def numbers_of_layers(name: str, what: str, values: Any) -> None:
     """ConfigError unless the values are a dict of layers, each with a number >= 0 of its own."""
-    if not isinstance(values, Mapping) or not all(isinstance(layer, str) for layer in values):
+    if not isinstance(values, Mapping) or not all(map(is_name, values)):
         raise ConfigError("train", f"{name} must be a dict of names of layers and numbers", got=repr(values))
     for layer, value in values.items():
         number(f"{what} of {layer}", value)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minilq.errors import ConfigError
-from minilq.experiments.checks import number, one_of
+from minilq.experiments.checks import is_name, number, one_of
 from minilq.quantize import Quantizer, stochastic
 from minilq.quantize.flags import Choice, flags_of, method_of
 
@@ -49,7 +49,7 @@ def checked(name: str, choice: Any) -> Choice | None:
 
 def checked_own(own: Any) -> dict[str, Choice | None]:
     """Choices of single sites. Raises ConfigError as `checked`."""
-    if not isinstance(own, Mapping) or not all(isinstance(site, str) for site in own):
+    if not isinstance(own, Mapping) or not all(map(is_name, own)):
         raise ConfigError("train", "own must be a dict of names of sites and methods", got=repr(own)[:80],
                           cause='For example {"dense1.weight": {"method": "lsq", "bits": 8}}')
     return {site: checked(f"own {site}", choice) for site, choice in own.items()}

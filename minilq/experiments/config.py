@@ -124,12 +124,14 @@ class RunConfig:
             checks.one_of(name, getattr(self, name), known)
         for name, least in (("epochs", 1), ("batch", 1), ("limit", 1), ("holdout", 1), ("image_size", SMALLEST_IMAGE)):
             checks.whole(name, getattr(self, name), least)
-        checks.whole("seed", self.seed, 0, or_none=False)
-        checks.number("lr", self.lr)
-        if self.rate is not None:
-            checks.number("rate", self.rate)
-        checks.numbers_of_layers("layer_thresholds", "threshold", self.layer_thresholds)
-        checks.numbers_of_layers("layer_rates", "rate", self.layer_rates)
+        checks.whole("seed", self.seed, 0, or_none=False, bits=128)
+        for name in ("lr", "threshold", "rate"):
+            if (value := getattr(self, name)) is not None or name == "lr":
+                checks.number(name, value)
+                object.__setattr__(self, name, float(value))
+        for name, what in (("layer_thresholds", "threshold"), ("layer_rates", "rate")):
+            checks.numbers_of_layers(name, what, getattr(self, name))
+            object.__setattr__(self, name, {layer: float(x) for layer, x in getattr(self, name).items()})
         for name in ("data_dir", "start_from"):
             checks.kind(name, getattr(self, name), str, or_none=True)
 

@@ -14,6 +14,7 @@ flags in them.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -30,6 +31,10 @@ from minilq.quantize.flags import method_of, words_of
 SCHEMES = ("nested", "ungated", *PENALTIES)
 USUAL = {"seed": 42, "input": "raw", "granularity": "row", "rounding": "floor", "start": "scratch"}
 """What is in every name, and what a block has that says nothing; granularity and rounding with a scheme only."""
+
+LONGEST_NAME = 150
+"""Bytes of a point's name, at most: file systems take 255, of which writing under a temporary name needs some. What is
+longer ends in a digest of the whole."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +149,11 @@ def _quantized(config: RunConfig, start: str, baseline: str, extra: dict[str, An
 
 def _name(*parts: Any, extra: Mapping[str, Any]) -> str:
     words = [*map(str, parts), *(word for name, value in extra.items() for word in (name, *_words(value)))]
-    return re.sub(r"[^\w.+-]+", "_", "-".join(word.replace("=", "") for word in words))
+    name = re.sub(r"[^\w.+-]+", "_", "-".join(word.replace("=", "") for word in words))
+    if len(name.encode()) <= LONGEST_NAME:
+        return name
+    short = name.encode()[:LONGEST_NAME - 17].decode(errors="ignore")
+    return f"{short}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
 def _variant(extra: Mapping[str, Any]) -> str:

@@ -242,8 +242,8 @@ def under(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
 
 def _is_row(row: Mapping[str, Any]) -> bool:
     """Whether a row of the history holds numbers, all of them finite but for losses."""
-    return all(type(x) in (int, float) and abs(x) < math.inf and (type(x) is float or abs(x) < 2**63)
-               or (type(x) is float and "loss" in name) for name, x in row.items())
+    return all(abs(x) < 2**63 if type(x) is int else type(x) is float and (math.isfinite(x) or "loss" in name)
+               for name, x in row.items())
 
 
 def _base_rate(optimizer: Optimizer | Together) -> float:
