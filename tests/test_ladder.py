@@ -106,15 +106,17 @@ def example():
 
 def test_the_table_tells_every_number():
     rows = example()
-    split, each = table(rows).split("\n\n")
+    split, *each, _ = table(rows).split("\n\n")
     total = rows[TOTAL]
     for form, weight in total.items():
         line = next(line for line in split.splitlines() if line.startswith(form))
         want = [f"{n:,}" for n in (*weight, weight.total)] + [f"{total['float32'].total / weight.total:.2f}x"]
         assert line[len(form):].split() == want
     for name, row in rows.items():
-        line = next(line for line in each.splitlines() if line.startswith(name))
-        assert line.split()[1:] == [f"{weight.total:,}" for weight in row.values()]
+        cells = [cell for part in each for line in part.splitlines() if line.startswith(name)
+                 for cell in line.split()[1:]]
+        assert cells == [f"{weight.total:,}" for weight in row.values()]
+    assert max(map(len, table(rows).splitlines())) <= 80
     assert "int8:" not in table(rows)
 
 

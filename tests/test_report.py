@@ -15,7 +15,7 @@ from minilq.experiments.config import RunConfig
 from minilq.nn import codes_in
 from minilq.report import plots
 from minilq.report.figures import STYLE, draw
-from minilq.report.table import HEAD, comparison
+from minilq.report.table import HEAD, REST, comparison
 from minilq.train.history import read_history, write_history
 
 
@@ -239,10 +239,11 @@ def test_damaged_checkpoints_are_refused_by_the_figures(folder):
 
 def result(**changes):
     own = {"accuracy": 0.9876, "loss": 0.5, "unique_integers": 13, "integer_min": -7, "integer_max": 5, "bits": 4,
-           "integer_type": "int8", "bytes_int8_zip": 20_000, "bytes_packed": 50_000}
+           "integer_type": "int8", "bytes_int8_zip": 20_000, "bytes_packed": 50_000, "bytes_entropy": 40_000,
+           "bytes_lzma": 45_000}
     return {**own, "baseline_accuracy": 0.5, "baseline_loss": 1.25, "parameters": 101_770, "scales": 914,
             "bytes_float32": 400_000, "bytes_float32_zip": 300_000, "seconds_each": {"float": 1.5, "quantized": 2.25},
-            "rounded": {**own, "accuracy": 0.25, "integer_type": "int8", "bytes_packed": 100_000}, **changes}
+            "rounded": {**own, "accuracy": 0.25, "bytes_entropy": 64_000}, **changes}
 
 
 def cell(line, title):
@@ -251,32 +252,52 @@ def cell(line, title):
     return line[len(title):].split()
 
 
-def test_the_table_has_three_networks_and_what_was_measured_of_them():
-    lines = comparison(result(), "nested, row").splitlines()
+def test_the_table_has_three_networks_and_one_size_of_each():
+    text = comparison(result(), "nested, row")
+    lines = text.splitlines()
     assert lines[0].split() == " ".join(HEAD).split()
     assert set(lines[1]) == {"-"}
-    assert cell(lines[2], "float baseline") == \
-        ["50.00", "%", "1.250", "-", "-", "32", "400.0", "(300.0)", "-", "-", "1.5", "s"]
-    assert cell(lines[3], "nested, row") == \
-        ["98.76", "%", "0.500", "13", "-7..5", "4", "400.0", "20.0", "50.0", "8.0x", "2.2", "s"]
-    assert cell(lines[4], "baseline, rounded to nearest") == \
-        ["25.00", "%", "0.500", "13", "-7..5", "4", "400.0", "20.0", "100.0", "4.0x", "-"]
+    assert cell(lines[2], "float") == ["50.00", "%", "-", "32", "400.0", "1.0"]
+    assert cell(lines[3], "quantized") == ["98.76", "%", "13", "4", "40.0", "10.0"]
+    assert cell(lines[4], "float, rounded to nearest") == ["25.00", "%", "13", "4", "64.0", "6.2"]
     assert len({len(line) for line in lines[:5]}) == 1       # aligned
-    assert "101,770 parameters, 914 scales" in lines[5]
-    assert "15.0 times smaller" in lines[5]
-    assert "*" not in "".join(lines)
+    assert lines[6] == "quantized: nested, row."
+    words = " ".join(text.split())
+    assert "kB of 101,770 parameters, entropy-coded, with 914 scales" in words
+    assert "times smaller than the same parameters in float32, 400.0 kB." in words
+    assert "*" not in text
+
+
+def test_the_rest_of_what_was_measured_is_a_second_table():
+    short, text = (comparison(result(), "nested, row", verbose) for verbose in (False, True))
+    assert text.startswith(f"{short}\n\n")
+    lines = text[len(short):].split("\n\n")[1].splitlines()
+    assert lines[0].split() == list(REST)
+    assert cell(lines[2], "float") == ["1.250", "-", "300.0", "-", "-", "1.5"]
+    assert cell(lines[3], "quantized") == ["0.500", "-7..5", "20.0", "50.0", "45.0", "2.2"]
+    assert cell(lines[4], "float, rounded to nearest") == ["0.500", "-7..5", "20.0", "50.0", "45.0", "-"]
+
+
+def test_no_line_of_the_table_is_longer_than_eighty():
+    large = {"bytes_float32": 987_654_321, "unique_integers": 1_234_567, "integer_min": -1_234_567,
+             "integer_max": 1_234_567, "parameters": 246_913_580, "integer_type": "int32"}
+    text = comparison(result(**large), "lsq bits=4 granularity=filter, inputs lsq bits=4 signed=false, " * 3, True)
+    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_codes_beyond_int8_are_marked_and_explained():
-    text = comparison(result(integer_type="int16"), "nested")
-    marked, = (line for line in text.splitlines()[2:5] if "*" in line)
-    assert marked.startswith("nested")
+    assert "*" not in comparison(result(integer_type="int16"), "nested")
+    text = comparison(result(integer_type="int16"), "nested", verbose=True)
+    marked, = (line for line in text.splitlines()[10:] if "*" in line and not line.startswith("*"))
+    assert marked.startswith("quantized")
     assert text.splitlines()[-1] == "*: these codes do not fit into int8; zipped as int16."
 
 
 def test_the_table_of_a_run_says_what_its_result_file_says(folder):
     saved = json.loads((folder / "result.json").read_text())
-    line = comparison(run.read_result(folder), "quantized").splitlines()[3]
-    assert f"{100 * saved['accuracy']:.2f} %" in line
-    assert f"{saved['integer_min']}..{saved['integer_max']}" in line
-    assert f"{saved['bytes_packed'] / 1000:.1f}" in line
+    lines = comparison(run.read_result(folder), "quantized", verbose=True).splitlines()
+    for line, r in ((lines[3], saved), (lines[4], saved["rounded"])):
+        assert f"{100 * r['accuracy']:.2f} %" in line
+        assert f"{r['unique_integers']:,}" in line
+        assert f"{r['bytes_entropy'] / 1000:,.1f}" in line
+    assert any(f"{saved['integer_min']}..{saved['integer_max']}" in line for line in lines)

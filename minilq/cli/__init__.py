@@ -5,21 +5,24 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-from minilq.cli import files, lab, training
+from minilq.cli import files, lab, reporting, training
 from minilq.cli.options import USAGE_ERROR, parser
-from minilq.cli.output import FAILED, INTERRUPTED, print_error
+from minilq.cli.output import FAILED, INTERRUPTED, print_error, print_line
 from minilq.errors import ConfigError, MinilqError
 
 COMMANDS: dict[str, Callable[[dict[str, object]], int]] = {
-    "train": training.train, "report": training.report, "sweep": lab.sweep, "explain": lab.explain,
+    "train": training.train, "report": reporting.report, "sweep": lab.sweep, "explain": lab.explain,
     "methods": lab.methods,
     "sizes": files.sizes, "export": files.export, "load": files.load, "evaluate": files.evaluate, "check": lab.check}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status: 0, 1 for a failure, 2 for wrong arguments, 130 after Ctrl-C."""
-    options = vars(parser().parse_args(arguments))
+    options = vars((every := parser()).parse_args(arguments))
     command = options.pop("command")
+    if command is None:
+        print_line(every.format_help(), end="")
+        return 0
     try:
         return COMMANDS[command](options)
     except ConfigError as error:

@@ -1,26 +1,37 @@
-"""minilq sizes, export, load and evaluate: a network as one small file."""
+"""minilq sizes, export, load and evaluate: the network of a run folder, of a point of a sweep or of a file."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from minilq.cli.options import USAGE_ERROR
 from minilq.cli.output import print_line
-from minilq.errors import ConfigError
+from minilq.errors import ConfigError, meant
+
+
+def _is_sweep(path: Path, command: str) -> bool:
+    """Whether a path is the folder of a sweep: then its points are listed, of which the command takes one."""
+    from minilq.report.points import is_sweep, listing
+
+    if is_sweep(path):
+        print_line(listing(path, command))
+        return True
+    return False
 
 
 def sizes(options: dict[str, object]) -> int:
     from minilq.coding.ladder import ladder
-    from minilq.experiments.run import CONFIG, trained
-    from minilq.nn import coded_in
+    from minilq.experiments.run import CONFIG
+    from minilq.experiments.stored import network_at
     from minilq.report.ladder import save, table
-    from minilq.store.modelfile import load as load_file
 
-    run = Path(str(options["run"]))
-    is_run = run.is_dir() or not run.exists()
-    coded = coded_in(trained(run, "quantized")) if is_run else load_file(run).coded
+    path = Path(str(options["run"]))
+    if _is_sweep(path, "sizes"):
+        return USAGE_ERROR
+    coded = network_at(path).coded
     if not coded:
-        raise ConfigError("sizes", "the network must have a quantized parameter", got=f"none in {run}")
-    default = run / "figures" / "sizes.svg" if (run / CONFIG).exists() else run.with_suffix(".svg")
+        raise ConfigError("sizes", "the network must have a quantized parameter", got=f"none in {path}")
+    default = path / "figures" / "sizes.svg" if (path / CONFIG).exists() else path.with_suffix(".svg")
     weights = ladder(coded)
     print_line(table(weights))
     print_line(f"\nfigure: {save(weights, Path(str(options['out'] or default)))}")
@@ -28,17 +39,23 @@ def sizes(options: dict[str, object]) -> int:
 
 
 def export(options: dict[str, object]) -> int:
-    from minilq.experiments.stored import FORMATS, export
+    from minilq.experiments.stored import FORMATS, export, network_at
 
-    folder, kind = Path(str(options["run"])), str(options["format"])
+    source, kind = Path(str(options["run"])), str(options["format"])
     if kind not in FORMATS:
-        raise ConfigError("export", f"--format must be one of {', '.join(FORMATS)}", got=repr(kind))
+        raise ConfigError("export", f"--format must be one of {', '.join(FORMATS)}", got=repr(kind),
+                          cause=meant(kind, FORMATS))
     if options["coder"] is not None and kind != "mlq":
         raise ConfigError("export", "--coder is for --format mlq alone", got=f"--format {kind}")
-    path = Path(str(options["out"] or folder / f"model.{kind}"))
+    if _is_sweep(source, "export"):
+        return USAGE_ERROR
+    beside = source.with_suffix(f".{kind}") if source.is_file() else source / f"model.{kind}"
+    path = Path(str(options["out"] or beside))
     if path.is_dir():
         raise ConfigError("export", "--out must be a file", got=f"{path}, a folder", cause=f"{path / 'model'}.{kind}?")
-    export(folder, path, kind, str(options["coder"] or "range"))
+    if options["out"] is None and path == source:
+        raise ConfigError("export", "--out must name another file", got=f"{source}, which is read")
+    export(network_at(source), path, kind, str(options["coder"] or "range"))
     print_line(f"{path}: {path.stat().st_size:,} bytes")
     return 0
 
@@ -55,19 +72,19 @@ def load(options: dict[str, object]) -> int:
 
 
 def evaluate(options: dict[str, object]) -> int:
-    from minilq.experiments.stored import accuracy_of, config_of, evaluate_stored, on_integers
+    from minilq.experiments.stored import accuracy_of, config_of, evaluate_stored, network_at, on_integers
     from minilq.report.differences import differences
-    from minilq.store.modelfile import load as load_file
 
-    stored = load_file(Path(str(options.pop("file"))))
-    integer = options.pop("integer", False)
+    path, integer = Path(str(options.pop("run"))), options.pop("integer", False)
+    if _is_sweep(path, "evaluate"):
+        return USAGE_ERROR
+    stored = network_at(path)
     config, before = config_of(stored, options), accuracy_of(stored)
     loss, accuracy = evaluate_stored(stored, config)
     note = "" if before is None or set(options) - {"data_dir"} else (
         ", as in the run that it came from" if accuracy == before else f"; the run had {100 * before:.2f} %")
     print_line(f"{config.data}: accuracy {100 * accuracy:.2f} %, loss {loss:.4f}{note}")
     if integer:
-        on_its_own, beside = on_integers(stored, config)
-        print_line(f"on integers alone: accuracy {100 * on_its_own:.2f} %")
-        print_line(differences(beside))
+        twin, own, beside = on_integers(stored, config)
+        print_line("\n" + differences(beside, accuracy, twin, own))
     return 0

@@ -4,13 +4,34 @@ from __future__ import annotations
 
 import argparse
 import re
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from minilq._version import __version__
 from minilq.cli import train_options
 from minilq.errors import meant
 
 USAGE_ERROR = 2
+
+GROUPS = {
+    "train": {"train": "a network float and quantized, and compare the two",
+              "sweep": "a grid of settings, and draw accuracy against size",
+              "explain": "repeat a finding as a small experiment, with its verdict"},
+    "look": {"report": "the table and the figures of a run again",
+             "sizes": "what every parameter weighs, packed and entropy-coded",
+             "methods": "what can quantize: flags, formulas, curves"},
+    "a network as a file": {"export": "write it as one small file of integers",
+                            "load": "check a file and show what is in it",
+                            "evaluate": "its accuracy, also on integers alone"},
+    "trust": {"check": "every derivative of minilq against numbers"}}
+"""The commands and what each does, in the order of `minilq --help`."""
+
+EXAMPLES = """\
+examples:
+  minilq train                     the main example, half a minute
+  minilq train --weights lsq bits=3 --inputs lsq bits=4 signed=false
+  minilq evaluate runs/digits-1 --integer"""
+
+RUN = "a run folder, a point of a sweep, or a .mlq file; of a sweep's folder the points are listed"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -41,78 +62,92 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser() -> argparse.ArgumentParser:
-    """All commands and their options."""
-    top = _Parser(prog="minilq", description="Learned quantization: train it, check it, look at it.")
+    """All commands and their options. `command` is None where none is named."""
+    lines = [f"{title}:\n" + "\n".join(f"  {name:10} {does}" for name, does in commands.items())
+             for title, commands in GROUPS.items()]
+    top = _Parser(prog="minilq", usage="minilq COMMAND [OPTIONS]", formatter_class=argparse.RawDescriptionHelpFormatter,
+                  description="\n\n".join(["Learned quantization from scratch: networks that learn how coarsely their "
+                                           "own\nnumbers may be stored.", *lines]),
+                  epilog=f"{EXAMPLES}\n\n`minilq COMMAND --help` tells the options of a command.")
     top.add_argument("--version", action="version", version=f"minilq {__version__}")
-    commands = top.add_subparsers(dest="command", required=True, metavar="command", parser_class=_Parser)
+    commands = top.add_subparsers(dest="command", prog="minilq", parser_class=_Parser, help=argparse.SUPPRESS)
 
-    train_options.add_options(commands.add_parser(
-        "train", help="train a network float and quantized, and compare the two",
-        description="Train a network twice, float and quantized, print a table and write a run folder.\nWhat is left "
-        "out follows the thesis' recipe for the data: its nested quantization layer,\nits network, its batches.",
+    def command(name: str, description: str, **more: Any) -> argparse.ArgumentParser:
+        made: argparse.ArgumentParser = commands.add_parser(name, description=description, **more)
+        return made
+
+    train_options.add_options(command(
+        "train", "Train a network twice, float and quantized, print a table and write a run\nfolder. What is left "
+        "out follows the thesis' recipe for the data: its nested\nquantization layer, its network, its batches. It "
+        "stands in brackets.", usage="minilq train [OPTIONS]",
         epilog=train_options.EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS))
+    _sweep(command("sweep", "Train every point of a grid, each in its own folder, several at once, and write one page "
+                   "with all of them. A sweep that was stopped goes on with the same command; what is done is not done "
+                   "again.", argument_default=argparse.SUPPRESS))
+    _explain(command("explain", "Repeat a finding as a small experiment on the embedded digits, in less than a minute: "
+                     "print what is claimed, what came out, and whether the claim holds, and draw it. Without a name, "
+                     "list the findings."))
 
-    report = commands.add_parser("report", help="draw the figures of a run folder again and print its table")
-    report.add_argument("folder", metavar="DIR")
+    report = command("report", "Print the table of a run and draw its figures again. Of a sweep's folder, list the "
+                     "points; of a .mlq file, the table alone.")
+    report.add_argument("folder", metavar="RUN", help=RUN)
+    report.add_argument("--verbose", action="store_true", help="everything that was measured (five columns)")
 
-    sweep = commands.add_parser("sweep", help="train a whole grid of settings and draw accuracy against size",
-                                description="Train every point of a grid, each in its own folder, several at once, and "
-                                "write one page with all of them. A sweep that was stopped goes on with the same "
-                                "command; what is done is not done again.", argument_default=argparse.SUPPRESS)
+    sizes = command("sizes", "Weigh the integers of a network as bit-packed, codebook, Huffman, range coder, zero "
+                    "runs, zip and xz, beside the Shannon bound, tables, headers and scales counted; print the table "
+                    "and draw it.")
+    sizes.add_argument("run", metavar="RUN", help=RUN)
+    sizes.add_argument("--out", metavar="FILE", help="the figure (sizes.svg among the run's figures)")
+
+    command("methods", "List every method that can quantize weights or inputs: what it learns, remembers and stores, "
+            "and its flags.")
+    _file_commands(command)
+    command("check", "Compare every derivative of minilq with numbers, a line for each; status 1 if one fails.")
+    return top
+
+
+def _sweep(sweep: argparse.ArgumentParser) -> None:
     sweep.add_argument("grid", metavar="GRID", nargs="?", default=None,
-                       help="thesis-mnist, thesis-cifar10, thesis-imagenette, best-mnist, or a JSON "
-                       "file such as "
-                       '{"nested": [1e-10, 1e-9], "granularity": ["row", "scalar"], "seed": [1, 2]}; default: that of '
-                       "the thesis for the data")
-    sweep.add_argument("--data", metavar="NAME", help="digits (embedded, the default), mnist, fashion, cifar10 or "
-                       "imagenette")
-    sweep.add_argument("--data-dir", metavar="DIR", help="where the files are")
-    sweep.add_argument("--epochs", type=int, metavar="N", help="for every point")
-    sweep.add_argument("--limit", type=int, metavar="N", help="the first N training images, and N/4 to validate")
-    sweep.add_argument("--holdout", type=int, metavar="N", help="validate on the last N training images instead")
-    sweep.add_argument("--quick", action="store_true", help="a taste: 2,000 images, few epochs, fewer points")
-    sweep.add_argument("--jobs", type=int, metavar="N", help="processes (default: one for each processor)")
-    sweep.add_argument("--out", metavar="DIR", help="the sweep's folder (default: runs/sweep-GRID-DATA)")
+                       help="thesis-mnist, thesis-cifar10, thesis-imagenette, best-mnist, or a JSON file such as "
+                       '{"nested": [1e-10, 1e-9], "granularity": ["row", "scalar"], "seed": [1, 2]} '
+                       "(that of the thesis for the data)")
+    data = sweep.add_argument_group("data")
+    data.add_argument("--data", metavar="NAME", help="digits, embedded, mnist, fashion, cifar10 or imagenette (digits)")
+    data.add_argument("--data-dir", metavar="DIR", help="where the files are (MINILQ_DATA, or the user's cache folder)")
+    data.add_argument("--limit", type=int, metavar="N", help="the first N training images, and N/4 to validate (all)")
+    data.add_argument("--holdout", type=int, metavar="N", help="validate on the last N training images instead (none)")
+    data.add_argument("--quick", action="store_true", help="a taste: 2,000 images, few epochs, fewer points")
+    work = sweep.add_argument_group("work")
+    work.add_argument("--epochs", type=int, metavar="N", help="for every point (the data's, as in minilq train)")
+    work.add_argument("--jobs", type=int, metavar="N", help="processes (one for each processor)")
+    work.add_argument("--out", metavar="DIR", help="the sweep's folder (runs/sweep-GRID-DATA)")
 
-    explain = commands.add_parser("explain", help="show what the experiments taught, one finding at a time",
-                                  description="Repeat a finding as a small experiment on the embedded digits, in less "
-                                  "than a minute: print in a paragraph what is claimed and what came out, and draw it. "
-                                  "Without a name, list the findings.")
-    explain.add_argument("name", metavar="NAME", nargs="?", help="which finding, or all")
-    explain.add_argument("--out", metavar="DIR", default="runs/explain", help="where NAME.svg goes (runs/explain)")
-    explain.add_argument("--seed", type=int, metavar="N", default=42, help="42")
 
-    sizes = commands.add_parser("sizes", help="what every parameter weighs as float32, packed, entropy-coded",
-                                description="Weigh the integers of a run's network as bit-packed, codebook, Huffman, "
-                                "range coder, zero runs, zip and xz, beside the Shannon bound, tables, headers and "
-                                "scales counted; print the table and draw it.")
-    sizes.add_argument("run", metavar="RUN", help="a run folder, a point of a sweep, or a .mlq file")
-    sizes.add_argument("--out", metavar="FILE", help="the figure (default: sizes.svg among the run's figures)")
+def _explain(explain: argparse.ArgumentParser) -> None:
+    explain.add_argument("name", metavar="NAME", nargs="?", help="which finding, or all (list them)")
+    explain.add_argument("--out", metavar="DIR", default="runs/explain", help="where NAME.svg goes (%(default)s)")
+    explain.add_argument("--seed", type=int, metavar="N", default=42, help="of the experiment (%(default)s)")
 
-    export = commands.add_parser("export", help="write a run's network as one small file of integers",
-                                 description="Write the quantized network of a run folder, or of a sweep's point, as "
-                                 "one file.")
-    export.add_argument("run", metavar="RUN")
-    export.add_argument("--format", metavar="F", default="mlq", help="mlq (default), onnx, safetensors or npz")
-    export.add_argument("--coder", metavar="C", help="how .mlq stores the integers: range (default), huffman or packed")
-    export.add_argument("--out", metavar="FILE", help="default: RUN/model.mlq (.onnx, .safetensors, .npz)")
 
-    load = commands.add_parser("load", help="check a .mlq file and show what is in it")
+def _file_commands(command: Any) -> None:
+    """export, load and evaluate."""
+    export = command("export", "Write the quantized network of a run, of a point of a sweep or of another file as one "
+                     "file.")
+    export.add_argument("run", metavar="RUN", help=RUN)
+    export.add_argument("--format", metavar="F", default="mlq", help="mlq, onnx, safetensors or npz (%(default)s)")
+    export.add_argument("--coder", metavar="C", help="how .mlq stores the integers: range, huffman or packed (range)")
+    export.add_argument("--out", metavar="FILE", help="the file (RUN/model.mlq, .onnx, .safetensors, .npz)")
+
+    load = command("load", "Check a .mlq file and show what is in it, and what it does not hold.")
     load.add_argument("file", metavar="FILE")
 
-    evaluate = commands.add_parser("evaluate", help="accuracy of a .mlq file's network",
-                                   description="Accuracy of the network in a .mlq file, on the validation images of "
-                                   "the run that it came from unless told otherwise.",
-                                   argument_default=argparse.SUPPRESS)
-    evaluate.add_argument("file", metavar="FILE")
-    evaluate.add_argument("--data", metavar="NAME", help="other data than the run's")
-    evaluate.add_argument("--data-dir", metavar="DIR", help="where the files are")
-    evaluate.add_argument("--input", metavar="I", help="raw or unit, where the file does not say")
-    evaluate.add_argument("--limit", type=int, metavar="N", help="the first N/4 validation images")
-    evaluate.add_argument("--integer", action="store_true",
-                          help="run it on integers alone too, and compare with fake-quantized floats")
-
-    commands.add_parser("methods", help="list every method: what it learns, remembers and stores, and its flags")
-    commands.add_parser("check", help="check every derivative of minilq against numbers")
-    return top
+    evaluate = command("evaluate", "Accuracy of a quantized network, on the validation images of the run that it came "
+                       "from unless told otherwise.", argument_default=argparse.SUPPRESS)
+    evaluate.add_argument("run", metavar="RUN", help=RUN)
+    evaluate.add_argument("--data", metavar="NAME", help="other data (the run's)")
+    evaluate.add_argument("--data-dir", metavar="DIR", help="where the files are (MINILQ_DATA, or the user's cache "
+                                                            "folder)")
+    evaluate.add_argument("--input", metavar="I", help="raw or unit (what the file says)")
+    evaluate.add_argument("--limit", type=int, metavar="N", help="the first N/4 validation images (all)")
+    evaluate.add_argument("--integer", action="store_true", help="run it on integers alone too, beside its float twin")

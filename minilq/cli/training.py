@@ -1,4 +1,4 @@
-"""minilq train and minilq report: one run, and its figures and table."""
+"""minilq train: one run, its table and its figures."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minilq.cli.output import INTERRUPTED, print_line
+from minilq.cli.reporting import show_figures, show_table
 from minilq.errors import ConfigError
 from minilq.quantize.flags import Choice, parsed, split
 
@@ -19,7 +20,7 @@ def train(options: dict[str, object]) -> int:
     from minilq.experiments.config import read_config
     from minilq.files import write_text
 
-    resume = options.pop("resume", None)
+    verbose, resume = bool(options.pop("verbose", False)), options.pop("resume", None)
     if resume is not None and options:
         from minilq.experiments.command import option_of
 
@@ -40,7 +41,8 @@ def train(options: dict[str, object]) -> int:
             if config.lr == 0:
                 print_line("a learning rate of 0: nothing will be learned")
             run.start(config, folder, screen.line, Training(screen, run.networks_of(config)))
-        _show(folder)
+        show_table(folder, verbose)
+        show_figures(folder)
         write_text(folder / run.DONE, "")
     except run.Stopped:
         print_line(f"\nstopped; everything is saved. Go on with: minilq train --resume {folder}")
@@ -95,24 +97,3 @@ def _each_once(option: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if twice := [name for name in names if names.count(name) > 1]:
         raise ConfigError("train", f"{option} takes every name once", got=f"{twice[0]} twice")
     return dict(pairs)
-
-
-def report(options: dict[str, object]) -> int:
-    _show(Path(str(options["folder"])))
-    return 0
-
-
-def _show(folder: Path) -> None:
-    """Draw the figures, and print the table when the run has come to one."""
-    from minilq.experiments.config import read_config
-    from minilq.experiments.result import read_result
-    from minilq.experiments.run import CONFIG
-    from minilq.report.figures import draw
-    from minilq.report.table import comparison
-
-    config = read_config(folder / CONFIG)
-    result = read_result(folder)
-    figures = draw(folder)
-    if result is not None:
-        print_line("\n" + comparison(result, config.describe()))
-    print_line(f"\nfigures: {', '.join(str(path) for path in figures)}")

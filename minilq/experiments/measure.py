@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from minilq.autodiff.tape import Array
@@ -10,6 +11,7 @@ from minilq.data import Dataset
 from minilq.experiments.build import inputs_for, quantized_sites
 from minilq.experiments.config import RunConfig
 from minilq.nn import Sequential, coded_in
+from minilq.quantize import Coded
 from minilq.quantize.statistics import integers_together, mean_entropy, zero_share
 from minilq.train.metrics import evaluate, scales_in, sqnr_in
 
@@ -20,12 +22,18 @@ def measure(model: Sequential, data: Dataset, config: RunConfig) -> dict[str, An
     coded = coded_in(model)
     if not coded:
         return {"accuracy": accuracy, "loss": loss}
+    codes = {name: one.codes for name, one in coded.items()}
+    return {"accuracy": accuracy, "loss": loss, "entropy": mean_entropy(codes), "zero_share": zero_share(codes),
+            "sqnr": sqnr_in(model, coded), **measure_codes(coded)}
+
+
+def measure_codes(coded: Mapping[str, Coded]) -> dict[str, Any]:
+    """What the integers of a network are, all together, and what they weigh."""
     codes: dict[str, Array] = {name: one.codes for name, one in coded.items()}
     together = integers_together(codes)
     small = narrowest(codes)
-    return {"accuracy": accuracy, "loss": loss, "unique_integers": together.unique, "integer_min": together.minimum,
-            "integer_max": together.maximum, "bits": together.bits, "bits_unique": together.bits_unique,
-            "entropy": mean_entropy(codes), "zero_share": zero_share(codes), "sqnr": sqnr_in(model, coded),
+    return {"unique_integers": together.unique, "integer_min": together.minimum, "integer_max": together.maximum,
+            "bits": together.bits, "bits_unique": together.bits_unique,
             "integer_type": str(next(iter(small.values())).dtype),
             "bytes_int8_zip": zipped(small), "bytes_packed": packed(coded),
             "bytes_entropy": entropy_coded(coded), "bytes_lzma": compressed(coded)}

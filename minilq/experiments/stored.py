@@ -14,13 +14,13 @@ from minilq.data.augment import center_crop
 from minilq.errors import ConfigError, DataError
 from minilq.experiments.build import inputs_for
 from minilq.experiments.config import RunConfig, read_config
-from minilq.experiments.run import CONFIG, RESULT, data_of, trained
+from minilq.experiments.run import CHECKPOINTS, CONFIG, RESULT, data_of, trained
 from minilq.files import read_text
 from minilq.integer.engine import convert
 from minilq.integer.float_twin import Comparison, FloatTwin, compare
 from minilq.nn import coded_in
 from minilq.store.arrays import floats_in
-from minilq.store.modelfile import StoredModel, save
+from minilq.store.modelfile import StoredModel, load, save
 from minilq.store.npz import to_npz
 from minilq.store.onnx import to_onnx
 from minilq.store.safetensors import to_safetensors
@@ -51,23 +51,35 @@ def facts_of(folder: Path) -> dict[str, Any]:
     return facts
 
 
-def export(folder: Path, path: Path, kind: str = "mlq", coder: str = "range") -> None:
-    """Write the quantized network of a run folder, or of a sweep's point, as one file.
+def network_at(path: Path) -> StoredModel:
+    """The quantized network of a run folder or of a sweep's point, as its file would hold it, or that of a file.
+
+    Raises DataError for what is neither, and for a folder without a quantized network.
+    """
+    if not (path / CONFIG).exists():
+        return load(path)
+    if not (path / CHECKPOINTS["quantized"]).exists():
+        raise DataError(str(path), "a quantized network was expected", got="none",
+                        cause="It is a float point of a sweep, or a run that has not come so far: go on with --resume")
+    model = trained(path, "quantized")
+    return StoredModel(model, coded_in(model), facts_of(path))
+
+
+def export(stored: StoredModel, path: Path, kind: str = "mlq", coder: str = "range") -> None:
+    """Write a quantized network as one file.
 
     With stochastic rounding the codes are drawn once more, so the accuracy may differ from that of the run.
 
     kind    one of FORMATS: "mlq", see `modelfile.save`, which takes the coder; "onnx", "safetensors" or "npz"
     """
-    model = trained(folder, "quantized")
     if kind == "mlq":
-        save(path, model, coder, facts_of(folder))
+        save(path, stored.network, coder, stored.facts)
     elif kind == "onnx":
-        config = read_config(folder / CONFIG)
+        config = config_of(stored, {})
         image = np.zeros((1, *config.image_shape), np.uint8)
-        to_onnx(model, path, inputs_for(config)(image).shape[1:])
+        to_onnx(stored, path, inputs_for(config)(image).shape[1:])
     else:
-        coded = coded_in(model)
-        ARRAYS[kind](coded, path, floats_in(model, coded))
+        ARRAYS[kind](stored.coded, path, floats_in(stored.network, stored.coded))
 
 
 def config_of(stored: StoredModel, asked: Mapping[str, Any]) -> RunConfig:
@@ -83,8 +95,8 @@ def config_of(stored: StoredModel, asked: Mapping[str, Any]) -> RunConfig:
     if "data" in settings and asked.get("data", settings["data"]) != settings["data"]:
         settings = {name: settings[name] for name in ("model", "input")}
     if "data" not in {**settings, **asked}:
-        raise ConfigError("evaluate", "the file does not say what data it is for: name them",
-                          cause="For example --data mnist")
+        raise ConfigError("model file", "the file does not say what data it is for: name them",
+                          cause="minilq evaluate is told with --data, for example --data mnist")
     return RunConfig(**{**settings, **asked})
 
 
@@ -112,8 +124,9 @@ def evaluate_stored(stored: StoredModel, config: RunConfig) -> tuple[float, floa
     return evaluate(stored.network, data.validation_images, data.validation_labels, inputs_for(config))
 
 
-def on_integers(stored: StoredModel, config: RunConfig) -> tuple[float, Comparison]:
-    """The stored network without floats: its accuracy on the validation images, and how far its float twin is from it.
+def on_integers(stored: StoredModel, config: RunConfig) -> tuple[float, float, Comparison]:
+    """The stored network without floats: accuracy of its float twin and its own on the validation images, and how far
+    the two are apart.
 
     The grids of its activations are laid over what the first CALIBRATION training images show. Raises ConfigError for a
     network that `convert` does not take.
@@ -124,4 +137,5 @@ def on_integers(stored: StoredModel, config: RunConfig) -> tuple[float, Comparis
         first = center_crop(first, config.image_shape[0])
     network = convert(stored, to_input(first))
     beside = compare(network, FloatTwin(stored, network), to_input(data.validation_images))
-    return float(np.mean(beside.predicted == data.validation_labels)), beside
+    twin, own = (float(np.mean(classes == data.validation_labels)) for classes in (beside.expected, beside.predicted))
+    return twin, own, beside

@@ -102,6 +102,7 @@ class Comparison(NamedTuple):
     together    the same when only the images were equal, so that differences add up
     logits      the largest difference when every layer got equal codes, in steps of the integer logits
     predicted   the class of each image, by the integers
+    expected    by the twin
     agreement   the share of images for which both predict the same class
     """
 
@@ -109,6 +110,7 @@ class Comparison(NamedTuple):
     together: dict[str, Difference]
     logits: float
     predicted: Array
+    expected: Array
     agreement: float
 
 
@@ -131,9 +133,9 @@ def compare(network: IntegerNetwork, twin: FloatTwin, images: Array) -> Comparis
         logits = max(logits, float(np.abs(y - by_codes["logits"] / network.logits_scale).max()))
         predicted.append(y.argmax(axis=-1))
         expected.append(by_images["logits"].argmax(axis=-1))
-    classes = np.concatenate(predicted)
-    return Comparison(_differences(alone), _differences(together), logits, classes,
-                      float(np.mean(classes == np.concatenate(expected))))
+    classes, twins = np.concatenate(predicted), np.concatenate(expected)
+    return Comparison(_differences(alone), _differences(together), logits, classes, twins,
+                      float(np.mean(classes == twins)))
 
 
 def _differences(counts: dict[str, Array]) -> dict[str, Difference]:

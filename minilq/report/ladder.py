@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from minilq.coding.ladder import TOTAL, Weight
 from minilq.files import make_folder
 from minilq.report.figures import STYLE, save_svg
-from minilq.report.table import aligned
+from minilq.report.table import aligned, filled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,20 +23,24 @@ SIZE = (7, 3.8)
 
 
 def table(ladder: Ladder) -> str:
-    """Two tables: the total by what the bytes are for, with its ratio to float32; and every parameter in every form."""
+    """The total by what the bytes are for, with its ratio to float32; and every parameter, in half of the forms and in
+    the others.
+    """
     total = ladder[TOTAL]
     raw = total["float32"].total
     split = [("bytes", *(part for part, _, _ in PARTS), TOTAL, "smaller than float32")]
     split += [(form, *(f"{part:,}" for part in w), f"{w.total:,}", f"{raw / w.total:.2f}x" if w.total else "-")
               for form, w in total.items()]
-    each = [("bytes", *total)]
-    each += [(name, *(f"{w.total:,}" for w in row.values())) for name, row in ladder.items()]
-    notes = ("Grids, mostly scales, are counted (4 bytes a number) everywhere but in float32. The total of zip and of "
-             "xz is one file.\n"
-             "Shannon: a bound for coders that take codes as independent, its table left out; no file.")
+    forms = list(total)
+    halves = forms[:len(forms) // 2], forms[len(forms) // 2:]
+    each = [aligned([("bytes", *half), *((name, *(f"{row[form].total:,}" for form in half))
+                                         for name, row in ladder.items())]) for half in halves]
+    notes = ["Grids, mostly scales, are counted (4 bytes a number) everywhere but in float32. The total of zip and of "
+             "xz is one file.", "Shannon: a bound for coders that take codes as independent, its table left out; no "
+             "file."]
     if total["int8"].codes > raw // 4:
-        notes += "\nSome codes do not fit into int8: those parameters count with 2 bytes a code, or more."
-    return f"{aligned(split)}\n\n{aligned(each)}\n{notes}"
+        notes.append("Some codes do not fit into int8: those parameters count with 2 bytes a code, or more.")
+    return "\n\n".join([aligned(split), *each, filled(notes)])
 
 
 def draw(ladder: Ladder, ax: Axes | None = None) -> Axes:

@@ -2,49 +2,76 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-HEAD = ("network", "accuracy", "loss", "integers", "range", "bits", "float32", "int8 zip", "packed", "packed ratio",
-        "time")
+WIDTH = 80
+HEAD = ("network", "accuracy", "integers", "bits", "kB", "times smaller")
+REST = ("network", "loss", "range", "zip", "packed", "lzma", "seconds")
+
+Measured = Mapping[str, Any]
+"""What was measured of a network (experiments/measure.py); of a float one, accuracy and loss alone."""
 
 
-def comparison(result: Mapping[str, Any], title: str) -> str:
-    """Three lines: the float baseline, the quantized network, and the baseline merely rounded to nearest.
+def comparison(result: Mapping[str, Any], title: str, verbose: bool = False) -> str:
+    """Three lines: the float network, the quantized one, and the float one merely rounded to nearest; see `table_of`.
 
-    Sizes in kB (1000 bytes) of all quantized parameters; "packed" counts the scales, "int8 zip" (thesis) does not.
+    title       the quantized network in words
     """
-    each = result["seconds_each"]
-    raw, zip_float = result["bytes_float32"], result["bytes_float32_zip"]
-    rows = [
-        ("float baseline", _percent(result["baseline_accuracy"]), f"{result['baseline_loss']:.3f}", "-", "-", "32",
-         _kilo(raw), f"({_kilo(zip_float)})", "-", "-", f"{each['float']:.1f} s"),
-        _quantized(title, result, raw, f"{each['quantized']:.1f} s"),
-        _quantized("baseline, rounded to nearest", result["rounded"], raw, "-"),
-    ]
-    note = (f"{result['parameters']:,} parameters, {result['scales']:,} scales. Sizes in kB. In brackets: the float32 "
-            f"zip; int8 zip is {zip_float / result['bytes_int8_zip']:.1f} times smaller.\n"
-            "packed: codes at the width of each parameter's range, scales and headers counted; its ratio is against "
-            "float32.")
-    wide = {r["integer_type"] for r in (result, result["rounded"])} - {"int8"}
+    floats = {"accuracy": result["baseline_accuracy"], "loss": result["baseline_loss"],
+              "bytes_zip": result["bytes_float32_zip"], "seconds": result["seconds_each"]["float"]}
+    return table_of({"float": floats, "quantized": {**result, "seconds": result["seconds_each"]["quantized"]},
+                     "float, rounded to nearest": result["rounded"]}, result, title, verbose)
+
+
+def table_of(networks: Mapping[str, Measured], sizes: Mapping[str, Any], title: str, verbose: bool = False) -> str:
+    """A line for each network, by what it is called: accuracy, integers, and one size. Lines below name what they are
+    compared with. A second table has everything else, if it is wanted. No line is longer than WIDTH.
+
+    The size is in kB (1000 bytes), entropy-coded, with scales, tables and headers; how many times smaller, against the
+    same numbers in float32.
+    """
+    raw = sizes["bytes_float32"]
+    rows = [HEAD]
+    for name, r in networks.items():
+        quantized = "unique_integers" in r
+        size = r["bytes_entropy"] if quantized else raw
+        rows.append((name, "-" if r["accuracy"] is None else f"{100 * r['accuracy']:.2f} %",
+                     f"{r['unique_integers']:,}" if quantized else "-", str(r["bits"]) if quantized else "32",
+                     _kilo(size), f"{raw / size:.1f}"))
+    notes = [f"quantized: {title}."] * ("quantized" in networks)
+    notes.append(f"kB of {sizes['parameters']:,} parameters, entropy-coded, with {sizes['scales']:,} scales; times "
+                 f"smaller than the same parameters in float32, {_kilo(raw)} kB.")
+    return f"{aligned(rows)}\n\n{filled(notes)}" + (f"\n\n{_rest(networks)}" if verbose else "")
+
+
+def _rest(networks: Mapping[str, Measured]) -> str:
+    rows: list[tuple[str, ...]] = [REST]
+    wide: set[str] = set()
+    for name, r in networks.items():
+        cells = ["-", _kilo(r["bytes_zip"]) if "bytes_zip" in r else "-", "-", "-"]
+        if "unique_integers" in r:
+            mark = "*" * (r["integer_type"] != "int8")
+            wide |= {r["integer_type"]} - {"int8"}
+            cells = [f"{r['integer_min']}..{r['integer_max']}", _kilo(r["bytes_int8_zip"]) + mark,
+                     _kilo(r["bytes_packed"]), _kilo(r["bytes_lzma"])]
+        rows.append((name, f"{r['loss']:.3f}" if "loss" in r else "-", *cells,
+                     f"{r['seconds']:.1f}" if "seconds" in r else "-"))
+    notes = ["Sizes in kB. zip: the thesis' measure, int8 codes without scales (float: float32). packed: codes at the "
+             "width of each parameter's range; lzma: all codes as one stream; both with scales."]
     if wide:
-        note += f"\n*: these codes do not fit into int8; zipped as {', '.join(sorted(wide))}."
-    return aligned([HEAD, *rows]) + "\n" + note
+        notes.append(f"*: these codes do not fit into int8; zipped as {', '.join(sorted(wide))}.")
+    return f"{aligned(rows)}\n\n{filled(notes)}"
 
 
-def _quantized(name: str, r: Mapping[str, Any], raw: int, seconds: str) -> tuple[str, ...]:
-    return (name, _percent(r["accuracy"]), f"{r['loss']:.3f}", str(r["unique_integers"]),
-            f"{r['integer_min']}..{r['integer_max']}", str(r["bits"]), _kilo(raw),
-            _kilo(r["bytes_int8_zip"]) + "*" * (r["integer_type"] != "int8"),
-            _kilo(r["bytes_packed"]), f"{raw / r['bytes_packed']:.1f}x", seconds)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f} %"
+def filled(paragraphs: Sequence[str]) -> str:
+    """Paragraphs in lines of at most WIDTH."""
+    return "\n".join(textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False) for text in paragraphs)
 
 
 def _kilo(count: int) -> str:
-    return f"{count / 1000:.1f}"
+    return f"{count / 1000:,.1f}"
 
 
 def aligned(rows: Sequence[Sequence[str]], left: int = 1) -> str:
