@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 
 from minilq.autodiff.tensor import Tensor
-from minilq.errors import ConfigError
+from minilq.errors import ConfigError, meant
 from minilq.nn import Layer
 from minilq.ops import add_up, sum_of_squares
 from minilq.quantize import Scaled, deviations, penalties
@@ -67,7 +67,8 @@ def penalty_on(model: Layer, name: str, rate: float, layer_rates: Mapping[str, f
     """
     layer_rates = dict(layer_rates or {})
     if name not in PENALTIES:
-        raise ConfigError("penalty", f"must be one of {', '.join(PENALTIES)}", got=repr(name))
+        raise ConfigError("penalty", f"must be one of {', '.join(PENALTIES)}", got=repr(name),
+                          cause=meant(name, PENALTIES))
     for factor in (rate, *layer_rates.values()):
         if not factor >= 0:
             raise ConfigError("penalty", "a rate must be a number >= 0", got=repr(factor))
@@ -97,7 +98,7 @@ def penalty_on(model: Layer, name: str, rate: float, layer_rates: Mapping[str, f
     layers = dict.fromkeys(layer for site, layer in sites if site.scale is not None)
     if unknown := set(layer_rates) - set(layers):
         raise ConfigError("penalty", f"a layer with its own rate must be one of the quantized: {', '.join(layers)}",
-                          got=", ".join(sorted(unknown)))
+                          got=", ".join(sorted(unknown)), cause=meant(min(unknown), layers))
     value()                                      # what is wrong with the model is found out now
     return value
 

@@ -18,7 +18,7 @@ from minilq.autodiff.guard import untouched
 from minilq.autodiff.memory import active_memory
 from minilq.autodiff.tape import Array, Node, Storage, is_recording
 from minilq.autodiff.tensor import OPERATORS, Tensor
-from minilq.errors import ConfigError, DTypeError
+from minilq.errors import ConfigError, DTypeError, meant
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -96,7 +96,7 @@ def vjp_of(operation: Callable[..., Any], kind: Kind, needs: str = "all", heuris
     """
     entry = _entry("vjp_of", operation, "a derivative")
     if kind not in KINDS:
-        raise ConfigError("vjp_of", f"kind must be one of {', '.join(KINDS)}", got=repr(kind))
+        raise ConfigError("vjp_of", f"kind must be one of {', '.join(KINDS)}", got=repr(kind), cause=meant(kind, KINDS))
     names = list(entry.signature.parameters)
     wanted = [*names, "y"] if needs == "all" else needs.split()
     for name in wanted:

@@ -16,7 +16,7 @@ from minilq.data.fashion import load_fashion
 from minilq.data.idx import read_idx
 from minilq.data.imagenette import load_imagenette
 from minilq.data.mnist import load_mnist
-from minilq.errors import ConfigError
+from minilq.errors import ConfigError, meant
 
 __all__ = ["NAMES", "Dataset", "load", "load_cifar10", "load_digits", "load_fashion", "load_imagenette", "load_mnist",
            "read_idx"]
@@ -46,12 +46,14 @@ def load(name: str, data_dir: str | Path | None = None, **options: Any) -> Datas
     """
     if name not in NAMES:
         known = ", ".join(NAMES)
-        raise ConfigError("load", f"the name of a data set must be one of {known}", got=repr(name))
+        raise ConfigError("load", f"the name of a data set must be one of {known}", got=repr(name),
+                          cause=meant(name, NAMES))
     known_options = _OPTIONS.get(name, ())
     for option in options:
         if option not in known_options:
             has = f"has only the options {', '.join(known_options)}" if known_options else "has no options"
-            raise ConfigError("load", f'"{name}" {has}', got=repr(option))
+            raise ConfigError("load", f'"{name}" {has}', got=repr(option),
+                              cause=meant(option, known_options))
     if name == "digits":
         if data_dir is not None:
             raise ConfigError(

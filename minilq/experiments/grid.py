@@ -86,7 +86,8 @@ def _points_of(block: Block, settings: Mapping[str, Any]) -> Iterator[Point]:
         for name in ("granularity", "rounding"):
             axes[name] = axes[name] if name in block else [None]
     if unknown := [start for start in axes["start"] if start not in STARTS]:
-        raise ConfigError("sweep", f"start must hold {' or '.join(STARTS)}", got=", ".join(map(repr, unknown)))
+        raise ConfigError("sweep", f"start must hold {' or '.join(STARTS)}", got=", ".join(map(repr, unknown)),
+                          cause=meant(unknown[0], STARTS))
     told = [name for name in axes if name not in (*USUAL, "weights") and _is_axis(said[name])]
     of_float = [name for name in axes if name not in OF_QUANTIZERS and name != "start"]
     of_others = [name for name in axes if name in OF_QUANTIZERS and name not in ("granularity", "rounding", "weights")]

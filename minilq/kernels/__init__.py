@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from minilq.errors import ConfigError
+from minilq.errors import ConfigError, meant
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -24,7 +24,8 @@ _in_use = os.environ.get("MINILQ_KERNELS", "1") != "0"
 CONVOLUTIONS = ("winograd", "direct", "im2col")
 _convolution = os.environ.get("MINILQ_CONVOLUTION", "winograd")
 if _convolution not in CONVOLUTIONS:
-    raise ConfigError("MINILQ_CONVOLUTION", f"must be one of {', '.join(CONVOLUTIONS)}", got=repr(_convolution))
+    raise ConfigError("MINILQ_CONVOLUTION", f"must be one of {', '.join(CONVOLUTIONS)}", got=repr(_convolution),
+                      cause=meant(_convolution, CONVOLUTIONS))
 
 
 def use_kernels(on: bool) -> None:
@@ -64,7 +65,7 @@ def use_convolution(algorithm: str) -> None:
     global _convolution  # noqa: PLW0603 - one setting for the process, as the environment variable is
     if algorithm not in CONVOLUTIONS:
         raise ConfigError("use_convolution", f"the algorithm must be one of {', '.join(CONVOLUTIONS)}",
-                          got=repr(algorithm))
+                          got=repr(algorithm), cause=meant(algorithm, CONVOLUTIONS))
     _convolution = algorithm
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minilq.autodiff.tape import Array
-from minilq.errors import ConfigError, DTypeError, NonFiniteError, ShapeError
+from minilq.errors import ConfigError, DTypeError, NonFiniteError, ShapeError, meant
 
 Granularity = str | tuple[int, ...]
 
@@ -23,7 +23,7 @@ def kept_axes(granularity: Granularity, ndim: int) -> tuple[int, ...]:
     if isinstance(granularity, str):
         if granularity not in NAMED_AXES:
             raise ConfigError("granularity", f"must be one of {', '.join(NAMED_AXES)}, or a tuple of kept axes",
-                              got=repr(granularity))
+                              got=repr(granularity), cause=meant(granularity, NAMED_AXES))
         axes = NAMED_AXES[granularity]
     else:
         axes = tuple(granularity)

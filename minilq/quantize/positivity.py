@@ -27,7 +27,7 @@ from minilq.autodiff.parameter import Constraint, Within
 from minilq.autodiff.primitive import primitive, smooth_of, vjp_of
 from minilq.autodiff.samples import normal
 from minilq.autodiff.tape import Array
-from minilq.errors import ConfigError, NonFiniteError
+from minilq.errors import ConfigError, NonFiniteError, meant
 from minilq.ops.broadcast import check_floats
 from minilq.ops.elementwise import exp
 
@@ -133,5 +133,6 @@ def positivity_named(name: str) -> Positivity:
     array([0.25, 0.5 ])
     """
     if name not in POSITIVITIES:
-        raise ConfigError("Scaled", f"positivity must be one of {', '.join(POSITIVITIES)}", got=repr(name))
+        raise ConfigError("Scaled", f"positivity must be one of {', '.join(POSITIVITIES)}", got=repr(name),
+                          cause=meant(name, POSITIVITIES))
     return POSITIVITIES[name]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from minilq.autodiff.tape import Array
-from minilq.errors import ConfigError
+from minilq.errors import ConfigError, meant
 
 Rounding = Callable[[Array], Array]
 
@@ -64,7 +64,8 @@ def rounding_function(rounding: str | Rounding) -> Rounding:
     if callable(rounding):
         return rounding
     if rounding not in ROUNDINGS:
-        hint = "Stochastic rounding needs a generator: rounding=stochastic(rng)" if rounding == "stochastic" else ""
+        hint = "Stochastic rounding needs a generator: rounding=stochastic(rng)" if rounding == "stochastic" else (
+            meant(rounding, ROUNDINGS))
         raise ConfigError("Scaled", f"rounding must be one of {', '.join(ROUNDINGS)}, or a function",
                           got=repr(rounding), cause=hint)
     return ROUNDINGS[rounding]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minilq.autodiff.tape import Array
-from minilq.errors import ConfigError
+from minilq.errors import ConfigError, meant
 
 Curve = Callable[[Array, float | None, float | None], Array]
 
@@ -123,5 +123,5 @@ def surrogate_named(surrogate: str | Surrogate) -> Surrogate:
         return surrogate
     if surrogate not in SURROGATES:
         raise ConfigError("Scaled", f"surrogate must be one of {', '.join(SURROGATES)}, or a Surrogate",
-                          got=repr(surrogate))
+                          got=repr(surrogate), cause=meant(surrogate, SURROGATES))
     return SURROGATES[surrogate]

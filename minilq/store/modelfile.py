@@ -80,7 +80,7 @@ import numpy as np
 from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.tape import Array
 from minilq.coding.coders import CODERS
-from minilq.errors import ConfigError, DataError, DTypeError
+from minilq.errors import ConfigError, DataError, DTypeError, meant
 from minilq.files import opened, write_bytes
 from minilq.nn import Sequential, coded_in
 from minilq.quantize import Coded
@@ -144,7 +144,8 @@ def save(path: str | Path, model: Sequential, coder: str = "range", facts: Mappi
 def contents(model: Sequential, coder: str = "range", facts: Mapping[str, Any] | None = None) -> bytes:
     """The bytes of a model file; see `save`."""
     if coder not in CODERS:
-        raise ConfigError("save", f"coder must be one of {', '.join(CODERS)}", got=repr(coder))
+        raise ConfigError("save", f"coder must be one of {', '.join(CODERS)}", got=repr(coder),
+                          cause=meant(coder, CODERS))
     layers, sites = describe(model), model.sites()
     methods = {name: site for name, site in sites.items() if site.method is not None}
     beside = {name: _array(tensor) for name, tensor in model.tensors().items()

@@ -3,7 +3,7 @@
 A module for each: `measure` trains and returns the numbers, whose `sentences` and `checks` say what came out.
 """
 
-from minilq.errors import ConfigError
+from minilq.errors import ConfigError, meant
 from minilq.experiments.findings import (
     difference,
     divide,
@@ -24,5 +24,6 @@ FINDINGS = {module.FINDING.name: module.FINDING for module in (
 def finding_named(name: str) -> Finding:
     """The finding of that name; ConfigError, which lists them all, when there is none."""
     if name not in FINDINGS:
-        raise ConfigError("explain", f"a finding must be one of {', '.join(FINDINGS)}, or all", got=repr(name))
+        raise ConfigError("explain", f"a finding must be one of {', '.join(FINDINGS)}, or all", got=repr(name),
+                          cause=meant(name, FINDINGS))
     return FINDINGS[name]

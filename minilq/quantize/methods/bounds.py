@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minilq.autodiff.tape import Array
-from minilq.errors import ConfigError, DTypeError, ShapeError
+from minilq.errors import ConfigError, DTypeError, ShapeError, meant
 from minilq.ops.broadcast import check_floats
 from minilq.quantize.granularity import NAMED_AXES, Granularity, check_positive
 
@@ -72,7 +72,8 @@ def check_granularity(method: str, granularity: Granularity) -> None:
 def one_of(method: str, flag: str, value: Any, names: tuple[str, ...], otherwise: str = "") -> None:
     """ConfigError unless the value of a flag is one of these names."""
     if not isinstance(value, str) or value not in names:
-        raise ConfigError(method, f"{flag} must be one of {', '.join(names)}{otherwise}", got=repr(value))
+        raise ConfigError(method, f"{flag} must be one of {', '.join(names)}{otherwise}", got=repr(value),
+                          cause=meant(value, names))
 
 
 def check_scale(op: str, x: Any, s: Any) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
-from minilq.errors import ConfigError, NonFiniteError
+from minilq.errors import ConfigError, NonFiniteError, meant
 from minilq.quantize.coded import Coded, Even, Grid, Table, narrowed
 from minilq.quantize.method import Held, Quantizer, plain, remembered
 from minilq.quantize.methods.lsq import checked, codable
@@ -53,7 +53,8 @@ class FixedGrid(Quantizer):
         if self.low is not None and self.high is not None and self.low > self.high:
             raise ConfigError("FixedGrid", "low must not be above high", got=f"low={self.low}, high={self.high}")
         if not isinstance(self.rounding, str) or self.rounding not in ROUNDINGS:
-            raise ConfigError("FixedGrid", f"rounding must be one of {', '.join(ROUNDINGS)}", got=repr(self.rounding))
+            raise ConfigError("FixedGrid", f"rounding must be one of {', '.join(ROUNDINGS)}", got=repr(self.rounding),
+                              cause=meant(self.rounding, ROUNDINGS))
 
     def start(self, x: Array) -> dict[str, Parameter | Array]:
         x = checked("FixedGrid", plain(x))

@@ -14,7 +14,7 @@ from minilq.autodiff.primitive import WithResidual, primitive, smooth_of, vjp_of
 from minilq.autodiff.samples import cells
 from minilq.autodiff.tape import Array, no_grad
 from minilq.autodiff.tensor import Tensor
-from minilq.errors import ConfigError, NonFiniteError
+from minilq.errors import ConfigError, NonFiniteError, meant
 from minilq.kernels import twin
 from minilq.quantize.branches import Branches, branches, countable
 from minilq.quantize.coded import Coded, Even, narrowed
@@ -85,11 +85,12 @@ class Scaled(Quantizer):
         surrogate_named(self.surrogate)
         positivity_named(self.positivity)
         if self.mask not in MASKS:
-            raise ConfigError("Scaled", f"mask must be one of {', '.join(MASKS)}", got=repr(self.mask))
+            raise ConfigError("Scaled", f"mask must be one of {', '.join(MASKS)}", got=repr(self.mask),
+                              cause=meant(self.mask, MASKS))
         if isinstance(self.granularity, str):
             if self.granularity not in NAMED_AXES:
                 raise ConfigError("Scaled", f"granularity must be one of {', '.join(NAMED_AXES)}, or a tuple of "
-                                  "kept axes", got=repr(self.granularity))
+                                  "kept axes", got=repr(self.granularity), cause=meant(self.granularity, NAMED_AXES))
         elif not (isinstance(self.granularity, tuple) and all(isinstance(a, int) for a in self.granularity)):
             raise ConfigError("Scaled", "granularity must be a name or a tuple of axes",
                               got=repr(self.granularity))
