@@ -22,7 +22,8 @@ from minilq.store.modelfile import contents
 
 
 def model():
-    return quantize(Sequential(Dense(4, 2, np.random.default_rng(0))), lambda name: LSQ(4) if "weight" in name else None)
+    dense = Dense(4, 2, np.random.default_rng(0))
+    return quantize(Sequential(dense), lambda name: LSQ(4) if "weight" in name else None)
 
 
 NAMES = {
@@ -61,7 +62,8 @@ def test_a_near_miss_is_answered_with_the_name(call, want):
 
 
 COMMANDS = {
-    "command": (["tarin"], "train"), "command 2": (["expalin"], "explain"), "option": (["train", "--treshold"], "--threshold"),
+    "command": (["tarin"], "train"), "command 2": (["expalin"], "explain"),
+    "option": (["train", "--treshold"], "--threshold"),
     "option of sweep": (["sweep", "--job", "2", "--epocs", "1"], "--epochs"),
     "option of report": (["report", "x", "--vebrose"], "--verbose"),
     "option of evaluate": (["evaluate", "x", "--intger"], "--integer"),
