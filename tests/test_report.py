@@ -1,14 +1,19 @@
 """Figures and the table: what they show, asked of the artists and the lines, never of pixels."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+import minilq
 from minilq.errors import DataError
 from minilq.experiments import run
 from minilq.experiments.config import RunConfig
@@ -218,6 +223,17 @@ def test_a_run_that_has_only_its_baseline_has_only_learning_curves(folder):
     (folder / "quantized.npz").unlink()
     assert {row["network"] for row in read_history(folder / "history.csv")} == {"float"}
     assert [path.name for path in draw(folder)] == ["learning.svg"]
+
+
+def test_figures_are_drawn_whatever_backend_the_environment_names(monkeypatch):
+    code = ("import io; from minilq.report.figures import in_style\n"
+            "with in_style():\n"
+            "    from matplotlib.figure import Figure\n"
+            "    Figure().savefig(io.BytesIO(), format='svg')\n"
+            "print('drawn')")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False,
+                          env={**os.environ, "PYTHONPATH": str(Path(minilq.__file__).parents[1]), "MPLBACKEND": "foo"})
+    assert (done.stdout, done.stderr) == ("drawn\n", "")
 
 
 def test_the_style_is_one_that_matplotlib_knows_without_a_warning():

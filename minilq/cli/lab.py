@@ -65,9 +65,18 @@ def explain(options: dict[str, object]) -> int:
 
 
 def methods(options: dict[str, object]) -> int:
-    from minilq.report.methods import methods
+    from minilq.quantize.flags import method_of, parsed
+    from minilq.report.curves import save
+    from minilq.report.methods import methods, one_method
 
-    print_line(methods())
+    if options["method"] is None:
+        print_line(methods())
+        return 0
+    choice = parsed([str(options["method"]), *options["flags"]])  # type: ignore[misc]
+    described, curves = one_method(method_of(choice), set(choice))
+    print_line(described)
+    if options["out"] is not None and curves is not None:
+        print_line(f"\nfigure: {save(curves, Path(str(options['out'])))}")
     return 0
 
 

@@ -100,8 +100,12 @@ def parser() -> argparse.ArgumentParser:
     sizes.add_argument("run", metavar="RUN", help=RUN)
     sizes.add_argument("--out", metavar="FILE", help="the figure (sizes.svg among the run's figures)")
 
-    command("methods", "List every method that can quantize weights or inputs: what it learns, remembers and stores, "
-            "and its flags.")
+    methods = command("methods", "List every method that can quantize weights or inputs: what it learns, remembers "
+                      "and stores, and its flags. With a name: its formulas, forward and pretended derivative, and "
+                      "both as curves.")
+    methods.add_argument("method", metavar="NAME", nargs="?", help="which method (list them)")
+    methods.add_argument("flags", metavar="FLAG=VALUE", nargs="*", help="its flags (few bits, one scale, its defaults)")
+    methods.add_argument("--out", metavar="FILE", help="draw the curves as an SVG file, too (none)")
     _file_commands(command)
     command("check", "Compare every derivative of minilq with numbers, a line for each; status 1 if one fails.")
     return top

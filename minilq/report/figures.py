@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,14 +28,26 @@ def draw(folder: Path) -> list[Path]:
 
     The same run gives the same bytes. Raises DataError when history or checkpoint are missing or damaged.
     """
-    import matplotlib as mpl
-
     make_folder(folder / "figures")
     paths = []
-    with mpl.rc_context(fname=STYLE):
+    with in_style():
         for name, figure in _figures(folder):
             paths.append(save_svg(figure, folder / "figures" / f"{name}.svg"))
     return paths
+
+
+@contextlib.contextmanager
+def in_style() -> Iterator[None]:
+    """Matplotlib in the style of every figure. No window is opened: MPLBACKEND, which may name what is not there, does
+    not matter."""
+    backend = os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib as mpl
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+    with mpl.rc_context(fname=STYLE):
+        yield
 
 
 def save_svg(figure: Figure, path: Path) -> Path:

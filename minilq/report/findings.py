@@ -21,7 +21,7 @@ from minilq.experiments.findings import (
 from minilq.experiments.findings.finding import number
 from minilq.experiments.findings.growth import Followed
 from minilq.files import make_folder
-from minilq.report.figures import STYLE, save_svg
+from minilq.report.figures import in_style, save_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,10 +37,8 @@ def save(name: str, measured: Any, folder: Path) -> Path:
 
     Raises DataError when the folder cannot be written to.
     """
-    import matplotlib as mpl
-
     make_folder(folder)
-    with mpl.rc_context(fname=STYLE):
+    with in_style():
         return save_svg(figure_of(name, measured), folder / f"{name}.svg")
 
 

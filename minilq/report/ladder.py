@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from minilq.coding.ladder import TOTAL, Weight
 from minilq.files import make_folder
-from minilq.report.figures import STYLE, save_svg
+from minilq.report.figures import in_style, save_svg
 from minilq.report.table import aligned, filled
 
 if TYPE_CHECKING:
@@ -50,10 +50,9 @@ def draw(ladder: Ladder, ax: Axes | None = None) -> Axes:
     in the style of all figures is made.
     """
     if ax is None:
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
+        with in_style():
+            from matplotlib.figure import Figure
 
-        with mpl.rc_context(fname=STYLE):
             return draw(ladder, Figure(figsize=SIZE).subplots())
     total = {form: weight for form, weight in ladder[TOTAL].items() if form != "Shannon"}
     raw, bound = total["float32"].total, ladder[TOTAL]["Shannon"].total / 1000
@@ -81,11 +80,10 @@ def draw(ladder: Ladder, ax: Axes | None = None) -> Axes:
 
 def save(ladder: Ladder, path: Path) -> Path:
     """`draw` as an SVG file, whose folder is made; returns the path. Raises UnwritableError."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
     make_folder(path.parent)
-    with mpl.rc_context(fname=STYLE):
+    with in_style():
+        from matplotlib.figure import Figure
+
         figure = Figure(figsize=SIZE)
         draw(ladder, figure.subplots())
         return save_svg(figure, path)

@@ -1,4 +1,4 @@
-"""What `minilq methods` prints: every method, told by its class and by one call of it on a few numbers."""
+"""What `minilq methods` prints: every method, or one, told by its class and by a call of it on a few numbers."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from minilq.quantize import Even, Quantizer
 from minilq.quantize.flags import words_of
 from minilq.quantize.methods import QUANTIZERS
 from minilq.quantize.scale_rule import ScaleRule, rule_text
+from minilq.report.curves import Curves, curves_of, formulas, shown, text
 from minilq.report.table import aligned
 
 WIDTH = 100
@@ -32,6 +33,10 @@ nothing; a heuristic is the derivative of nothing. The rest is exact. `minilq ch
 Flags are written flag=value: minilq train --weights lsq bits=4 --inputs lsq bits=4 signed=false. What comes out of a \
 relu is not negative: signed=false gives it all codes. Images of floats and what comes out of batch normalisation \
 without a relu is signed: signed=true."""
+
+
+UNFINISHED = (MinilqError, TypeError, ValueError, NotImplementedError)
+"""What a user's class that is half done may raise."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,29 @@ def described(kind: type[Quantizer]) -> Described:
                      _flags(kind), _source_in(document) or source)
 
 
+def one_method(method: Quantizer, said: set[str]) -> tuple[str, Curves | None]:
+    """The formulas of a method, forward and pretended derivative by cases, as its docstring and those of its operations
+    have them; and its curves, None where it cannot be called.
+
+    said        the flags that somebody has said something about
+    """
+    parts = [f"{method.name}: {formulas(type(method).__doc__ or '')}"]
+    x = Tensor(np.random.default_rng(0).standard_normal((8, 4)), requires_grad=True)
+    try:
+        y = method(x, method.start(x.array), training=True)
+        curves = curves_of(shown(method, said))
+    except UNFINISHED as error:
+        return "\n\n".join([*parts, f"It cannot be drawn: {error}"]), None
+    for name, node in _pretended(y).items():
+        parts.append(f"{name}, {_kinds(node)}: {formulas(_document(node.primitive))}")
+    return "\n\n".join([*parts, text(curves)]), curves
+
+
+def _pretended(y: Tensor) -> dict[str, Node]:
+    """The operations behind a tensor whose derivatives are not exact."""
+    return {node.primitive.name: node for node in _nodes(y) if node.primitive.kind != "exact"}
+
+
 def _tried(kind: type[Quantizer]) -> tuple[str, str, str, str, str]:
     """What the method learns and remembers, its grid, its gradients and its source."""
     rng = np.random.default_rng(0)
@@ -85,13 +113,13 @@ def _tried(kind: type[Quantizer]) -> tuple[str, str, str, str, str]:
         held = method.start(x.array)
         y = method(x, held, training=True)
         grid = method.coded(x.array, held).grid
-    except (MinilqError, TypeError, ValueError, NotImplementedError):     # a user's class may be half done
+    except UNFINISHED:
         return "?", "?", "?", "?", ""
     learned = [name for name, value in held.items() if isinstance(value, Parameter)]
     words = [type(grid).__name__.lower()]
     if isinstance(grid, Even):
         words += [name for name in ("zero", "offset") if getattr(grid, name) is not None]
-    found = {node.primitive.name: node for node in _nodes(y) if node.primitive.kind != "exact"}
+    found = _pretended(y)
     gradients = [f"{name}: {_kinds(node)}" for name, node in found.items()]
     sources = [source for node in found.values() if node.primitive.forward.__module__ == kind.__module__
                and (source := _source_in(_document(node.primitive)))]
