@@ -45,6 +45,8 @@ def sampled(entry: Primitive, rng: np.random.Generator) -> GradientReport:
     """The check of a primitive at its sample points, by the means of its kind."""
     assert entry.at is not None
     arrays, options = entry.at(rng)
+    if entry.kind == "heuristic":
+        return transcribed_report(entry.name, arrays[0], options, rng)
     heuristics = entry.heuristics(*arrays, **options)
     names = list(entry.signature.parameters)
     checked = [i for i, a in enumerate(arrays)
@@ -58,6 +60,33 @@ def sampled(entry: Primitive, rng: np.random.Generator) -> GradientReport:
 
     means = gradcheck if entry.kind == "exact" else replay_check
     return means(f, *[arrays[i] for i in checked], seed=int(rng.integers(1 << 30)), raises=False)
+
+
+def transcribed_levels(g: Array, bits: int, rng: np.random.Generator) -> Array:
+    """DoReFa's gradient of few bits for each sample, number by number: the level below or above, as the noise falls."""
+    n, dx = 2**bits - 1, np.zeros_like(g)
+    for i, (g_row, u_row) in enumerate(zip(g.tolist(), np.asarray(rng.random(g.shape)).tolist(), strict=True)):
+        m = max(map(abs, g_row))
+        for j, (a, u) in enumerate(zip(g_row, u_row, strict=True)):
+            place = n * (a / (2 * m) + 0.5) + u - 0.5 if m else n / 2
+            dx[i, j] = 2 * m * (round(min(max(place, 0), n)) / n - 0.5)
+    return dx
+
+
+# Name of an operation whose derivative is a heuristic -> (g, its options) -> the same, computed independently.
+TRANSCRIBED: dict[str, Callable[..., Array]] = {"quantized_gradient": transcribed_levels}
+
+
+def transcribed_report(name: str, x: Array, options: dict[str, Any], rng: np.random.Generator) -> GradientReport:
+    """The gradient of an operation that is the derivative of nothing, beside its transcription."""
+    x_, g = Tensor(x, requires_grad=True), rng.standard_normal(x.shape)
+    OPERATORS[name](x_, **copy.deepcopy(options)).backward(g)
+    assert x_.grad is not None
+    want = TRANSCRIBED[name](g, **copy.deepcopy(options))
+    errors = np.abs(x_.grad - want) / np.maximum(np.abs(want), 1e-300)
+    worst = np.unravel_index(errors.argmax(), errors.shape)
+    return GradientReport(bool(errors[worst] <= HEURISTIC_RTOL), float(errors[worst]), 0, tuple(map(int, worst)),
+                          float(x_.grad[worst]), float(want[worst]), want.size)
 
 
 def surrogate_report(surrogate: str, rule: ScaleRule, rng: np.random.Generator) -> GradientReport:

@@ -5,14 +5,39 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from minilq import Adam, BatchNorm, Dense, ReLU, Sequential, Tensor, check, nn, replay_check, softmax_cross_entropy
+from minilq import (
+    Adam,
+    BatchNorm,
+    Dense,
+    QuantizedGradient,
+    ReLU,
+    Sequential,
+    Tensor,
+    check,
+    nn,
+    replay_check,
+    softmax_cross_entropy,
+)
 from minilq.autodiff.primitive import OPERATORS
 from minilq.errors import ConfigError, GradientError
 from minilq.integer.engine import convert
-from minilq.quantize.methods import BNN, BWN, TTQ, TWN, BinaryConnect, DualCopy, Exponential, Ternary
+from minilq.ops.quantized_gradient import few_levels
+from minilq.quantize.methods import (
+    BNN,
+    BWN,
+    TTQ,
+    TWN,
+    BinaryConnect,
+    DoReFa,
+    DoReFaInput,
+    DualCopy,
+    Exponential,
+    Ternary,
+)
 from minilq.quantize.methods.binary_connect import binary_connect
 from minilq.quantize.methods.bnn import signs
 from minilq.quantize.methods.bwn import Centred, bwn, scale_and_signs
+from minilq.quantize.methods.dorefa import dorefa, squashed
 from minilq.quantize.methods.exponential import exponential
 from minilq.quantize.methods.ternary import ternary
 from minilq.quantize.methods.ttq import parts, ttq
@@ -49,6 +74,11 @@ WRONG = {
     "ternary: only where not 0": (Ternary(1.0), "ternary", lambda g, y, w, *flags: (g * (y != 0),)),
     "exponential: of the value": (Exponential(), "exponential", lambda g, y, w, *flags: (g * np.abs(y),)),
     "dual_copy: clipped": (DualCopy(), "dual_copy", lambda g, y, w, *flags: (g * (np.abs(w) < 0.5),)),
+    "dorefa: maximum stopped": (DoReFa(), "dorefa", lambda g, y, w, *flags: (
+        g * (1 - np.tanh(w) ** 2) / np.abs(np.tanh(w)).max(),)),
+    "dorefa: 1 - t": (DoReFa(gradient="stopped"), "dorefa", lambda g, y, w, *flags: (
+        g * (1 - np.abs(np.tanh(w))) / np.abs(np.tanh(w)).max(),)),
+    "dorefa_input: not clipped above": (DoReFaInput(), "dorefa_input", lambda g, y, a, bits: (g * (a >= 0),)),
     "ttq: sign of down": (TTQ(0.3), "ttq", lambda g, y, w, up, down, t: (
         g * np.where(y == 0, 1, np.abs(y)), g[w > t * np.abs(w).max()].sum().reshape(1),
         g[w < -t * np.abs(w).max()].sum().reshape(1))),
@@ -68,7 +98,7 @@ def test_a_planted_wrong_derivative_is_found(name, monkeypatch):
 
 WEIGHTS = [BinaryConnect(), BinaryConnect(0.25, stochastic=True, rate="glorot"), BWN(), BWN("scalar", centre=True),
            TWN(), TWN("filter", "best"), TTQ(), TTQ(0.3, 1.0), Ternary(), Ternary(0.1, stochastic=True), Exponential(),
-           DualCopy(0, 4)]
+           DualCopy(0, 4), DoReFa(1), DoReFa(2, "stopped")]
 
 
 @pytest.mark.parametrize("method", WEIGHTS, ids=str)
@@ -94,8 +124,8 @@ def test_a_network_is_trained_saved_and_run_on_integers(method, tmp_path):
     assert np.abs(logits - y).max() < 0.03 * np.abs(y).max()
 
 
-@pytest.mark.parametrize("weights", [BWN(), BinaryConnect()], ids=str)
-@pytest.mark.parametrize("inputs", [BNN()], ids=str)
+@pytest.mark.parametrize("weights", [BWN(), BinaryConnect(), DoReFa(2)], ids=str)
+@pytest.mark.parametrize("inputs", [BNN(), DoReFaInput(2)], ids=str)
 def test_trained_inputs_are_the_same_on_integers(weights, inputs):
     """Activations on a grid of their own: every class is that of the network that was trained."""
     rng = np.random.default_rng(0)
@@ -120,7 +150,9 @@ def test_what_is_wrong_is_said_in_one_line():
             (Ternary, {"level": -1}, "level must be a number > 0"), (Ternary, {"stochastic": 2}, "must be a bool"),
             (Exponential, {"low": 0.5}, "low must be a whole number"), (Exponential, {"low": 3, "high": 2}, "above"),
             (Exponential, {"high": 101}, "got 101"), (Exponential, {"stochastic": "no"}, "must be a bool"),
-            (DualCopy, {"fraction_bits": 0}, "together in 1..16; got 0 and 0"), (DualCopy, {"integer_bits": -1}, "-1")]:
+            (DualCopy, {"fraction_bits": 0}, "together in 1..16; got 0 and 0"), (DualCopy, {"integer_bits": -1}, "-1"),
+            (DoReFa, {"bits": 0}, "bits must be a whole number in 1..16"), (DoReFa, {"gradient": "paper"}, "through"),
+            (DoReFaInput, {"bits": 17}, "got 17")]:
         with pytest.raises(ConfigError, match=r"^[A-Za-z]+: ") as error:
             method(**flags)
         assert message in str(error.value)
@@ -205,6 +237,61 @@ def test_centring_follows_every_step():
     inside = (np.abs(site.latent.array) < 1).all(axis=2, keepdims=True)
     means = site.latent.array.mean(axis=2, keepdims=True)
     np.testing.assert_allclose(means[inside], 0, atol=1e-6)
+
+
+# --- DoReFa ---------------------------------------------------------------------------------------------------------
+
+@given(seed=seeds, bits=st.integers(2, 16), dtype=st.sampled_from([np.float32, np.float64]))
+def test_dorefa_reaches_from_minus_one_to_one_and_is_odd(seed, bits, dtype):
+    w = random(seed, dtype=dtype)
+    y = dorefa(w, bits)
+    assert np.abs(y).max() == 1
+    np.testing.assert_array_equal(dorefa(-w, bits), -y)          # halves to even are odd here: none is met
+    codes = DoReFa(bits).coded(w, {}).codes
+    assert (codes % 2 == 1).all()
+    assert (np.abs(y - np.tanh(w) / squashed(w)[1]) <= 1.001 / (2**bits - 1)).all()
+
+
+def test_dorefa_of_one_bit_is_bwn_of_the_whole_layer():
+    w = random(0)
+    np.testing.assert_array_equal(dorefa(w, 1), bwn(w, "scalar"))
+    assert dorefa(np.zeros((2, 2)), 1).tolist() == [[0, 0], [0, 0]]
+    assert np.isfinite(dorefa(np.zeros((2, 2)), 2)).all()
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_quantized_gradients_are_unbiased_inside_and_few(bits):
+    g = random(0, (3, 6))
+    g[2] = 0
+    rng = np.random.default_rng(0)
+    drawn = [few_levels(g, bits, rng.random(g.shape)) for _ in range(4000)]
+    n, m = 2**bits - 1, np.abs(g).max(axis=1, keepdims=True)
+    step = 2 * m / n
+    inside = np.abs(g) <= m - step / 2
+    error = np.abs(np.mean(drawn, axis=0) - g)
+    assert (error <= 5 * step / 2 / np.sqrt(4000))[inside].all()
+    assert (error <= step / 2 + 1e-12).all()                     # next to the bounds the noise is cut off
+    assert all(len(np.unique(np.round(d[0], 9))) <= 2**bits for d in drawn[:50])
+    assert (np.array(drawn)[:, 2] == 0).all()
+
+
+def test_a_layer_of_quantized_gradients_only_trains_differently(tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((8, 5)).astype(np.float32)
+    model = Sequential(Dense(5, 4, rng), QuantizedGradient(2, rng), ReLU(), Dense(4, 3, rng))
+    gradients = []
+    for training in (True, False):
+        for parameter in model.parameters().values():
+            parameter.grad = None
+        softmax_cross_entropy(model(Tensor(x), training), np.arange(8) % 3).backward()
+        gradients.append([p.grad for p in model.parameters().values()])
+    assert not np.array_equal(gradients[0][0], gradients[1][0])
+    np.testing.assert_array_equal(gradients[0][2], gradients[1][2])              # behind it
+    save(tmp_path / "m.mlq", nn.quantize(model, lambda name: DoReFa() if name.endswith("weight") else None))
+    again = load(tmp_path / "m.mlq").network
+    assert again.layers["quantizedgradient1"].bits == 2
+    np.testing.assert_array_equal(again(x).numpy(), model(x).numpy())
+    np.testing.assert_array_equal(convert(model, x).predict(x[:1]), model(x[:1]).numpy().argmax(axis=1))
 
 
 # --- TWN ------------------------------------------------------------------------------------------------------------

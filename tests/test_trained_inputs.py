@@ -29,7 +29,7 @@ from tests.test_engine import PADDINGS, disturbed, pictures
 
 
 @dataclass(frozen=True)
-class Ternary(Quantizer):
+class Trits(Quantizer):
     """A reader's own: -down, 0, up of each output."""
 
     def start(self, x):
@@ -49,7 +49,7 @@ def signs(granularity="scalar"):
 
 AT_WEIGHTS = [None, LSQ(2), LSQ(4, granularity="filter"), LSQ(3, granularity="channel"), LSQ(12, granularity="row"),
               LSQPlus(3, offset=False), LSQPlus(2), Affine(), Affine(4, granularity="filter"),
-              Affine(8, signed=False), Scaled("floor", granularity="scalar"), signs("filter"), Ternary()]
+              Affine(8, signed=False), Scaled("floor", granularity="scalar"), signs("filter"), Trits()]
 AT_INPUTS = [None, LSQ(4), LSQ(8), LSQ(8, signed=False), LSQ(3, granularity="filter"), LSQ(12), LSQPlus(2),
              LSQPlus(8, signed=False), LSQPlus(4, granularity="filter"), PACT(4, alpha=2.0), PACT(8), PACT(10, alpha=3),
              Affine(4, ranges="data"), Affine(ranges="average", signed=False), Affine(5, ranges="data", symmetric=True),
@@ -174,7 +174,7 @@ def test_what_stands_around_an_image_is_0_whether_or_not_it_has_a_code(method, p
 
 
 @pytest.mark.parametrize("split", [False, True])
-@pytest.mark.parametrize("weights", [Affine(signed=False), Affine(2, granularity="filter"), LSQPlus(3), Ternary(),
+@pytest.mark.parametrize("weights", [Affine(signed=False), Affine(2, granularity="filter"), LSQPlus(3), Trits(),
                                      LSQ(16, granularity="row"), LSQ(8, granularity=(0, 1)), signs("filter")], ids=repr)
 def test_weights_on_any_grid_are_multiplied_as_they_are(weights, split):
     rng, images = np.random.default_rng(0), normal(9, 6)
@@ -214,7 +214,7 @@ def test_a_grid_far_from_0_is_known_though_floats_there_are_half_a_step_apart():
 
 
 @dataclass(frozen=True)
-class Levels(Ternary):
+class Levels(Trits):
     """Values of a table of six."""
 
     def start(self, x):
@@ -417,7 +417,7 @@ def test_an_input_behind_dead_layers_is_named():
 @pytest.mark.parametrize(("weights", "inputs"), [
     (LSQ(4), LSQ(4, signed=False)), (LSQPlus(3, offset=False), LSQPlus(3, signed=False)),
     (LSQ(4, granularity="filter"), PACT(4, alpha=0.9)), (Affine(8), Affine(8, signed=False, ranges="average")),
-    (Ternary(), LSQ(2, signed=False))], ids=repr)
+    (Trits(), LSQ(2, signed=False))], ids=repr)
 def test_trained_digits_are_classified_as_by_the_trained_network(weights, inputs):
     data, rng = load("digits"), np.random.default_rng(0)
     x = INPUTS["unit"](data.train_images)

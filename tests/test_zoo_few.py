@@ -10,7 +10,19 @@ from minilq import SGD, Tensor, index, sigmoid, stack, tanh, transpose
 from minilq.autodiff.parameter import Parameter
 from minilq.integer.binary import sign_bits, xnor_product
 from minilq.nn import Site
-from minilq.quantize.methods import BNN, BWN, TTQ, TWN, BinaryConnect, DualCopy, Exponential, Ternary
+from minilq.ops.quantized_gradient import few_levels
+from minilq.quantize.methods import (
+    BNN,
+    BWN,
+    TTQ,
+    TWN,
+    BinaryConnect,
+    DoReFa,
+    DoReFaInput,
+    DualCopy,
+    Exponential,
+    Ternary,
+)
 from minilq.quantize.methods.affine import affine
 from minilq.quantize.methods.binary_connect import binary_connect, glorot
 from minilq.quantize.methods.bnn import signs
@@ -30,6 +42,7 @@ NOT_COVERED = {}
 WORDS = {"1": ["det", "stoch", "update"], "15": ["weight", "center-clamp", "qkeras", "activation"],
          "7": ["activation", "ap2", "kbit-port", "larq", "xnor-popcount"],
          "13": ["binary", "ternary", "exponential", "dualcopy", "qkeras-po2", "cell"],
+         "16": ["weight", "activation", "gradient"],
          "L4": ["layer", "filter", "brevitas", "qkeras"],
          "L5": ["conv", "dense", "one", "vec33", "czhu95", "tensorpack"]}
 
@@ -364,3 +377,44 @@ def test_recurrent_cells_of_quantized_weights(case):
     near("cells", dx, case["grad.x"])
     for name, gradient in zip(p, others, strict=True):
         near("cells", gradient, case[f"grad.{name}"])
+
+
+# --- 16, DoReFa -----------------------------------------------------------------------------------------------------
+
+@of("16", "weight")
+def test_dorefa(case):
+    bits = case.number("par.k")
+    for gradient in ("through", "stopped"):
+        method = DoReFa(bits, gradient)
+        y, dw = both(method, case["in.w"], {}, case["in.g"])
+        near("forward", y, case["out.w"])
+        if "huge" in case.name:                  # of 1 - t^2 float32 keeps four digits: in float64 both are 4e-5 off
+            np.testing.assert_allclose(dw, case[f"grad.w@{gradient}_max"], rtol=1e-4)
+        else:
+            near("one element" if gradient == "through" else "elementwise", dw, case[f"grad.w@{gradient}_max"])
+    steps = 2**bits - 1
+    np.testing.assert_array_equal((method.coded(case["in.w"], {}).codes + steps) // 2, case["code.n"])
+
+
+@of("16", "activation")
+def test_dorefa_input(case):
+    method = DoReFaInput(case.number("par.k"))
+    y, da = both(method, case["in.a"], {}, case["in.g"])
+    near("forward", y, case["out.a"])
+    np.testing.assert_array_equal(method.coded(case["in.a"], {}).codes, case["code.n"])
+    near("elementwise", da, case["grad.a"])
+    near("forward", 2 * y - 1, case["out.a@nowgood"], 1)         # that port has activations of -1 .. 1
+    near("elementwise", 2 * da, case["grad.a@nowgood"])
+
+
+@of("16", "gradient")
+def test_dorefa_gradient(case):
+    dx = few_levels(case["in.g"], case.number("par.k"), case["in.u"])
+    if "tensorpack" in case.name:                # which divides 0 by 0 where a sample has no gradient
+        nothing = ~case["in.g"].any(axis=1)
+        assert nothing.any()
+        assert np.isnan(case["grad.x"][nothing]).all()
+        assert (dx[nothing] == 0).all()
+        near("elementwise", dx[~nothing], case["grad.x"][~nothing])
+    else:
+        near("elementwise", dx, case["grad.x"])

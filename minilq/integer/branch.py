@@ -113,7 +113,7 @@ class Branch:
                 self.act(self.line.affine(factor, beta - factor * mean))
             case nn.ReLU():
                 self.act(self.line.rectified())
-            case nn.Dropout():
+            case nn.Dropout() | nn.QuantizedGradient():
                 pass
             case nn.Flatten():
                 if self.product is not None:

@@ -67,7 +67,7 @@ from minilq.integer.grid import Grid, grid_of_pixels, grid_over
 from minilq.integer.lines import codes_of_grid
 from minilq.integer.ranges import BATCH, Ranges, calibrated, in_a_row, without_images
 from minilq.integer.steps import Step, run
-from minilq.nn import Conv2D, Dense, Dropout, Flatten, MaxPool2D, Quantize, Sequential, coded_in
+from minilq.nn import Conv2D, Dense, Dropout, Flatten, MaxPool2D, Quantize, QuantizedGradient, Sequential, coded_in
 from minilq.quantize import Coded
 from minilq.store.modelfile import StoredModel
 
@@ -223,7 +223,7 @@ def _first_trained(made: Conversion, network: Sequential) -> Grid | None:
         if isinstance(layer, (Dense, Conv2D, Quantize)) and layer.input.method is not None:
             grid = made.grid_of(name, layer.input)
             return None if flat and grid.scale.ndim else grid        # its scales are those of features, not of channels
-        if not isinstance(layer, (Flatten, Dropout, MaxPool2D, Quantize)):
+        if not isinstance(layer, (Flatten, Dropout, MaxPool2D, Quantize, QuantizedGradient)):
             return None
         flat = flat or isinstance(layer, Flatten)
     return None

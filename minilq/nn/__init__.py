@@ -2,6 +2,7 @@
 
 from minilq.nn.conv import AveragePool2D, Conv2D, GlobalAveragePool2D, MaxPool2D
 from minilq.nn.fold import fold_batch_norm
+from minilq.nn.gradient import QuantizedGradient
 from minilq.nn.initialise import normal
 from minilq.nn.layer import Layer
 from minilq.nn.layers import Dense, Flatten, ReLU
@@ -12,6 +13,6 @@ from minilq.nn.site import Site
 
 __all__ = [
     "AveragePool2D", "BatchNorm", "Conv2D", "Dense", "Dropout", "Flatten", "GlobalAveragePool2D", "Layer", "MaxPool2D",
-    "Quantize", "ReLU", "Residual", "Sequential", "Site", "calibrate", "coded_in", "codes_in", "fold_batch_norm",
-    "normal", "quantize",
+    "Quantize", "QuantizedGradient", "ReLU", "Residual", "Sequential", "Site", "calibrate", "coded_in", "codes_in",
+    "fold_batch_norm", "normal", "quantize",
 ]

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
         TWN,
         Affine,
         BinaryConnect,
+        DoReFa,
+        DoReFaInput,
         DualCopy,
         Exponential,
         FixedRange,
@@ -41,8 +43,8 @@ else:
     __getattr__ = imported_later(__name__, {
         "deviations": "absolute_deviation dampening hoyer_square sine squared_deviation",
         "granularity": "scale_shape",
-        "methods": "BNN BWN LSQ PACT TTQ TWN Affine BinaryConnect DualCopy "
-                   "Exponential FixedRange LSQPlus Nested Scaled Ternary",
+        "methods": "BNN BWN LSQ PACT TTQ TWN Affine BinaryConnect DoReFa DoReFaInput DualCopy Exponential FixedRange "
+                   "LSQPlus Nested Scaled Ternary",
         "methods.scaled": "codes_of fake_quantize",
         "penalties": "difference inverse maxbin",
         "positivity": "SCALE_MIN",
@@ -52,11 +54,11 @@ else:
     })
 
 __all__ = [
-    "BNN", "BWN", "LSQ", "PACT", "SCALE_MIN", "TTQ", "TWN", "Affine", "BinaryConnect", "Coded", "DualCopy", "Even",
-    "Exponential", "FixedRange", "Held", "LSQPlus", "Nested", "Quantizer", "Scaled", "Surrogate", "Table", "Ternary",
-    "absolute_deviation", "chain_rule", "codes_of", "dampening", "difference", "fake_quantize", "frozen", "hold",
-    "hoyer_square", "inverse", "maxbin", "nearest", "pretend", "scale_shape", "sine", "squared_deviation",
-    "stochastic", "threshold",
+    "BNN", "BWN", "LSQ", "PACT", "SCALE_MIN", "TTQ", "TWN", "Affine", "BinaryConnect", "Coded", "DoReFa", "DoReFaInput",
+    "DualCopy", "Even", "Exponential", "FixedRange", "Held", "LSQPlus", "Nested", "Quantizer", "Scaled", "Surrogate",
+    "Table", "Ternary", "absolute_deviation", "chain_rule", "codes_of", "dampening", "difference", "fake_quantize",
+    "frozen", "hold", "hoyer_square", "inverse", "maxbin", "nearest", "pretend", "scale_shape", "sine",
+    "squared_deviation", "stochastic", "threshold",
 ]
 
 

@@ -29,6 +29,8 @@ from minilq.quantize.method import Held, Quantizer
 SHAPE = (6, 5)
 ONES = 0.0
 PLACES = (1.0, 0.3, 0.1, ONES)                   # factors on what is learned, so that bounds are passed too; or near 1
+SMALL = 0.03                                     # on x, so that what squashes it is not flat, and nothing is beyond 1
+POINTS = (*((place, 1.0) for place in PLACES), (1.0, SMALL))
 HUGE = 1e6
 KINDS = ("exact", "surrogate", "defined", "heuristic")
 
@@ -105,7 +107,7 @@ def _verdicts(label: str, method: Quantizer, seed: int) -> Iterator[Verdict]:
 
 def _of_gradients(label: str, method: Quantizer, seed: int) -> Verdict:
     """The worst of all places."""
-    cases = [Case(method, place, seed) for place in PLACES]
+    cases = [Case(method, place, seed, size) for place, size in POINTS]
     names, heuristics = ["x", *cases[0].checked], sorted(cases[0].heuristics)
     report = max((case.compared(case.gradients()) for case in cases), key=lambda report: (not report.ok, report.error))
     kind = max((case.kind for case in cases), key=KINDS.index)
@@ -123,8 +125,8 @@ def _rivals(methods: Mapping[str, Quantizer], seed: int) -> Iterator[Verdict]:
         if one == other or replace(one, gradient=other.gradient) != other:  # type: ignore[type-var, attr-defined]
             continue
         found = False
-        for place in PLACES:
-            found |= not Case(other, place, seed).compared(Case(one, place, seed).gradients())
+        for place, size in POINTS:
+            found |= not Case(other, place, seed, size).compared(Case(one, place, seed, size).gradients())
         yield Verdict(f"{label} told from {other_label}", "", 0.0, found,
                       "" if found else "its gradient is the derivative of its rival's program: they are the same")
 
@@ -132,10 +134,10 @@ def _rivals(methods: Mapping[str, Quantizer], seed: int) -> Iterator[Verdict]:
 class Case:
     """A method at one point: the gradients it gives, and the comparison of any with those of its smooth program."""
 
-    def __init__(self, method: Quantizer, place: float, seed: int) -> None:
+    def __init__(self, method: Quantizer, place: float, seed: int, size: float = 1.0) -> None:
         # another x than it starts from, whose smallest and largest number may stand on a bound
-        self.method, self.seed, self.x = method, seed, sample(seed + 1)
-        self.held = started(method, sample(seed), place, seed)
+        self.method, self.seed, self.x = method, seed, size * sample(seed + 1)
+        self.held = started(method, size * sample(seed), place, seed)
         learned = [name for name, value in self.held.items() if isinstance(value, Parameter)]
         self.memory = Memory()
         with replaying(self.memory):

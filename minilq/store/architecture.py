@@ -7,6 +7,7 @@ Each layer is a dict of its kind, the name of its class, and what its `settings(
     MaxPool2D, AveragePool2D  size [KH, KW], stride [SH, SW], padding
     BatchNorm                 channels, momentum, eps
     Dropout                   rate
+    QuantizedGradient         bits
     Quantize                  shape [of its input, the batch as 1]
     Sequential                layers [a list of layers]
     Residual                  body (a layer), shortcut (a layer or null)

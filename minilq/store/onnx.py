@@ -140,7 +140,7 @@ def _flatten(graph: Graph, prefix: str, layer: nn.Flatten, x: Value) -> Value:
     return x.through(layer, graph.node("Flatten", x.name))
 
 
-def _dropout(graph: Graph, prefix: str, layer: nn.Dropout, x: Value) -> Value:
+def _nothing(graph: Graph, prefix: str, layer: nn.Layer, x: Value) -> Value:
     return x
 
 
@@ -150,8 +150,8 @@ def _quantize(graph: Graph, prefix: str, layer: nn.Quantize, x: Value) -> Value:
 
 # Kind -> its translation.
 LAYERS: dict[type[nn.Layer], Callable[..., Value]] = {
-    nn.Dense: _dense, nn.Conv2D: _conv2d, nn.ReLU: _relu, nn.BatchNorm: _batch_norm, nn.Dropout: _dropout,
-    nn.MaxPool2D: _max_pool,
+    nn.Dense: _dense, nn.Conv2D: _conv2d, nn.ReLU: _relu, nn.BatchNorm: _batch_norm, nn.Dropout: _nothing,
+    nn.QuantizedGradient: _nothing, nn.MaxPool2D: _max_pool,
     nn.AveragePool2D: _average_pool, nn.GlobalAveragePool2D: _global_average_pool, nn.Flatten: _flatten,
     nn.Quantize: _quantize, nn.Sequential: _sequential, nn.Residual: _residual}
 

@@ -5,6 +5,7 @@ from minilq.quantize.methods.affine import Affine
 from minilq.quantize.methods.binary_connect import BinaryConnect
 from minilq.quantize.methods.bnn import BNN
 from minilq.quantize.methods.bwn import BWN
+from minilq.quantize.methods.dorefa import DoReFa, DoReFaInput
 from minilq.quantize.methods.dual_copy import DualCopy
 from minilq.quantize.methods.exponential import Exponential
 from minilq.quantize.methods.fixed_grid import FixedGrid
@@ -19,6 +20,6 @@ from minilq.quantize.methods.ttq import TTQ
 from minilq.quantize.methods.twn import TWN
 
 __all__ = [
-    "BNN", "BWN", "LSQ", "PACT", "QUANTIZERS", "TTQ", "TWN", "Affine", "BinaryConnect", "DualCopy", "Exponential",
-    "FixedGrid", "FixedRange", "LSQPlus", "Nested", "Scaled", "Ternary",
+    "BNN", "BWN", "LSQ", "PACT", "QUANTIZERS", "TTQ", "TWN", "Affine", "BinaryConnect", "DoReFa", "DoReFaInput",
+    "DualCopy", "Exponential", "FixedGrid", "FixedRange", "LSQPlus", "Nested", "Scaled", "Ternary",
 ]
