@@ -8,6 +8,7 @@ import errno
 import io
 import os
 import stat
+import sys
 import uuid
 from pathlib import Path
 
@@ -38,15 +39,16 @@ def write_bytes(path: Path, content: bytes) -> None:
     if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
         raise UnwritableError(str(path), "must be a plain file, or none yet", got="a device, a pipe or a socket",
                               cause="It would be replaced; write a file and copy that")
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    temporary = path.with_name(f".{path.name[:60]}.{uuid.uuid4().hex[:8]}.part")
     try:
         with temporary.open("wb") as file:
+            lock(file.fileno())                  # so that `clear_leftovers` leaves it alone
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -58,14 +60,41 @@ def write_text(path: Path, text: str) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those above it, and see whether it can be written to. Raises UnwritableError when not."""
+    """Make a folder and those above it, and see whether it may be written to. Raises UnwritableError when not."""
     try:
         path.mkdir(parents=True, exist_ok=True)
-        probe = path / f".{uuid.uuid4().hex[:8]}.probe"
-        probe.touch()
-        probe.unlink()
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise PermissionError("Permission denied")
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove what killed processes were writing in a folder, and in its figures, and nobody writes any more."""
+    for part in (folder, folder / "figures"):
+        with contextlib.suppress(OSError):
+            for path in list(part.glob(".*.part")):
+                with contextlib.suppress(OSError), path.open("rb+") as file:
+                    if lock(file.fileno()):
+                        path.unlink()
+
+
+def lock(descriptor: int, shared: bool = False, wait: bool = False) -> bool:
+    """Take an open file for oneself, or for all who share it, until it is closed or the process ends, however that
+    happens. False when another process has it.
+
+    True as well where nothing can be locked: on Windows, and on some network file systems.
+    """
+    if sys.platform != "win32":
+        import fcntl
+
+        try:
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+    return True
 
 
 def read_text(path: Path) -> str:
@@ -88,6 +117,7 @@ def read_text(path: Path) -> str:
         raise DataError(str(path), "a readable text file was expected", got=error.strerror or str(error)) from error
 
 
-def _unwritable(path: Path, error: OSError) -> UnwritableError:
+def unwritable(path: Path, error: OSError) -> UnwritableError:
+    """The error for a file or folder that could not be written."""
     return UnwritableError(str(path), "must be writable", got=error.strerror or str(error),
-                     cause="Choose another folder with --out, or free some space")
+                           cause="Choose another folder with --out, or free some space")

@@ -169,6 +169,9 @@ class FullDisk(io.RawIOBase):
         self.file.write(content[:len(content) // 2])
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
+    def fileno(self):
+        return self.file.fileno()
+
     def close(self):
         self.file.close()
         super().close()
@@ -249,3 +252,21 @@ def test_text_is_utf_8_both_ways(tmp_path):
     (tmp_path / "a").write_bytes(b"\xce")
     with pytest.raises(DataError, match="not UTF-8"):
         read_text(tmp_path / "a")
+
+
+@pytest.mark.parametrize(("number", "words"), [(errno.EACCES, "Permission denied"), (errno.EMFILE, "Too many open"),
+                                               (errno.EIO, "Input/output error")])
+def test_a_checkpoint_that_cannot_be_opened_is_not_called_damaged(number, words, monkeypatch, tmp_path):
+    save_checkpoint(tmp_path / "c.npz", ARRAYS, META)
+
+    def fails(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "open", fails)
+    monkeypatch.setattr("io.open", fails)
+    with pytest.raises(DataError, match=f"checkpoint that can be read was expected; got {words}") as caught:
+        load_checkpoint(tmp_path / "c.npz")
+    assert "damaged" not in str(caught.value)
+    monkeypatch.setattr(Path, "read_bytes", lambda self: (_ for _ in ()).throw(MemoryError))
+    with pytest.raises(MemoryError):
+        load_checkpoint(tmp_path / "c.npz")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import minilq
-from minilq import cli
+from minilq import cli, files
 from minilq.coding.packing import HEADER
 from minilq.coding.sizes import zipped
 from minilq.data import load
@@ -293,12 +293,6 @@ def test_a_run_with_other_methods_is_resumed_to_the_same_result(weights, inputs,
     assert without_seconds(run.carry_on(tmp_path / "b", quiet)) == without_seconds(want)
 
 
-def test_leftovers_of_a_killed_write_are_removed(finished):
-    (finished / ".float.npz.0123abcd.part").write_bytes(b"half")
-    run.carry_on(finished, quiet)
-    assert not list(finished.glob(".*"))
-
-
 # ---- result.json
 
 
@@ -380,6 +374,37 @@ def test_post_training_starts_from_the_float_network_and_keeps_it_as_its_baselin
     assert 0 < np.abs(w - a["model/dense1.weight.latent"]).max() < 0.02       # seven steps of 1e-3 away
 
 
+@pytest.mark.parametrize("file", ["float.npz", "env.json"])
+def test_killed_before_the_copy_of_the_network_it_starts_from_a_run_goes_on(file, finished, tmp_path, monkeypatch):
+    settings, real = config(start_from=str(finished), epochs=1), files.write_bytes
+    want = run.start(settings, tmp_path / "a", quiet)
+
+    def killed(path, content):
+        if path == tmp_path / "b" / file:
+            raise KeyboardInterrupt
+        real(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("minilq.train.checkpoint.write_bytes", killed)
+        patch.setattr(files, "write_bytes", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run.start(settings, tmp_path / "b", quiet)
+    assert (tmp_path / "b" / "config.json").exists()
+    assert without_seconds(run.carry_on(tmp_path / "b", quiet)) == without_seconds(want)
+
+
+def test_whether_it_starts_from_a_network_cannot_be_changed_later(finished, tmp_path):
+    (finished / "config.json").write_text(changed_config(finished, start_from="x", epochs=3))
+    with pytest.raises(ConfigError, match="other settings; got start_from a checkpoint, there None"):
+        run.carry_on(finished, quiet)
+    (finished / "config.json").write_text(changed_config(finished, start_from=None))
+    with pytest.raises(run.Stopped):
+        run.start(config(start_from=str(finished)), tmp_path / "b", interrupting("^quantized .*epoch +1/"))
+    (tmp_path / "b" / "config.json").write_text(changed_config(tmp_path / "b", start_from=None))
+    with pytest.raises(ConfigError, match="other settings; got start_from None, there a checkpoint"):
+        run.carry_on(tmp_path / "b", quiet)
+
+
 def test_a_post_training_run_can_be_resumed_without_the_network_it_started_from(finished, tmp_path):
     settings = config(start_from=str(finished))
     want = run.start(settings, tmp_path / "a", quiet)
@@ -415,11 +440,13 @@ def test_a_folder_with_a_run_or_checkpoints_is_never_trained_over(file, tmp_path
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {file: "mine"}
 
 
-def test_the_first_free_number_is_taken(tmp_path):
-    assert run.free_folder(tmp_path, "digits") == tmp_path / "digits-1"
-    (tmp_path / "digits-1").mkdir()
-    (tmp_path / "digits-3").mkdir()
-    assert run.free_folder(tmp_path, "digits") == tmp_path / "digits-2"
+@pytest.mark.parametrize("file", ["result.json", "history.csv", "env.json", "DONE", "figures/learning.svg"])
+def test_files_of_something_else_are_never_overwritten(file, tmp_path):
+    (tmp_path / "figures").mkdir()
+    (tmp_path / file).write_text("mine")
+    with pytest.raises(ConfigError, match="must hold nothing that a run would overwrite"):
+        run.start(config(), tmp_path, quiet)
+    assert [path.read_text() for path in tmp_path.rglob("*") if path.is_file()] == ["mine"]
 
 
 @pytest.mark.parametrize("file", ["float.npz", "quantized.npz"])

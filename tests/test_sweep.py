@@ -5,9 +5,11 @@ import errno
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from pathlib import Path
@@ -16,10 +18,11 @@ import numpy as np
 import pytest
 
 import minilq
-from minilq import cli
+from minilq import cli, files
 from minilq.experiments import point, processes, sweep
+from minilq.experiments.claim import claimed
 from minilq.experiments.command import command
-from minilq.experiments.config import RunConfig
+from minilq.experiments.config import RunConfig, read_config
 from minilq.experiments.grid import points_of
 from minilq.experiments.grids import blocks_of
 from minilq.experiments.result import read_result
@@ -364,6 +367,114 @@ def test_what_starts_from_a_failed_point_fails_with_it(tmp_path):
     assert failed["nested-row-0.001-floor-raw-post-42"] == "it starts from float-raw-42, which failed"
 
 
+def test_a_point_that_never_trained_may_be_corrected(tmp_path):
+    """Its settings were found wrong only after they had been written."""
+    blocks = [{"nested": [1e-3], **SMALL}]
+    one = points_of(blocks, {})[1]
+    assert swept(tmp_path, blocks) == {}
+    own = tmp_path / "points" / one.name
+    for file in ("quantized.npz", "DONE", "result.json"):
+        (own / file).unlink()
+    corrected = [{"nested": [1e-3], "layer_thresholds": {"dense2": 1e-4}, **SMALL}]
+    assert points_of(corrected, {})[1].name == one.name
+    assert swept(tmp_path, corrected) == {}
+    assert read_config(own / "config.json").layer_thresholds == {"dense2": 1e-4}
+    with pytest.raises(minilq.ConfigError, match=r"other settings; got layer_thresholds"):
+        swept(tmp_path, blocks)
+
+
+@pytest.mark.parametrize("file", ["index.html", "points.csv", "figures/a.svg", "points/mine"])
+def test_files_of_something_else_are_never_overwritten(file, tmp_path):
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text("mine")
+    with pytest.raises(minilq.ConfigError, match="must hold nothing that a sweep would overwrite"):
+        swept(tmp_path)
+    assert [path.read_text() for path in tmp_path.rglob("*") if path.is_file()] == ["mine"]
+
+
+@pytest.mark.parametrize("text", ["mine", "[]", '{"points": 3}'])
+def test_a_file_that_is_no_sweeps_is_never_overwritten(text, tmp_path):
+    (tmp_path / "sweep.json").write_text(text)
+    with pytest.raises(minilq.DataError, match=r"sweep\.json.*Delete it, if it is a sweep's"):
+        swept(tmp_path)
+    assert (tmp_path / "sweep.json").read_text() == text
+
+
+def test_a_sweep_goes_on_without_its_list(done, tmp_path):
+    shutil.copytree(done[0] / "points", tmp_path / "points")
+    shutil.copy(done[0] / "sweep.json", tmp_path / "index.html")
+    assert swept(tmp_path) == {}
+    assert (tmp_path / "sweep.json").read_bytes() == (done[0] / "sweep.json").read_bytes()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="locks of files are of POSIX systems")
+def test_two_sweeps_at_once_share_the_points(done, tmp_path, monkeypatch):
+    """Both in this process, by turns: whenever one comes to a point, the other is asked to do the next one first."""
+    monkeypatch.setattr(sweep, "SECONDS_BETWEEN_LOOKS", 0.02)
+    mine, others = [], []
+
+    def both(name):
+        lines = mine if name == "mine" else others
+        assert swept(tmp_path, executor=ThreadPoolExecutor(1), log=lines.append) == {}
+
+    threads = [threading.Thread(target=both, args=(name,)) for name in ("mine", "others")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert contents(tmp_path) == {k: v for k, v in contents(done[0]).items() if not str(k).startswith("again")}
+    assert any(f"sharing the points with process {os.getpid()}" in line for line in (*mine, *others))
+    for lines in (mine, others):
+        assert any(line.startswith("[  7/7]") for line in lines)
+
+
+def test_a_point_that_another_process_has_is_waited_for(done, tmp_path, monkeypatch):
+    """Killed, and stopped while waiting."""
+    monkeypatch.setattr(sweep, "SECONDS_BETWEEN_LOOKS", 0.02)
+    looks, held = [], contextlib.ExitStack()
+    shutil.copy(done[0] / "sweep.json", tmp_path)
+    held.enter_context(claimed(tmp_path / "points" / "float-raw-42"))
+
+    def log(text):
+        raise AssertionError(text)
+
+    def stop():
+        looks.append(1)
+        return len(looks) > 3
+
+    point.stop_when(stop)
+    try:
+        with pytest.raises(Stopped):
+            swept(tmp_path, log=log)
+    finally:
+        point.stop_when(lambda: False)
+    threading.Timer(0.1, held.close).start()
+    assert swept(tmp_path) == {}
+    assert contents(tmp_path) == {k: v for k, v in contents(done[0]).items() if not str(k).startswith("again")}
+
+
+@pytest.mark.parametrize("file", ["float.npz", "DONE"])
+def test_a_write_that_fails_at_the_end_of_a_point_leaves_the_same_in_the_end(file, done, tmp_path, monkeypatch):
+    """The checkpoint is written once more, smaller, when all is measured; then comes DONE."""
+    real, writes = files.write_bytes, []
+
+    def failing(path, content):
+        if path.parent.name == "float-raw-42" and path.name == file:
+            writes.append(path)
+            if len(writes) == (2 if file == "float.npz" else 1):
+                raise minilq.errors.UnwritableError(str(path), "must be writable")
+        real(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("minilq.train.checkpoint.write_bytes", failing)
+        patch.setattr(files, "write_bytes", failing)
+        with pytest.raises(minilq.errors.UnwritableError):
+            swept(tmp_path)
+    assert (tmp_path / "points" / "float-raw-42" / "result.json").exists()
+    assert swept(tmp_path) == {}
+    assert contents(tmp_path) == {k: v for k, v in contents(done[0]).items() if not str(k).startswith("again")}
+
+
 def test_other_settings_in_the_same_folder_are_refused(done):
     with pytest.raises(minilq.ConfigError, match=r"other settings; got epochs 2, not 3"):
         swept(done[0], [{**BLOCK, "epochs": 3}])
@@ -396,7 +507,7 @@ def test_a_full_disk_ends_the_sweep(tmp_path, monkeypatch):
     calls = []
     run = point.run_point
     monkeypatch.setattr(sweep, "run_point", lambda *args: calls.append(args) or run(*args))
-    monkeypatch.setattr(sweep, "write_text", lambda path, text: None)
+    monkeypatch.setattr("minilq.experiments.claim.write_text", Path.write_text)
     with pytest.raises(minilq.DataError, match="must be writable"):
         swept(full, [{"nested": [1e-3, 1e-2], **SMALL}])
     assert len(calls) == 1
@@ -404,8 +515,8 @@ def test_a_full_disk_ends_the_sweep(tmp_path, monkeypatch):
 
 def test_a_folder_that_cannot_be_written(tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    assert cli.main(["sweep", "--quick", "--out", str(tmp_path / "file" / "sweep")]) == 1
-    assert "must be writable" in capsys.readouterr().err
+    assert cli.main(["sweep", "--quick", "--out", str(tmp_path / "file" / "sweep")]) == 2
+    assert "--out must be a folder" in capsys.readouterr().err
 
 
 def test_a_dead_process_is_replaced(tmp_path, monkeypatch):

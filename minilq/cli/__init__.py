@@ -7,24 +7,34 @@ from collections.abc import Callable, Sequence
 
 from minilq.cli import files, lab, reporting, training
 from minilq.cli.options import USAGE_ERROR, parser
-from minilq.cli.output import FAILED, INTERRUPTED, print_error, print_line
+from minilq.cli.output import FAILED, INTERRUPTED, close, open_closed, print_error, print_line
 from minilq.errors import ConfigError, MinilqError
+from minilq.train.interrupt import as_ctrl_c
 
 COMMANDS: dict[str, Callable[[dict[str, object]], int]] = {
     "train": training.train, "report": reporting.report, "sweep": lab.sweep, "explain": lab.explain,
     "methods": lab.methods,
     "sizes": files.sizes, "export": files.export, "load": files.load, "evaluate": files.evaluate, "check": lab.check}
 
+PATHS = ("out", "resume", "start_from", "data_dir", "folder", "run", "file", "grid")
+"""Options that name a file or folder."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status: 0, 1 for a failure, 2 for wrong arguments, 130 after Ctrl-C."""
+    """Run a command; returns the exit status: 0, 1 for a failure, 2 for wrong arguments, 130 after Ctrl-C, SIGTERM or
+    SIGHUP."""
+    open_closed()
     options = vars((every := parser()).parse_args(arguments))
     command = options.pop("command")
     if command is None:
         print_line(every.format_help(), end="")
         return 0
     try:
-        return COMMANDS[command](options)
+        with as_ctrl_c():
+            for name, value in options.items():
+                if name in PATHS and value == "":
+                    raise ConfigError(command, f"{name} must be a name", got="an empty one")
+            return COMMANDS[command](options)
     except ConfigError as error:
         print_error(str(error))
         return USAGE_ERROR
@@ -38,8 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print_error(f"not enough memory: {error}")
         return FAILED
     except BrokenPipeError:                      # `minilq ... | head` has read enough
-        if sys.stderr is not None:
-            sys.stderr.close()
+        close(sys.stdout, sys.stderr)
         return FAILED
     except OSError as error:                     # of a path: too long a name, no right to look into a folder
         print_error(": ".join(map(str, filter(None, (error.filename, error.strerror or str(error))))))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
+from typing import TextIO
 
 from minilq.errors import UnwritableError, escaped
 
@@ -22,15 +24,14 @@ def print_line(text: str, end: str = "\n") -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        with contextlib.suppress(OSError):       # what is left in its buffer must not fail once more at the end
-            sys.stdout.close()
+        close(sys.stdout)
         raise UnwritableError("standard output", "must be writable", got=error.strerror or str(error)) from error
 
 
 def print_error(text: str) -> None:
     """A line on standard error, where there is one."""
-    if sys.stderr is not None:
-        print(f"minilq: {shown(text, sys.stderr.encoding)}", file=sys.stderr)
+    with contextlib.suppress(OSError, ValueError):           # closed, or full
+        print(f"minilq: {shown(text, sys.stderr.encoding)}", file=sys.stderr, flush=True)
 
 
 def shown(text: str, encoding: str | None) -> str:
@@ -54,3 +55,21 @@ def _encodable(character: str, encoding: str | None) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def close(*streams: TextIO) -> None:
+    """What is left in the buffers must not fail once more at the end."""
+    for stream in streams:
+        with contextlib.suppress(OSError):
+            stream.close()
+
+
+def open_closed() -> None:
+    """Standard streams that the shell has closed (`2>&-`) go nowhere, and no file gets their numbers."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)       # the lowest free number, which is this
+            if getattr(sys, name) is None:
+                setattr(sys, name, open(number, "r" if number == 0 else "w"))  # noqa: SIM115 - until the end

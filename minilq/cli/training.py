@@ -17,41 +17,44 @@ if TYPE_CHECKING:
 def train(options: dict[str, object]) -> int:
     from minilq.cli.progress import Screen, Training
     from minilq.experiments import run
+    from minilq.experiments.claim import claimed, claimed_number
+    from minilq.experiments.command import going_on, option_of
     from minilq.experiments.config import read_config
     from minilq.files import write_text
 
     verbose, resume = bool(options.pop("verbose", False)), options.pop("resume", None)
     if resume is not None and options:
-        from minilq.experiments.command import option_of
-
         raise ConfigError("train", "--resume takes every setting from the run and goes with no other option",
                           got=", ".join(map(option_of, options)))
     out = options.pop("out", None)
     config = None if resume is not None else settings_of(options)
-    folder = Path(str(resume)) if config is None else (
-        Path(str(out)) if out is not None else run.free_folder(Path("runs"), config.data))
     screen = Screen()
-    try:
-        if config is None:
-            there = read_config(folder / run.CONFIG)
-            print_line(f"{folder} is finished; nothing is left to train" if (folder / run.DONE).exists()
-                       else f"going on with {folder}: {there.describe()}")
-            run.carry_on(folder, screen.line, Training(screen, run.networks_of(there)))
-        else:
-            if config.lr == 0:
-                print_line("a learning rate of 0: nothing will be learned")
-            run.start(config, folder, screen.line, Training(screen, run.networks_of(config)))
-        show_table(folder, verbose)
-        show_figures(folder)
-        write_text(folder / run.DONE, "")
-    except run.Stopped:
-        print_line(f"\nstopped; everything is saved. Go on with: minilq train --resume {folder}")
-        return INTERRUPTED
-    except KeyboardInterrupt:                    # outside of the training loop, or a second Ctrl-C
-        if not (folder / run.CONFIG).exists():
-            raise
-        print_line(f"\ninterrupted. Go on from what was saved last with: minilq train --resume {folder}")
-        return INTERRUPTED
+    if config is None:
+        claim = claimed(Path(str(resume)), make=False)
+    else:
+        claim = claimed_number(Path("runs"), config.data) if out is None else claimed(Path(str(out)))
+    with claim as folder:
+        try:
+            if config is None:
+                there = read_config(folder / run.CONFIG)
+                print_line(f"{folder} is finished; nothing is left to train" if (folder / run.DONE).exists()
+                           else f"going on with {folder}: {there.describe()}")
+                run.carry_on(folder, screen.line, Training(screen, run.networks_of(there)))
+            else:
+                if config.lr == 0:
+                    print_line("a learning rate of 0: nothing will be learned")
+                run.start(config, folder, screen.line, Training(screen, run.networks_of(config)))
+            show_table(folder, verbose)
+            show_figures(folder)
+            write_text(folder / run.DONE, "")
+        except run.Stopped:
+            print_line(f"\nstopped; everything is saved. Go on with: {going_on(folder)}")
+            return INTERRUPTED
+        except KeyboardInterrupt:                # outside of the training loop, or a second Ctrl-C
+            if not (folder / run.CONFIG).exists():
+                raise
+            print_line(f"\ninterrupted. Go on from what was saved last with: {going_on(folder)}")
+            return INTERRUPTED
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from minilq.experiments.config import RunConfig
@@ -44,6 +45,15 @@ def command(config: RunConfig) -> str:
     return shlex.join(words)
 
 
+def going_on(folder: Path) -> str:
+    """The command that goes on with a run.
+
+    >>> going_on(Path("my run"))
+    "minilq train --resume 'my run'"
+    """
+    return shlex.join(["minilq", "train", *_option("--resume", str(folder))])
+
+
 def _words(name: str, value: Any) -> list[str]:
     option = option_of(name)
     if name in ("weights", "inputs"):
@@ -56,4 +66,8 @@ def _words(name: str, value: Any) -> list[str]:
     if isinstance(value, bool):
         return [option]
     text = repr(float(value)) if isinstance(value, float) else str(value)
+    return _option(option, text)
+
+
+def _option(option: str, text: str) -> list[str]:
     return [f"{option}={text}"] if text.startswith("-") else [option, text]

@@ -11,6 +11,7 @@ import contextlib
 import functools
 import json
 import math
+import os
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,16 +20,18 @@ from typing import Any
 from minilq.data import Dataset
 from minilq.errors import ConfigError, MinilqError, UnwritableError
 from minilq.experiments.build import flag_of_weights, trainer_for
+from minilq.experiments.claim import claimed
 from minilq.experiments.config import RunConfig, read_config
 from minilq.experiments.grid import Point
 from minilq.experiments.measure import counted, measure
 from minilq.experiments.result import RESULT
 from minilq.experiments.run import CHECKPOINTS, CONFIG, DONE, HISTORY, data_of
 from minilq.experiments.training import train
-from minilq.files import make_folder, write_text
+from minilq.files import unwritable, write_text
 from minilq.nn import Sequential
-from minilq.train.checkpoint import save_checkpoint
+from minilq.train.checkpoint import load_checkpoint, save_checkpoint
 from minilq.train.history import write_history
+from minilq.train.interrupt import Interrupt
 
 FAILED = "FAILED"
 SECONDS_BETWEEN_CHECKPOINTS = 20.0
@@ -44,31 +47,45 @@ def stop_when(asked: Stop) -> None:
     _asked_to_stop = asked
 
 
+def asked_to_stop() -> bool:
+    """Whether the points of this process are to stop."""
+    return _asked_to_stop()
+
+
 def run_point(point: Point, parent: Path) -> str | None:
     """Train and measure one point in parent/NAME, from where an earlier attempt was left. Returns what went wrong, None
     when all is well; a point that is done already is left alone.
 
-    Raises UnwritableError, which would meet every other point too, and ConfigError when the folder holds a point of
-    other settings. When asked to stop, it saves what is done and returns None with the point unfinished.
+    Raises InUse when another process has the point; UnwritableError, which would meet every other point too, and
+    ConfigError when the folder holds a point of other settings. When asked to stop, also by a signal, it saves what is
+    done and returns None with the point unfinished.
     """
     folder = parent / point.name
-    check_same(point, parent)
-    if (folder / DONE).exists() or _asked_to_stop():
+    if asked_to_stop():
         return None
-    try:
-        make_folder(folder)
-        for leftover in (folder / FAILED, *folder.glob(".*.part")):
-            leftover.unlink(missing_ok=True)
-        write_text(folder / CONFIG, settings_of(point).to_json())
-        _train_and_measure(point, parent, folder)
-    except UnwritableError:
-        raise
-    except Exception as error:                   # whatever it is, the other points go on
-        message = str(error) if isinstance(error, MinilqError) else f"{type(error).__name__}: {error}"
-        with contextlib.suppress(MinilqError):
-            write_text(folder / FAILED, f"{message}\n")
-        return message
+    with claimed(folder, "sweep"), Interrupt() as interrupt:
+        check_same(point, parent)
+        if os.path.exists(folder / DONE):
+            return None
+        try:
+            _remove(folder / FAILED)
+            write_text(folder / CONFIG, settings_of(point).to_json())
+            _train_and_measure(point, parent, folder, lambda: interrupt.wished or asked_to_stop())
+        except UnwritableError:
+            raise
+        except Exception as error:               # whatever it is, the other points go on
+            message = str(error) if isinstance(error, MinilqError) else f"{type(error).__name__}: {error}"
+            with contextlib.suppress(MinilqError):
+                write_text(folder / FAILED, f"{message}\n")
+            return message
     return None
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise unwritable(path, error) from error
 
 
 def settings_of(point: Point) -> RunConfig:
@@ -77,30 +94,36 @@ def settings_of(point: Point) -> RunConfig:
 
 
 def check_same(point: Point, parent: Path) -> None:
-    """Raise ConfigError when parent/NAME holds a point of other settings."""
-    path = parent / point.name / CONFIG
-    if not path.exists():
+    """Raise ConfigError when parent/NAME holds a point of other settings, of which something has been trained."""
+    folder = parent / point.name
+    if not (os.path.exists(folder / CONFIG) and os.path.exists(folder / CHECKPOINTS[point.network])):
         return
-    there, mine = asdict(read_config(path)), asdict(settings_of(point))
+    there, mine = asdict(read_config(folder / CONFIG)), asdict(settings_of(point))
     different = [name for name in mine if there[name] != mine[name] and name != "data_dir"]
     if different:
-        raise ConfigError("sweep", f"{path.parent} holds a point of other settings",
+        raise ConfigError("sweep", f"{folder} holds a point of other settings",
                           got=", ".join(f"{name} {there[name]}, not {mine[name]}" for name in different),
                           cause="Choose another --out, or go on with the command that began the sweep")
 
 
-def _train_and_measure(point: Point, parent: Path, folder: Path) -> None:
-    config, data = point.config, data_for_point(point.config)
-    start = None if point.start is None else parent / point.start / CHECKPOINTS["float"]
-    path = folder / CHECKPOINTS[point.network]
-    trainer = trainer_for(point.network, config, data, start)
-    if not train(point.network, config, trainer, path, _asked_to_stop, SECONDS_BETWEEN_CHECKPOINTS):
-        return
-    write_history(folder / HISTORY, [{"network": point.network, **row} for row in trainer.rows])
-    write_text(folder / RESULT, json.dumps(_result(point, trainer.model, data), indent=1) + "\n")
+def _train_and_measure(point: Point, parent: Path, folder: Path, stop: Stop) -> None:
+    config, path = point.config, folder / CHECKPOINTS[point.network]
+    if not _is_small(folder, path):
+        data = data_for_point(config)
+        start = None if point.start is None else parent / point.start / CHECKPOINTS["float"]
+        trainer = trainer_for(point.network, config, data, start)
+        if not train(point.network, config, trainer, path, stop, SECONDS_BETWEEN_CHECKPOINTS):
+            return
+        write_history(folder / HISTORY, [{"network": point.network, **row} for row in trainer.rows])
+        write_text(folder / RESULT, json.dumps(_result(point, trainer.model, data), indent=1) + "\n")
+        # The model alone is a third of the whole state, from which the point would have gone on until now.
+        save_checkpoint(path, {f"model/{name}": a for name, a in trainer.model.state().items()}, {})
     write_text(folder / DONE, "")
-    # Only now: killed before, the point goes on from the whole state. The model alone is a third of it.
-    save_checkpoint(path, {f"model/{name}": a for name, a in trainer.model.state().items()}, {})
+
+
+def _is_small(folder: Path, checkpoint: Path) -> bool:
+    """Whether nothing but DONE is missing: all is measured, and the model alone is left of the checkpoint."""
+    return os.path.exists(folder / RESULT) and "place" not in load_checkpoint(checkpoint)[1]
 
 
 def _result(point: Point, model: Sequential, data: Dataset) -> dict[str, Any]:

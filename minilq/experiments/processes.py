@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import threading
 from collections.abc import Sequence
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from minilq.experiments.point import data_for_point, stop_when
 from minilq.experiments.run import Stopped
 from minilq.experiments.sweep import Log, SweepWatch, run_sweep
 from minilq.kernels.threads import use_threads
-from minilq.train.interrupt import Interrupt
+from minilq.train.interrupt import Interrupt, blocked
 
 ATTEMPTS = 3
 """How often a sweep begins again after a process died, of too little memory for example."""
@@ -41,17 +40,22 @@ def sweep_in_processes(grid: str, points: Sequence[Point], folder: Path, jobs: i
     try:
         for attempt in range(1, ATTEMPTS + 1):
             with Interrupt(asked.set) as interrupt, ProcessPoolExecutor(jobs, context, _begin, (asked,)) as pool:
+                stop_when(asked.is_set)
                 try:
+                    _begin_all(pool, min(jobs, len(points)))
                     failed = run_sweep(grid, points, folder, pool, log, watch)
                 except BrokenExecutor:
+                    if interrupt.wished:
+                        raise Stopped from None
                     log(f"a process died, for lack of memory perhaps (attempt {attempt} of {ATTEMPTS})")
                     failed = {point.name: "the process that ran it died" for point in points}
-                    if attempt < ATTEMPTS and not interrupt.wished:
+                    if attempt < ATTEMPTS:
                         continue
             if interrupt.wished:
                 raise Stopped
             return failed
     finally:
+        stop_when(lambda: False)
         for name, value in before.items():
             if value is None:
                 del os.environ[name]
@@ -60,9 +64,16 @@ def sweep_in_processes(grid: str, points: Sequence[Point], folder: Path, jobs: i
     raise AssertionError("unreachable")
 
 
+def _begin_all(pool: Executor, jobs: int) -> None:
+    """Begin the processes now, so that signals for all processes of a terminal do not reach them: this one tells the
+    others."""
+    with blocked():
+        for _ in range(jobs):                    # one is begun for each task, as long as none is idle
+            pool.submit(os.getpid)
+
+
 def _begin(asked: Event) -> None:
     """What every process does first."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)         # Ctrl-C reaches all of them; the first one tells the others
     use_threads(1)
     stop_when(asked.is_set)
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -11,6 +11,7 @@ A run folder holds
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +28,7 @@ from minilq.experiments.measure import counted, measure
 from minilq.experiments.result import RESULT as RESULT
 from minilq.experiments.result import read_result as read_result
 from minilq.experiments.rounded import round_to_nearest
-from minilq.experiments.training import train
+from minilq.experiments.training import check_same, settings_that_matter, train
 from minilq.experiments.watch import Watch, each_epoch
 from minilq.files import make_folder, write_text
 from minilq.kernels import kernels_in_use
@@ -37,8 +38,10 @@ from minilq.train.history import Row, write_history
 from minilq.train.interrupt import Interrupt
 from minilq.train.loop import Trainer, under
 
-CONFIG, HISTORY, DONE = "config.json", "history.csv", "DONE"
+CONFIG, ENVIRONMENT, HISTORY, DONE = "config.json", "env.json", "history.csv", "DONE"
 CHECKPOINTS = {"float": "float.npz", "quantized": "quantized.npz"}
+OF_A_RUN = (CONFIG, *CHECKPOINTS.values())
+WRITTEN = (*OF_A_RUN, ENVIRONMENT, HISTORY, RESULT, DONE, "figures")
 SECONDS_BETWEEN_CHECKPOINTS = 2.0
 
 Log = Callable[[str], None]
@@ -51,16 +54,17 @@ class Stopped(Exception):
 def start(config: RunConfig, folder: Path, log: Log, watch: Watch | None = None) -> dict[str, Any]:
     """A new run in a folder that holds none yet. Returns the result; see `carry_on`.
 
-    Nothing is written before the data and the network to start from have been read.
+    Nothing is written before the data and the network to start from have been read. So that nobody else writes there,
+    the folder must be `claimed`.
 
     watch       is told how far the training is, see experiments/watch.py; by default every epoch is a line of the log
     """
-    if any((folder / file).exists() for file in (CONFIG, *CHECKPOINTS.values())):
+    if any(os.path.exists(folder / file) for file in OF_A_RUN):
         raise ConfigError("train", f"{folder} already holds a run",
                           cause="Go on with --resume, or choose another --out")
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    if not there.is_dir():
-        raise ConfigError("train", "--out must be a folder", got=f"{folder}, where {there} is a file")
+    if others := [file for file in WRITTEN if os.path.lexists(folder / file)]:
+        raise ConfigError("train", f"{folder} must hold nothing that a run would overwrite", got=", ".join(others),
+                          cause="Choose another --out")
     fresh = built(config)
     methods_for(config, *fresh)                  # a layer that is not there is found out before the data are read
     given = None if config.start_from is None else _float_checkpoint(Path(config.start_from), config, fresh[0])
@@ -70,8 +74,6 @@ def start(config: RunConfig, folder: Path, log: Log, watch: Watch | None = None)
     baseline = trainer_for("float", config, data, given, fresh)
     log(f"writing to {folder}")
     make_folder(folder)
-    if given is not None:                        # a copy: the run goes on without the original
-        save_checkpoint(folder / CHECKPOINTS["float"], *baseline.state())
     write_text(folder / CONFIG, config.to_json())
     return _run(config, data, folder, log, watch or each_epoch(log), baseline)
 
@@ -93,11 +95,16 @@ def _float_checkpoint(path: Path, config: RunConfig, model: Sequential) -> Path:
 
 
 def carry_on(folder: Path, log: Log, watch: Watch | None = None) -> dict[str, Any]:
-    """Train what is not trained yet, and write the result. Raises Stopped after Ctrl-C, with everything saved."""
-    config = read_config(folder / CONFIG)
-    for leftover in folder.glob(".*.part"):      # of a write during which the run was killed
-        leftover.unlink(missing_ok=True)
-    return _run(config, data_of(config), folder, log, watch or each_epoch(log))
+    """Train what is not trained yet, and write the result. Raises Stopped after Ctrl-C, with everything saved.
+
+    The folder must be `claimed`, as for `start`.
+    """
+    config, own = read_config(folder / CONFIG), folder / CHECKPOINTS["float"]
+    given = None
+    if config.start_from is not None:            # killed before it was copied: it is copied now
+        given = own if os.path.exists(own) else _float_checkpoint(Path(config.start_from), config, built(config)[0])
+    data = data_of(config)
+    return _run(config, data, folder, log, watch or each_epoch(log), trainer_for("float", config, data, given))
 
 
 def data_of(config: RunConfig) -> Dataset:
@@ -110,18 +117,21 @@ def data_of(config: RunConfig) -> Dataset:
     return data.head(QUICK_IMAGES) if config.quick else data
 
 
-def _run(config: RunConfig, data: Dataset, folder: Path, log: Log, watch: Watch,
-         baseline: Trainer | None = None) -> dict[str, Any]:
-    """Train what is not trained yet, compare, and write the result.
-
-    baseline    the trainer of the float network, where there is one already
-    """
-    write_text(folder / "env.json", json.dumps(environment(), indent=1) + "\n")
+def _run(config: RunConfig, data: Dataset, folder: Path, log: Log, watch: Watch, baseline: Trainer) -> dict[str, Any]:
+    """Train what is not trained yet, compare, and write the result. baseline: the trainer of the float network."""
+    write_text(folder / ENVIRONMENT, json.dumps(environment(), indent=1) + "\n")
     given = folder / CHECKPOINTS["float"] if config.start_from is not None else None
+    if given is not None:
+        settings = settings_that_matter("float", config)
+        if os.path.exists(given):
+            check_same(settings, load_checkpoint(given)[1].get("settings", {}), given)
+        else:                                    # a copy: the run goes on without the original
+            arrays, meta = baseline.state()
+            save_checkpoint(given, arrays, {**meta, "settings": settings})
     networks: dict[str, Trainer] = {}
     rows: list[Row] = []
     for name in CHECKPOINTS:
-        trainer = baseline if name == "float" and baseline is not None else trainer_for(name, config, data, given)
+        trainer = baseline if name == "float" else trainer_for(name, config, data, given)
         if name in networks_of(config):
             _train(name, config, trainer, folder, rows, log, watch)
         networks[name] = trainer
@@ -202,11 +212,3 @@ def environment() -> dict[str, str]:
     """Versions and platform, for env.json."""
     return {"minilq": __version__, "python": platform.python_version(), "numpy": np.__version__,
             "machine": platform.machine(), "system": platform.system(), "kernels": str(kernels_in_use())}
-
-
-def free_folder(parent: Path, name: str) -> Path:
-    """parent/name-1, or the first number that is free."""
-    number = 1
-    while (parent / f"{name}-{number}").exists():
-        number += 1
-    return parent / f"{name}-{number}"

@@ -8,7 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from minilq.errors import ConfigError, DataError, MinilqError
+import numpy as np
+
+from minilq.errors import ConfigError, DataError, MinilqError, NonFiniteError, UnwritableError
 from minilq.experiments.config import RunConfig
 from minilq.train.checkpoint import load_checkpoint, save_checkpoint
 from minilq.train.history import Row
@@ -19,7 +21,8 @@ OF_QUANTIZERS = ("weights", "inputs", "own", "quantize", "granularity", "thresho
 """Settings that a float network does not have."""
 
 FREE = ("data_dir", "start_from", "epochs")
-"""Settings that may change between two parts of a training: where things lie, and how long it goes on."""
+"""Settings that may change between two parts of a training: where things lie, and how long it goes on. But whether it
+starts from a checkpoint at all must stay."""
 
 
 def train(name: str, config: RunConfig, trainer: Trainer, path: Path, stop: Callable[[], bool], seconds: float,
@@ -29,7 +32,8 @@ def train(name: str, config: RunConfig, trainer: Trainer, path: Path, stop: Call
     there is one. Returns whether all epochs are done.
 
     A checkpoint is saved after an epoch when the last one is older than `seconds`, at the end, and when `stop()` says
-    so. Raises ConfigError for a checkpoint that was trained with other settings.
+    so. Raises ConfigError for a checkpoint that was trained with other settings; NonFiniteError when the network
+    diverges, which is never saved.
 
     before      called with the number of epochs that are done already
     """
@@ -57,16 +61,26 @@ def train(name: str, config: RunConfig, trainer: Trainer, path: Path, stop: Call
         if time.monotonic() - saved > seconds or row["epoch"] == epochs:
             save()
 
-    finished = trainer.run(epochs, after, stop)
-    if not finished:
+    try:
+        with np.errstate(all="ignore"):          # what comes of it is looked at
+            finished = trainer.run(epochs, after, stop)
+        if not finished:
+            save()
+    except (BrokenPipeError, UnwritableError):   # nobody reads any more what is told: saved, as after Ctrl-C
         save()
+        raise
+    except NonFiniteError as error:
+        after_save()
+        hint = f"Begin another run, with --lr {config.lr / 10:g} for example; this one keeps {len(trainer.rows)} epochs"
+        raise NonFiniteError(f"{name} network", str(error), cause=hint) from error
     return finished
 
 
 def settings_that_matter(name: str, config: RunConfig) -> dict[str, Any]:
     """The settings that a training must keep from its first batch to its last."""
     others = (*FREE, *(OF_QUANTIZERS if name == "float" else ()))
-    return {setting: value for setting, value in asdict(config).items() if setting not in others}
+    same = {setting: value for setting, value in asdict(config).items() if setting not in others}
+    return {**same, "start_from": None if config.start_from is None else "a checkpoint"}
 
 
 def check_same(settings: dict[str, Any], there: Any, path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
 from minilq.data import Dataset
@@ -28,6 +29,8 @@ from minilq.train.stage import Stage
 from minilq.train.task import Task, cross_entropy
 
 Augment = Callable[[Array, np.random.Generator], Array]
+
+DIVERGED = "Lower the learning rate, or look at the inputs"
 
 LARGE = 1 << 18
 """Batches of at least so many numbers are prepared by a second thread while the one before is trained on."""
@@ -169,7 +172,7 @@ class Trainer:
             raise NonFiniteError(f"training, {where}", str(error)) from error
         if not math.isfinite(loss.item()):
             raise NonFiniteError("training", "the loss must stay finite", got=f"{loss.item()} in {where}",
-                                 cause="Lower the learning rate, or look at the inputs")
+                                 cause=DIVERGED)
         self.optimizer.zero_grad()
         total, parts = self.objective(loss)
         total.backward()
@@ -186,13 +189,29 @@ class Trainer:
         n = len(self.data.train_images)
         penalties = {f"penalty/{name}": total / self.place.batch for name, total in self.place.parts.items()}
         loss, accuracy = evaluate(self.model, self.data.validation_images, self.data.validation_labels, self.to_input)
+        self._check_finite()
+        if not math.isfinite(loss):
+            raise NonFiniteError("training", "the validation loss must stay finite",
+                                 got=f"{loss} after epoch {self.place.epoch + 1}", cause=DIVERGED)
         return {"epoch": self.place.epoch + 1, "loss": self.place.loss / n, "accuracy": self.place.right / n,
                 **penalties, "validation_loss": loss, "validation_accuracy": accuracy,
                 "lr": self.optimizer.lr_factor * _base_rate(self.optimizer),
                 "seconds": round(self.place.seconds, 4), **integer_columns(self.model), **self.watch.columns()}
 
+    def _check_finite(self) -> None:
+        """The update of a batch is looked at here: the loss was computed before it."""
+        broken = [name for name, t in self.model.tensors().items() if not (
+            np.isfinite(t.array).all() if isinstance(t, Parameter) else not np.isnan(t).any())]
+        if broken:
+            raise NonFiniteError("training", "all that is trained must stay finite", got=f"NaN or infinity in "
+                                 f"{', '.join(broken)} after epoch {self.place.epoch + 1}, batch {self.place.batch}",
+                                 cause=DIVERGED)
+
     def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
-        """Everything the rest of the training depends on, as arrays and JSON-able facts."""
+        """Everything the rest of the training depends on, as arrays and JSON-able facts.
+
+        Raises NonFiniteError for a network that has diverged, with which nothing can go on."""
+        self._check_finite()
         arrays = {**{f"model/{k}": a for k, a in self.model.state().items()},
                   **{f"optimizer/{k}": a for k, a in self.optimizer.state().items()}}
         if self.order is not None:

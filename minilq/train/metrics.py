@@ -38,7 +38,7 @@ def evaluate(model: Sequential, images: Array, labels: Array, to_input: ToInput,
             t = labels[start:start + batch]
             logits = model(Tensor.wrap(to_input(images[start:start + batch])))
             loss += softmax_cross_entropy(logits, t).item() * len(t)
-            right += int(np.sum(logits.array.argmax(axis=1) == t))
+            right += int(np.sum((logits.array.argmax(axis=1) == t) & ~np.isnan(logits.array).any(axis=1)))
     return loss / len(images), right / len(images)
 
 
