@@ -262,11 +262,14 @@ def test_a_checkpoint_that_cannot_be_opened_is_not_called_damaged(number, words,
     def fails(*_, **__):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(Path, "open", fails)
-    monkeypatch.setattr("io.open", fails)
+    monkeypatch.setattr("builtins.open", fails)
     with pytest.raises(DataError, match=f"checkpoint that can be read was expected; got {words}") as caught:
         load_checkpoint(tmp_path / "c.npz")
     assert "damaged" not in str(caught.value)
-    monkeypatch.setattr(Path, "read_bytes", lambda self: (_ for _ in ()).throw(MemoryError))
+
+    def exhausted(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr("builtins.open", exhausted)
     with pytest.raises(MemoryError):
         load_checkpoint(tmp_path / "c.npz")

@@ -18,7 +18,7 @@ from minilq import cli, files
 from minilq.coding.packing import HEADER
 from minilq.coding.sizes import zipped
 from minilq.data import load
-from minilq.errors import ConfigError, DataError, ShapeError
+from minilq.errors import ConfigError, DataError, NonFiniteError, ShapeError
 from minilq.experiments import run
 from minilq.experiments.build import streams
 from minilq.experiments.config import RunConfig, read_config
@@ -356,6 +356,80 @@ def test_the_history_has_a_row_for_every_epoch_of_both_networks(finished):
 
 def test_the_environment_is_written(finished):
     assert json.loads((finished / "env.json").read_text())["numpy"] == np.__version__
+
+
+# ---- divergence
+
+
+def broken_update(trainer, batch):
+    """The optimizer's step after which a weight is infinite."""
+    real = trainer.optimizer.step
+
+    def step():
+        real()
+        if trainer.optimizer.steps == batch:
+            parameter = next(iter(trainer.model.parameters().values()))
+            parameter.array[0, 0] = np.inf
+            parameter.changed_in_place()
+
+    trainer.optimizer.step = step
+
+
+@pytest.mark.parametrize("batch", [3, 7, 14], ids=["a batch", "the last batch of an epoch", "the very last"])
+def test_a_network_that_diverges_says_when_and_keeps_what_came_before(batch, tmp_path, monkeypatch, capsys):
+    """200 images are 7 batches. What the update of a last batch breaks, no loss of a batch shows."""
+    real = run.trainer_for
+
+    def trainer_for(name, *rest):
+        trainer = real(name, *rest)
+        if name == "quantized":
+            broken_update(trainer, batch)
+        return trainer
+
+    monkeypatch.setattr(run, "trainer_for", trainer_for)
+    folder = tmp_path / "run"
+    for again in (["--quick", "--epochs", "2", "--input", "unit", "--out", str(folder)], ["--resume", str(folder)]):
+        assert cli.main(["train", *again]) == 1
+        err = capsys.readouterr().err
+        where = "epoch 1, batch 4" if batch == 3 else f"epoch {batch // 7}, batch 7"
+        assert re.fullmatch(rf"minilq: quantized network: training.*{where}[^\n]*--lr 1e-05 for example; this one "
+                            rf"keeps {max(0, batch // 7 - 1)} epochs\n", err)
+        assert not (folder / "result.json").exists()
+        assert cli.main(["report", str(folder)]) == 0
+        capsys.readouterr()
+    rows = read_history(folder / "history.csv")
+    assert [row["network"] for row in rows] == ["float"] * 2 + ["quantized"] * (batch == 14)
+
+
+def test_a_network_that_has_diverged_is_not_saved_by_ctrl_c(tmp_path, monkeypatch):
+    real = run.trainer_for
+
+    def trainer_for(name, *rest):
+        trainer = real(name, *rest)
+        broken_update(trainer, 3)
+        step = trainer.optimizer.step
+
+        def interrupted():
+            step()
+            if trainer.optimizer.steps == 3:
+                signal.raise_signal(signal.SIGINT)
+
+        trainer.optimizer.step = interrupted
+        return trainer
+
+    monkeypatch.setattr(run, "trainer_for", trainer_for)
+    with pytest.raises(NonFiniteError, match=r"NaN or infinity in .*dense1\.weight\.latent.* after epoch 1, batch 3"):
+        run.start(config(), tmp_path, quiet)
+    assert not (tmp_path / "float.npz").exists()
+
+
+def test_an_answer_of_nan_is_not_the_first_class():
+    model = run.trainer_for("float", config(), load("digits").head(200)).model
+    for parameter in model.parameters().values():
+        parameter.array[...] = np.nan
+        parameter.changed_in_place()
+    _, accuracy = evaluate(model, np.zeros((5, 28, 28), np.uint8), np.zeros(5, np.int64), INPUTS["unit"])
+    assert accuracy == 0
 
 
 # ---- post-training

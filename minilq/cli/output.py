@@ -30,8 +30,9 @@ def print_line(text: str, end: str = "\n") -> None:
 
 def print_error(text: str) -> None:
     """A line on standard error, where there is one."""
-    with contextlib.suppress(OSError, ValueError):           # closed, or full
-        print(f"minilq: {shown(text, sys.stderr.encoding)}", file=sys.stderr, flush=True)
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError, ValueError):       # full, or closed
+            print(f"minilq: {shown(text, sys.stderr.encoding)}", file=sys.stderr, flush=True)
 
 
 def shown(text: str, encoding: str | None) -> str:

@@ -188,8 +188,8 @@ class Trainer:
     def _row(self) -> Row:
         n = len(self.data.train_images)
         penalties = {f"penalty/{name}": total / self.place.batch for name, total in self.place.parts.items()}
-        loss, accuracy = evaluate(self.model, self.data.validation_images, self.data.validation_labels, self.to_input)
         self._check_finite()
+        loss, accuracy = evaluate(self.model, self.data.validation_images, self.data.validation_labels, self.to_input)
         if not math.isfinite(loss):
             raise NonFiniteError("training", "the validation loss must stay finite",
                                  got=f"{loss} after epoch {self.place.epoch + 1}", cause=DIVERGED)
