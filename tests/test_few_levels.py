@@ -19,7 +19,7 @@ from minilq import (
     softmax_cross_entropy,
 )
 from minilq.autodiff.primitive import OPERATORS
-from minilq.errors import ConfigError, GradientError
+from minilq.errors import ConfigError, DataError, GradientError
 from minilq.integer.engine import convert
 from minilq.ops.quantized_gradient import few_levels
 from minilq.quantize.methods import (
@@ -32,16 +32,20 @@ from minilq.quantize.methods import (
     DoReFaInput,
     DualCopy,
     Exponential,
+    LQNets,
     Ternary,
+    VecQ,
 )
 from minilq.quantize.methods.binary_connect import binary_connect
 from minilq.quantize.methods.bnn import signs
 from minilq.quantize.methods.bwn import Centred, bwn, scale_and_signs
 from minilq.quantize.methods.dorefa import dorefa, squashed
 from minilq.quantize.methods.exponential import exponential
+from minilq.quantize.methods.lq_nets import fitted, levels_of, lq_nets
 from minilq.quantize.methods.ternary import ternary
 from minilq.quantize.methods.ttq import parts, ttq
 from minilq.quantize.methods.twn import scale_and_trits, twn
+from minilq.quantize.methods.vecq import STEPS, length_and_codes, vecq
 from minilq.quantize.powers import ap2
 from minilq.quantize.surrogate import SURROGATES
 from minilq.store.modelfile import load, save
@@ -79,6 +83,9 @@ WRONG = {
     "dorefa: 1 - t": (DoReFa(gradient="stopped"), "dorefa", lambda g, y, w, *flags: (
         g * (1 - np.abs(np.tanh(w))) / np.abs(np.tanh(w)).max(),)),
     "dorefa_input: not clipped above": (DoReFaInput(), "dorefa_input", lambda g, y, a, bits: (g * (a >= 0),)),
+    "vecq: clipped": (VecQ(2), "vecq", lambda g, y, w, *flags: (g * (np.abs(w) <= np.abs(y).max()),)),
+    "lq_nets: not clipped": (LQNets(2, signed=False), "lq_nets", lambda g, y, x, basis, signed: (g,)),
+    "lq_nets: clipped": (LQNets(2), "lq_nets", lambda g, y, x, basis, signed: (g * (x <= basis.sum(axis=0)),)),
     "ttq: sign of down": (TTQ(0.3), "ttq", lambda g, y, w, up, down, t: (
         g * np.where(y == 0, 1, np.abs(y)), g[w > t * np.abs(w).max()].sum().reshape(1),
         g[w < -t * np.abs(w).max()].sum().reshape(1))),
@@ -98,7 +105,8 @@ def test_a_planted_wrong_derivative_is_found(name, monkeypatch):
 
 WEIGHTS = [BinaryConnect(), BinaryConnect(0.25, stochastic=True, rate="glorot"), BWN(), BWN("scalar", centre=True),
            TWN(), TWN("filter", "best"), TTQ(), TTQ(0.3, 1.0), Ternary(), Ternary(0.1, stochastic=True), Exponential(),
-           DualCopy(0, 4), DoReFa(1), DoReFa(2, "stopped")]
+           DualCopy(0, 4), DoReFa(1), DoReFa(2, "stopped"), VecQ(2), VecQ(1, "filter"), LQNets(2),
+           LQNets(1, average="debiased")]
 
 
 @pytest.mark.parametrize("method", WEIGHTS, ids=str)
@@ -125,7 +133,7 @@ def test_a_network_is_trained_saved_and_run_on_integers(method, tmp_path):
 
 
 @pytest.mark.parametrize("weights", [BWN(), BinaryConnect(), DoReFa(2)], ids=str)
-@pytest.mark.parametrize("inputs", [BNN(), DoReFaInput(2)], ids=str)
+@pytest.mark.parametrize("inputs", [BNN(), DoReFaInput(2), DoReFaInput(1)], ids=str)
 def test_trained_inputs_are_the_same_on_integers(weights, inputs):
     """Activations on a grid of their own: every class is that of the network that was trained."""
     rng = np.random.default_rng(0)
@@ -152,7 +160,10 @@ def test_what_is_wrong_is_said_in_one_line():
             (Exponential, {"high": 101}, "got 101"), (Exponential, {"stochastic": "no"}, "must be a bool"),
             (DualCopy, {"fraction_bits": 0}, "together in 1..16; got 0 and 0"), (DualCopy, {"integer_bits": -1}, "-1"),
             (DoReFa, {"bits": 0}, "bits must be a whole number in 1..16"), (DoReFa, {"gradient": "paper"}, "through"),
-            (DoReFaInput, {"bits": 17}, "got 17")]:
+            (DoReFaInput, {"bits": 17}, "got 17"), (VecQ, {"bits": 9}, "bits must be a whole number in 1..8; got 9"),
+            (VecQ, {"granularity": "all"}, "granularity"), (LQNets, {"bits": 0}, "in 1..8"),
+            (LQNets, {"average": "moving"}, "average must be one of plain, debiased"),
+            (LQNets, {"signed": "yes"}, "signed must be a bool"), (LQNets, {"granularity": 2}, "got 2")]:
         with pytest.raises(ConfigError, match=r"^[A-Za-z]+: ") as error:
             method(**flags)
         assert message in str(error.value)
@@ -228,6 +239,18 @@ def test_a_filter_of_zeros_has_codes_of_zeros():
     assert coded.grid.scale.tolist() == [[1, 1]]
 
 
+def test_a_centred_network_is_stored_and_goes_on():
+    """Centring its own result moves the last bits of it, or more where it was clipped: no reason to refuse it."""
+    rng = np.random.default_rng(0)
+    model = nn.quantize(Sequential(Dense(20, 8, rng, std=1.0)),
+                        lambda name: BWN(centre=True) if name.endswith("weight") else None)
+    model.load_state(model.state())
+    state = model.state()
+    state["dense1.weight.latent"] *= 2
+    with pytest.raises(DataError, match="constraint"):
+        model.load_state(state)
+
+
 def test_centring_follows_every_step():
     site = nn.Site(nn.initialise.normal(np.random.default_rng(0), (3, 3, 4, 2), 1.0))
     site.change(BWN(centre=True))
@@ -292,6 +315,82 @@ def test_a_layer_of_quantized_gradients_only_trains_differently(tmp_path):
     assert again.layers["quantizedgradient1"].bits == 2
     np.testing.assert_array_equal(again(x).numpy(), model(x).numpy())
     np.testing.assert_array_equal(convert(model, x).predict(x[:1]), model(x[:1]).numpy().argmax(axis=1))
+
+
+# --- VecQ -----------------------------------------------------------------------------------------------------------
+
+@given(seed=seeds, bits=st.integers(1, 8), granularity=st.sampled_from(["filter", "scalar"]))
+def test_vecq_has_the_best_length_for_its_direction(seed, bits, granularity):
+    w = random(seed, (30, 3))
+    k, half = length_and_codes(w, bits, granularity)
+    np.testing.assert_array_equal(k % 2, 1)
+    assert np.abs(k).max() <= 2**bits - 1
+    axes = 0 if granularity == "filter" else None
+    np.testing.assert_allclose(((w - k * half) * k).sum(axes), 0, atol=1e-9 * np.abs(k).sum())   # at right angles
+    np.testing.assert_allclose(vecq(-w, bits, granularity), -vecq(w, bits, granularity), rtol=1e-12)
+    np.testing.assert_array_equal(vecq(4 * w, bits, granularity), 4 * vecq(w, bits, granularity))
+
+
+def test_vecq_errs_as_the_best_even_levels_do_on_normal_weights():
+    """Squared errors of the best evenly spaced 2^k levels of a normal variable, by quadrature, and lambda."""
+    u = np.linspace(-8, 8, 40_001)
+    p = np.exp(-u * u / 2) / np.sqrt(2 * np.pi) * (u[1] - u[0])
+
+    def error(bits, step):
+        v = np.clip(np.rint(u / step - 0.5), -(2 ** (bits - 1)), 2 ** (bits - 1) - 1) + 0.5
+        return (p * (u - step * v) ** 2).sum()
+
+    w = random(0, (200_000, 1))
+    for bits in (1, 2, 3, 4):
+        at = error(bits, STEPS[bits])
+        assert at <= min(error(bits, STEPS[bits] * f) for f in (0.98, 1.02))
+        assert ((w - vecq(w, bits)) ** 2).mean() == pytest.approx(at, rel=0.02)
+
+
+def test_vecq_of_one_bit_is_bwn_and_of_equal_weights_exact():
+    w = random(0)
+    np.testing.assert_allclose(vecq(w, 1), bwn(w, "scalar"), rtol=1e-12)
+    np.testing.assert_allclose(vecq(np.full((3, 2), 0.3), 2), 0.3, rtol=1e-12)
+    assert (vecq(np.zeros((3, 2)), 2) == 0).all()
+
+
+# --- LQ-Nets --------------------------------------------------------------------------------------------------------
+
+@given(seed=seeds, K=st.integers(1, 3), signed=st.booleans())
+def test_each_half_step_of_lq_nets_does_not_err_more(seed, K, signed):
+    x = random(seed, (20, 3)) if signed else np.maximum(random(seed, (20, 3)), 0)
+    basis = np.random.default_rng(seed).uniform(0.1, 1, (K, 1, 3) if signed else (K,))
+    codes = LQNets(K, signed).coded(x, {"basis": basis})
+    error = ((x - codes.values) ** 2).sum()
+    best = fitted(x, basis, signed)
+    moved = codes._replace(grid=codes.grid._replace(levels=levels_of(best, signed)))
+    assert ((x - moved.values) ** 2).sum() <= error * (1 + 1e-6) + 1e-9          # the basis
+    after = ((x - lq_nets(x, best, signed)) ** 2).sum()
+    assert after <= ((x - moved.values) ** 2).sum() * (1 + 1e-9) + 1e-9          # then the codes
+
+
+def test_lq_nets_of_one_bit_is_bwn_and_of_powers_even():
+    w = random(0, (40, 3))
+    basis = fitted(w, np.full((1, 1, 3), 0.1), signed=True)
+    np.testing.assert_allclose(lq_nets(w, basis), bwn(w), rtol=1e-4)             # but for delta
+    x = np.abs(random(1))
+    powers = 0.25 * 2.0 ** np.arange(3)
+    np.testing.assert_allclose(lq_nets(x, powers, signed=False), np.clip(np.rint(x / 0.25), 0, 7) * 0.25)
+
+
+def test_a_bit_that_is_never_used_does_no_harm():
+    x = np.array([0.0, 0.1, 0.2, 0.1])
+    assert np.isfinite(fitted(x, np.array([0.5, 5.0]), signed=False)).all()
+
+
+def test_lq_nets_moves_in_training_only_by_a_tenth():
+    w = random(0, (40, 3))
+    held = LQNets(2).start(w)
+    before = held["basis"].copy()
+    LQNets(2)(Tensor(w), held)
+    np.testing.assert_array_equal(held["basis"], before)
+    LQNets(2)(Tensor(w), held, training=True)
+    np.testing.assert_allclose(held["basis"], 0.9 * before + 0.1 * fitted(w, before, signed=True), rtol=1e-12)
 
 
 # --- TWN ------------------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from minilq.quantize.methods import (
     DoReFaInput,
     DualCopy,
     Exponential,
+    LQNets,
     Ternary,
 )
 from minilq.quantize.methods.affine import affine
@@ -28,6 +29,7 @@ from minilq.quantize.methods.binary_connect import binary_connect, glorot
 from minilq.quantize.methods.bnn import signs
 from minilq.quantize.methods.bwn import Centred, scale_and_signs
 from minilq.quantize.methods.exponential import exponential
+from minilq.quantize.methods.lq_nets import DELTA, MIDDLE, fan, fitted, lq_nets
 from minilq.quantize.methods.ternary import ternary
 from minilq.quantize.methods.ttq import ttq
 from minilq.quantize.methods.twn import scale_and_trits, threshold
@@ -44,7 +46,7 @@ WORDS = {"1": ["det", "stoch", "update"], "15": ["weight", "center-clamp", "qker
          "13": ["binary", "ternary", "exponential", "dualcopy", "qkeras-po2", "cell"],
          "16": ["weight", "activation", "gradient"],
          "L4": ["layer", "filter", "brevitas", "qkeras"],
-         "L5": ["conv", "dense", "one", "vec33", "czhu95", "tensorpack"]}
+         "L5": ["conv", "dense", "one", "vec33", "czhu95", "tensorpack"], "L6": ["weight", "activation"]}
 
 
 def of(card, *words):
@@ -418,3 +420,77 @@ def test_dorefa_gradient(case):
         near("elementwise", dx[~nothing], case["grad.x"][~nothing])
     else:
         near("elementwise", dx, case["grad.x"])
+
+
+# --- L6, LQ-Nets ----------------------------------------------------------------------------------------------------
+
+def bits_in(codes, K, signed=True):
+    """Bits (K, N, ...) of codes, N the entries of a group, in the order of the reference."""
+    bits = codes.astype(int)[None] >> np.arange(K).reshape(-1, *(1,) * codes.ndim) & 1
+    return 2 * bits - 1 if signed else bits
+
+
+@of("L6", "weight")
+def test_lq_nets_of_weights(case):
+    w, K = case["in.w"], case.number("par.K") if "par.K" in case else 2
+    shape = (K, *(1,) * (w.ndim - 1), w.shape[-1])
+    if "in.basis" not in case:                   # the released code, in float32
+        method = LQNets(K, average="debiased")
+        held = method.start(w)
+        near("forward", held["basis"], case["out.basis@initial"])
+        assert (fan(w.shape), DELTA) == (case.number("par.n"), pytest.approx(case.number("par.delta")))
+        y, dw = both(method, w, held, case["in.g"])
+        near("forward", y, case["out.w"])
+        np.testing.assert_array_equal(dw, case["grad.w"])
+        for step in (1, 2):
+            np.testing.assert_array_equal(method(Tensor(w), held, training=True).numpy(), y)
+            expected = case[f"out.basis@after_{step}"]
+            if K == 1:
+                np.testing.assert_allclose(held["basis"].reshape(K, -1), expected, rtol=1e-3)
+            else:                                # the bits are collinear: normal equations in float32 lose three digits
+                errors = [((w - lq_nets(w, v.reshape(shape))) ** 2).sum() for v in (held["basis"], expected)]
+                assert errors[0] == pytest.approx(errors[1], rel=0.02)
+            y = method(Tensor(w), held).numpy()
+        np.testing.assert_allclose(y, case["out.w@after_2"], rtol=1e-3, atol=0 if K == 1 else 0.02 * np.abs(y).max())
+        return
+    basis = case["in.basis"].reshape(shape).copy()
+    held = {"basis": basis}
+    y = LQNets(K)(Tensor(w), held).numpy()
+    near("forward", y, case["out.w"])
+    codes = LQNets(K).coded(w, held).codes
+    np.testing.assert_array_equal(bits_in(codes, K).reshape(case["code.bits"].shape), case["code.bits"])
+    if "grad.w" not in case:
+        return
+    near("elementwise", both(LQNets(K), w, held, case["in.g"])[1], case["grad.w"])
+    best = fitted(w, basis, signed=True)
+    np.testing.assert_allclose(best.reshape(K, -1), case["out.basis_least_squares"], rtol=1e-7)
+    LQNets(K)(Tensor(w), held, training=True)
+    np.testing.assert_allclose(held["basis"].reshape(K, -1), case["out.basis_moving"], rtol=1e-7)
+    assert (case.number("par.n"), case.number("par.delta")) == (fan(w.shape), DELTA)
+    now = case["out.basis_path"][0].reshape(shape)
+    for after, error in zip(case["out.basis_path"][1:], case["out.error_path"], strict=True):
+        assert ((w - lq_nets(w, now)) ** 2).sum() == pytest.approx(error, rel=1e-6)
+        now = fitted(w, now, signed=True)
+        np.testing.assert_allclose(now.reshape(K, -1), after, rtol=1e-6)
+
+
+@of("L6", "activation")
+def test_lq_nets_of_activations(case):
+    a, K = case["in.a"], case.number("par.K")
+    method = LQNets(K, signed=False, average="debiased")
+    held = method.start(a)
+    near("forward", held["basis"], case["in.basis"] if "in.basis" in case else 2.0 ** np.arange(K, dtype=a.dtype) * (
+        a.dtype.type(2 * MIDDLE / (2**K - 1))))
+    y, da = both(method, a, held, case["in.g"])
+    near("forward", y, case["out.a"])
+    near("elementwise", da, case["grad.a"])
+    if "code.bits" in case:
+        bits = bits_in(method.coded(a, held).codes, K, signed=False)
+        np.testing.assert_array_equal(bits.reshape(K, -1), case["code.bits"])
+        np.testing.assert_allclose(fitted(a, held["basis"], signed=False), case["out.basis_least_squares"], rtol=1e-7)
+    if "out.basis@initial" in case:
+        near("forward", held["basis"], case["out.basis@initial"])
+        for step in ("after_1", "after_2"):
+            method(Tensor(a), held, training=True)
+            np.testing.assert_allclose(held["basis"], case[f"out.basis@{step}"], rtol=1e-3)
+        np.testing.assert_allclose(method(Tensor(a), held).numpy(), case["out.a@after_2"], rtol=1e-3)

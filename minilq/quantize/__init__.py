@@ -28,10 +28,12 @@ if TYPE_CHECKING:
         DualCopy,
         Exponential,
         FixedRange,
+        LQNets,
         LSQPlus,
         Nested,
         Scaled,
         Ternary,
+        VecQ,
     )
     from minilq.quantize.methods.scaled import codes_of, fake_quantize
     from minilq.quantize.penalties import difference, inverse, maxbin
@@ -44,7 +46,7 @@ else:
         "deviations": "absolute_deviation dampening hoyer_square sine squared_deviation",
         "granularity": "scale_shape",
         "methods": "BNN BWN LSQ PACT TTQ TWN Affine BinaryConnect DoReFa DoReFaInput DualCopy Exponential FixedRange "
-                   "LSQPlus Nested Scaled Ternary",
+                   "LQNets LSQPlus Nested Scaled Ternary VecQ",
         "methods.scaled": "codes_of fake_quantize",
         "penalties": "difference inverse maxbin",
         "positivity": "SCALE_MIN",
@@ -55,9 +57,9 @@ else:
 
 __all__ = [
     "BNN", "BWN", "LSQ", "PACT", "SCALE_MIN", "TTQ", "TWN", "Affine", "BinaryConnect", "Coded", "DoReFa", "DoReFaInput",
-    "DualCopy", "Even", "Exponential", "FixedRange", "Held", "LSQPlus", "Nested", "Quantizer", "Scaled", "Surrogate",
-    "Table", "Ternary", "absolute_deviation", "chain_rule", "codes_of", "dampening", "difference", "fake_quantize",
-    "frozen", "hold", "hoyer_square", "inverse", "maxbin", "nearest", "pretend", "scale_shape", "sine",
+    "DualCopy", "Even", "Exponential", "FixedRange", "Held", "LQNets", "LSQPlus", "Nested", "Quantizer", "Scaled",
+    "Surrogate", "Table", "Ternary", "VecQ", "absolute_deviation", "chain_rule", "codes_of", "dampening", "difference",
+    "fake_quantize", "frozen", "hold", "hoyer_square", "inverse", "maxbin", "nearest", "pretend", "scale_shape", "sine",
     "squared_deviation", "stochastic", "threshold",
 ]
 

@@ -108,6 +108,12 @@ class Centred(Within):
             p -= p.mean(axis=-2, keepdims=True)
         super().__call__(p)
 
+    def allows(self, p: Array) -> bool:
+        """Whether p can come from here: what was clipped has no mean of 0, and the rest none to the last bit."""
+        bounded = p.copy()
+        super().__call__(bounded)
+        return np.array_equal(bounded, p)
+
 
 @dataclass(frozen=True)
 class BWN(Quantizer):
