@@ -6,7 +6,9 @@ Nothing is random: a test that fails says with which numbers, and does so again.
 """
 
 import copy
+import csv
 import functools
+import io
 import json
 import random
 
@@ -15,12 +17,17 @@ import pytest
 
 from minilq.errors import MinilqError
 from minilq.experiments.command import command
+from minilq.experiments.config import RunConfig, read_config
 from minilq.experiments.grid import points_of
 from minilq.experiments.grids import blocks_of
+from minilq.experiments.result import read_accuracy, read_result
+from minilq.report.figures import draw
+from minilq.report.table import comparison
+from minilq.train.history import read_history, write_history
 from tests.test_command import given_by
 from tests.test_train import trainer
 
-FEW, MANY = 40, 2000
+FEW, MANY = 30, 2000
 
 
 def tries(few=FEW, many=MANY):
@@ -146,3 +153,102 @@ def test_a_grid_gives_points_whose_commands_give_them_again(tmp_path, seeds):
             assert point.name not in ("", ".", "..")
             assert "/" not in point.name
             json.dumps(point.config.to_json())
+
+
+# ---- The files of a run
+
+CELLS = ["", "0", "-1", "1e308", "-1e100", "1e-320", "nan", "inf", "-inf", "5", "1", "0.5", "9" * 50, "9" * 400, "1_0",
+         " 1", "\u0661", "x", "$\\foo$", "\x1b[2J", "0x1", "float", "quantized"]
+COLUMNS = ["", "$\\foo$", "scale/$\\x$/median", "a/median", "scale/dense1.weight/mean", "x" * 300, "epoch", "\u202e"]
+
+
+def history(folder):
+    """The cells of a history of two networks."""
+    common = {"loss": 0.5, "accuracy": 0.25, "validation_loss": 1.5, "validation_accuracy": 0.5, "lr": 1e-4}
+    scales = {f"scale/dense1.weight/{part}": 0.125 for part in ("min", "median", "max")}
+    learned = {"flips": 0.5, "integer_min": -3, **scales}
+    write_history(folder / "history.csv", [
+        {"network": name, "epoch": epoch, **common, **(learned if name == "quantized" else {})}
+        for name in ("float", "quantized") for epoch in (1, 2, 3)])
+    return list(csv.reader((folder / "history.csv").read_text().splitlines()))
+
+
+def edited(cells, rng):
+    """A table with one to three cells, columns or rows changed, as text."""
+    cells = [list(row) for row in cells]
+    for _ in range(rng.randint(1, 3)):
+        place, row = rng.randrange(len(cells[0])), rng.randrange(1, len(cells))
+        what = rng.choice(["cell", "cell", "column", "name", "column gone", "row gone", "row twice"])
+        if what == "cell":
+            cells[row][place % len(cells[row])] = rng.choice(CELLS)
+        elif what == "name":
+            cells[0][place] = rng.choice(COLUMNS)
+        elif what == "row gone" and len(cells) > 2:
+            del cells[row]
+        elif what == "row twice":
+            cells.insert(row, list(cells[row]))
+        elif what == "column":
+            cell = rng.choice(CELLS)
+            cells[1:] = [[*r[:place], cell, *r[place + 1:]] for r in cells[1:]]
+        elif len(cells[0]) > 1:
+            cells = [[*r[:place], *r[place + 1:]] for r in cells]
+    text = io.StringIO()
+    csv.writer(text).writerows(cells)
+    return text.getvalue()
+
+
+@tries(60, 10_000)
+def test_an_edited_history_is_refused_or_has_rows_that_can_be_drawn(tmp_path, seeds):
+    cells, path = history(tmp_path), tmp_path / "history.csv"
+    for seed in seeds:
+        path.write_text(edited(cells, random.Random(seed)), encoding="utf-8", newline="")
+        for row in sound_or_refused(lambda: read_history(path)) or ():
+            assert 1 <= row["epoch"] <= len(cells)
+            assert all(abs(x) <= 1e100 for name, x in row.items() if name not in ("network", "loss", "validation_loss"))
+            if row["network"] == "quantized":
+                assert {f"{name.removesuffix('median')}{part}" for name in row if name.endswith("/median")
+                        for part in ("min", "max")} <= set(row)
+
+
+@pytest.mark.deep
+def test_what_is_taken_of_an_edited_history_is_drawn_without_a_warning(tmp_path):
+    cells, path = history(tmp_path), tmp_path / "history.csv"
+    for seed in range(300):
+        path.write_text(edited(cells, random.Random(seed)), encoding="utf-8", newline="")
+        sound_or_refused(lambda: draw(tmp_path))
+
+
+COUNTS = ("unique_integers", "integer_min", "integer_max", "bits", "bytes_int8_zip", "bytes_packed", "bytes_entropy",
+          "bytes_lzma")
+RESULT = {
+    **dict.fromkeys((*COUNTS, "parameters", "scales", "bytes_float32", "bytes_float32_zip"), 3),
+    "accuracy": 0.5, "loss": 1.5, "integer_type": "int8", "baseline_accuracy": 0.5, "baseline_loss": 1.0,
+    "seconds_each": {"float": 1.0, "quantized": 2.0}, "epochs": 1, "data": "digits",
+    "rounded": {**dict.fromkeys(COUNTS, 3), "accuracy": 0.5, "loss": 1.5, "integer_type": "int16"}}
+
+
+@tries(60, 10_000)
+def test_an_edited_result_is_refused_or_is_a_table(tmp_path, seeds):
+    assert (tmp_path / "result.json").write_text(json.dumps(RESULT))
+    assert read_result(tmp_path) == RESULT
+    assert read_accuracy(tmp_path) == 0.5
+    for seed in seeds:
+        (tmp_path / "result.json").write_text(json.dumps(changed(RESULT, random.Random(seed))))
+        result = sound_or_refused(lambda: read_result(tmp_path))
+        if result is not None:
+            assert max(map(len, comparison(result, "x", True).splitlines())) < 300
+        accuracy = sound_or_refused(lambda: read_accuracy(tmp_path))
+        assert accuracy is None or 0 <= accuracy <= 1
+
+
+@tries(40, 3_000)
+def test_edited_settings_are_refused_or_give_themselves_again(tmp_path, seeds):
+    configs = [RunConfig(), RunConfig(data="imagenette", inputs={"method": "lsq", "bits": 4}, penalty="sine", rate=0.1),
+               RunConfig(weights=None, own={"dense1.weight": {"method": "pact"}}, lr=0.0)]
+    for seed in seeds:
+        rng = random.Random(seed)
+        (tmp_path / "config.json").write_text(json.dumps(changed(json.loads(rng.choice(configs).to_json()), rng)))
+        config = sound_or_refused(lambda: read_config(tmp_path / "config.json"))
+        if config is not None:
+            assert given_by(command(config)) == config
+            config.describe()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -14,8 +13,8 @@ from minilq.data.augment import center_crop
 from minilq.errors import ConfigError, DataError
 from minilq.experiments.build import inputs_for
 from minilq.experiments.config import RunConfig, read_config
-from minilq.experiments.run import CHECKPOINTS, CONFIG, RESULT, data_of, trained
-from minilq.files import read_text
+from minilq.experiments.result import read_accuracy
+from minilq.experiments.run import CHECKPOINTS, CONFIG, data_of, trained
 from minilq.integer.engine import convert
 from minilq.integer.float_twin import Comparison, FloatTwin, compare
 from minilq.nn import coded_in
@@ -43,11 +42,8 @@ def facts_of(folder: Path) -> dict[str, Any]:
     usual = asdict(RunConfig(data=config.data))
     facts = {name: value for name, value in asdict(config).items()
              if name in SETTINGS and (name == "data" or value != usual[name])}
-    if (folder / RESULT).exists():
-        try:
-            facts["accuracy"] = float(json.loads(read_text(folder / RESULT))["accuracy"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(str(folder / RESULT), "the result of a run was expected", got=str(error)) from error
+    if (accuracy := read_accuracy(folder)) is not None:
+        facts["accuracy"] = accuracy
     return facts
 
 

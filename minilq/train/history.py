@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,11 @@ Row = dict[str, float | int | str]
 
 ALWAYS = ("network", "epoch", "loss", "accuracy", "validation_loss", "validation_accuracy")
 """Columns of a run's history.csv in which no cell is empty; rows of the quantized network have no empty cell at all."""
+
+NETWORKS = ("float", "quantized")
+
+MOST_COLUMNS, LARGEST = 2000, 1e100
+"""What is more than any history has, and less than what a figure can draw."""
 
 
 def integer_columns(model: Sequential) -> Row:
@@ -67,14 +73,13 @@ def write_history(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
 def read_history(path: Path) -> list[Row]:
     """The rows of a run's history.csv: numbers as numbers, empty cells left out.
 
-    Raises DataError when it is missing or damaged: a cell too few or too many, no number where one belongs.
+    Raises DataError when it is missing or damaged: a cell too few or too many, no number where one belongs, an epoch
+    that does not follow the one before.
     """
     rows: list[Row] = []
     reader = csv.DictReader(io.StringIO(read_text(path)), strict=True)
     try:
-        columns = reader.fieldnames              # None in an empty file, [] in one that was written without a row
-        if columns is None or (columns and not set(columns).issuperset(ALWAYS)):
-            raise ValueError(f"no column {min(set(ALWAYS) - set(columns or ()))}")
+        _check_columns(reader.fieldnames)
         for cells in reader:
             if None in cells or None in cells.values():
                 raise ValueError("not one cell per column")
@@ -82,6 +87,11 @@ def read_history(path: Path) -> list[Row]:
                         for column, cell in cells.items() if cell != ""}
             if missing := set(cells if row.get("network") == "quantized" else ALWAYS) - set(row):
                 raise ValueError(f"no {min(missing)}")
+            if row["network"] not in NETWORKS:
+                raise ValueError(f"network {row['network']}")
+            before = [earlier["epoch"] for earlier in rows[-1:] if earlier["network"] == row["network"]]
+            if row["epoch"] != (int(before[0]) + 1 if before else 1):
+                raise ValueError(f"epoch {row['epoch']} after {before[0] if before else 'none'}")
             rows.append(row)
     except (ValueError, csv.Error) as error:
         raise DataError(str(path), "the history of a run was expected", got=f"{error}, line {reader.line_num}",
@@ -89,8 +99,24 @@ def read_history(path: Path) -> list[Row]:
     return rows
 
 
+def _check_columns(columns: Sequence[str] | None) -> None:
+    """ValueError for other columns than a history has: None in an empty file, [] in one written without a row."""
+    if columns is None or (columns and not set(columns).issuperset(ALWAYS)):
+        raise ValueError(f"no column {min(set(ALWAYS) - set(columns or ()))}")
+    if len(columns) > MOST_COLUMNS or len(set(columns)) < len(columns):
+        raise ValueError(f"{len(columns)} columns, where each stands once and {MOST_COLUMNS} at most")
+    for column in columns:
+        name, _, part = column.rpartition("/")
+        if not re.fullmatch(r"[\w ./-]{1,200}", column):
+            raise ValueError(f"a column called {column}")
+        if part == "median" and not {f"{name}/min", f"{name}/max"} <= set(columns):
+            raise ValueError(f"{column} without its min and max")
+
+
 def _number(column: str, cell: str) -> float | int:
     number = float(cell)
-    if column not in ("loss", "validation_loss") and not math.isfinite(number):
+    if not (abs(number) <= LARGEST or (column in ("loss", "validation_loss") and not abs(number) < math.inf)):
         raise ValueError(f"{column} {cell}")
-    return int(cell) if cell.lstrip("-").isdecimal() else number
+    if column.endswith("accuracy") and not 0 <= number <= 1:
+        raise ValueError(f"{column} {cell}, no share")
+    return int(cell) if cell.lstrip("-").isdecimal() and abs(number) < 2**63 else number
