@@ -1,12 +1,14 @@
 """The page of a sweep: what it holds, that it stays the same, and what it says of sweeps that are not whole."""
 
 import csv
+import io
 import json
 import math
 import re
 import shutil
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -15,19 +17,24 @@ from minilq.experiments.agreement import PUBLISHED_FOR, compare
 from minilq.experiments.pareto import COSTS, pool
 from minilq.experiments.sweep import read_points
 from minilq.experiments.thesis import PUBLISHED
+from minilq.report import page as page_module
 from minilq.report.page import write_page
+from minilq.report.sweep_style import lowest_shown
 from tests.sweep_folder import FEW, point_of, thesis_points, write_sweep
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 
 
 class Page(HTMLParser):
-    """Tags that open and close in order, the ids, the text of every cell with its attributes, and the loose text."""
+    """Tags that open and close in order, the ids, the text of every cell with its attributes, and the loose text.
+
+    tables      name -> rows of cells; a cell's "fold" is the summary of the details that it is in
+    """
 
     def __init__(self, text):
         super().__init__()
-        self.open, self.ids, self.refs, self.cells, self.heads, self.text = [], [], [], [], [], ""
-        self.tables, self.attributes = [], []
+        self.open, self.ids, self.refs, self.text = [], [], [], ""
+        self.tables, self.attributes, self.elements, self.folds = {}, [], [], []
         self.feed(text)
         self.close()
         assert self.open == []
@@ -35,15 +42,19 @@ class Page(HTMLParser):
     def handle_starttag(self, tag, attrs):
         attrs = dict(attrs)
         self.attributes += list(attrs.items())
+        self.elements.append((tag, attrs))
         if "id" in attrs:
             self.ids.append(attrs["id"])
         self.refs += re.findall(r"#([\w-]+)", " ".join(v or "" for k, v in attrs.items() if k in ("href", "clip-path")))
-        if tag == "table":
-            self.tables.append([])
+        if attrs.get("role") == "region":
+            self.rows = self.tables.setdefault(attrs["aria-label"].removeprefix("table: "), [])
+            assert self.rows == []
+        if tag == "details":
+            self.folds.append("")
         if tag == "tr":
-            self.tables[-1].append([])
+            self.rows.append([])
         if tag in ("td", "th"):
-            self.tables[-1][-1].append({"tag": tag, "text": "", **attrs})
+            self.rows[-1].append({"tag": tag, "text": "", "fold": self.folds[-1] if self.folds else "", **attrs})
         if tag not in VOID:
             self.open.append(tag)
 
@@ -54,10 +65,14 @@ class Page(HTMLParser):
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
+        if tag == "details":
+            self.folds.pop()
 
     def handle_data(self, data):
+        if self.open and self.open[-1] == "summary":
+            self.folds[-1] += data
         if "td" in self.open or "th" in self.open:
-            self.tables[-1][-1][-1]["text"] += data
+            self.rows[-1][-1]["text"] += data
         elif self.open and self.open[-1] not in ("script", "style"):
             self.text += data
 
@@ -72,14 +87,17 @@ def page_of(folder):
 
 
 def table_of_points(page):
-    return page.columns(-1)
+    return page.columns("points")
+
+
+SOME = [point for point in thesis_points() if point.get("strength", 1e-10) in (0.0, 1e-11, 1e-10, 1e-9, 1e-7)]
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """The folder of the thesis' sweep with two failures; its page is written."""
+    """The folder of a third of the thesis' sweep with two failures; its page is written."""
     folder = tmp_path_factory.mktemp("whole") / "sweep"
-    write_sweep(folder, thesis_points(), {"nested-row-1": "loss <b>is</b> nan & bad", "b": "disk"}, ["c", "d<e"])
+    write_sweep(folder, SOME, {"nested-row-1": "loss <b>is</b> nan & bad", "b": "disk"}, ["c", "d<e"])
     write_page(folder)
     return folder
 
@@ -93,7 +111,7 @@ def test_the_page_is_well_formed_and_holds_every_command(whole, page):
     columns = table_of_points(page)
     points = {p["name"]: p for p in read_points(whole)}
     assert {c["text"] for c in columns["point"]} == set(points)
-    assert len(points) == 195
+    assert len(points) == len(SOME) > 60
     for name, command in zip(columns["point"], columns["command"], strict=True):
         assert command["text"] == points[name["text"]]["command"]
         assert command["text"].startswith("minilq train")
@@ -131,7 +149,7 @@ def test_the_same_points_give_the_same_bytes_in_any_order_of_completion(tmp_path
 
 def test_failures_are_named_and_what_files_hold_is_escaped(page):
     for text in ("2 failed", "nested-row-1", "loss <b>is</b> nan & bad", "disk", "2 points have not been run", "d<e",
-                 "195 of 199 finished, 2 failed, 2 not run", "mnist_mlp", "60,000"):
+                 f"{len(SOME)} of {len(SOME) + 4} finished, 2 failed, 2 not run", "mnist_mlp", "60,000"):
         assert text in page.text
 
 
@@ -140,8 +158,9 @@ def test_every_column_can_be_sorted_by_its_values(whole, page):
     for head in ("accuracy %", "strength", "unique integers", "packed (kB)", "seed", "loss"):
         values = [cell["data-value"] for cell in columns[head]]
         numbers = [float(value) for value in values if value != ""]
-        assert len(numbers) >= 194
-    assert all("data-value" in cell for row in page.tables[-1] for cell in row if cell["tag"] == "td")
+        assert len(numbers) >= len(SOME) - 1
+    assert all("data-value" in cell for table in page.tables.values() for row in table for cell in row
+               if cell["tag"] == "td")
     by_name = {p["name"]: p for p in read_points(whole)}
     for name, accuracy in zip(columns["point"], columns["accuracy %"], strict=True):
         assert float(accuracy["data-value"]) == 100 * by_name[name["text"]]["accuracy"]
@@ -184,12 +203,82 @@ def test_figures_are_files_too_and_can_be_read_alone(whole):
         assert float(root.get("width").removesuffix("pt")) > 500
 
 
+# The front, with its switch.
+
+
+def test_one_cost_is_shown_and_a_switch_of_radio_buttons_shows_the_others(page):
+    radios = [attrs for tag, attrs in page.elements if tag == "input"]
+    assert [radio["id"] for radio in radios] == ["cost-bytes-packed", "cost-bytes-entropy", "cost-unique-integers",
+                                                 "cost-range", "cost-bits"]
+    assert {(radio["type"], radio["name"]) for radio in radios} == {("radio", "cost")}
+    assert ["checked" in radio for radio in radios] == [True, False, False, False, False]
+    labels = [attrs["for"] for tag, attrs in page.elements if tag == "label"]
+    assert labels == [radio["id"] for radio in radios]
+    assert sum(attrs.get("class") == "panel" for _, attrs in page.elements) == len(COSTS)
+
+
+@pytest.mark.parametrize("cost", COSTS)
+def test_the_table_of_a_front_holds_what_nothing_beats_and_the_baseline(whole, page, cost):
+    points = [{**p, "range": p["integer_max"] - p["integer_min"] + 1} for p in read_points(whole)
+              if p["scheme"] != "float"]
+    lowest = lowest_shown([p["accuracy"] for p in points])
+    unbeaten = {p["command"] for p in points if p["accuracy"] >= lowest and not any(
+        q["accuracy"] >= p["accuracy"] and q[cost] <= p[cost] and (q["accuracy"], q[cost]) != (p["accuracy"], p[cost])
+        for q in points)}
+    columns = page.columns(f"front of {cost}")
+    *commands, of_float = [cell["text"] for cell in columns["command"]]
+    assert set(commands) == unbeaten
+    assert columns["network"][-1]["text"] == "float baseline"
+    assert of_float == "minilq train --data mnist"
+    accuracies = [float(cell["data-value"]) for cell in columns["accuracy %"][:-1]]
+    assert accuracies == sorted(accuracies, reverse=True)
+    size = cost if cost == "bytes_entropy" else "bytes_packed"
+    for command, smaller in zip(commands, columns["times smaller"], strict=False):
+        point, = (p for p in points if p["command"] == command)
+        assert float(smaller["data-value"]) == point["bytes_float32"] / point[size]
+
+
+def test_the_summary_counts_what_is_as_good_as_floats_and_names_the_smallest_of_it(tmp_path):
+    points = [{**point_of("float"), "accuracy": 0.95},
+              {**point_of("nested", strength=1e-11), "accuracy": 0.951, "bytes_packed": 80_000},
+              {**point_of("maxbin", "scalar", 1e-9, "post"), "accuracy": 0.9461, "bytes_packed": 40_708},
+              {**point_of("nested", strength=1e-9), "accuracy": 0.9459, "bytes_packed": 20_000}]
+    text = page_of(write_sweep(tmp_path / "s", points)).text
+    assert "2 of 3 quantized networks come within 0.4 points of the float baseline’s 95.00 %" in text
+    assert ("The smallest of these: MaxBin, γ = 1e-9, scalar, post-training, 94.61 % with " in text)
+    assert "40.7 kB packed (10.0 times smaller than float32)" in text
+    assert "The most accurate: nested, λ = 1e-11, row, from scratch, 95.10 %" in text
+
+
+def test_the_summary_says_when_nothing_is_as_good_as_floats(tmp_path):
+    points = [{**point_of("float"), "accuracy": 0.95}, {**point_of("nested"), "accuracy": 0.9}]
+    assert "None comes within 0.4 points" in page_of(write_sweep(tmp_path / "s", points)).text
+
+
+def test_points_of_other_inputs_are_told_apart_in_the_front(tmp_path):
+    points = [point_of("nested", strength=s, input=i) for s in (1e-10, 1e-9) for i in ("raw", "unit")]
+    networks = page_of(write_sweep(tmp_path / "s", points)).columns("front of bits")["network"]
+    assert all("raw input, floor" in cell["text"] or "unit input, floor" in cell["text"] for cell in networks)
+
+
+def test_the_page_follows_the_system_at_night_and_keeps_its_width():
+    css = (Path(page_module.__file__).parent / "page.css").read_text(encoding="utf-8")
+    assert "prefers-color-scheme: dark" in css
+    assert "color-scheme: light dark" in css
+    for region in (".scroll", ".wide"):
+        assert re.search(rf"^\{region} {{ overflow(-x)?: auto", css, re.MULTILINE)
+
+
 # Published beside measured.
 
 
 def published_rows(page):
-    table = page.columns(0)
-    return [dict(zip(table, (cell["text"] for cell in row), strict=True)) for row in page.tables[0][1:]]
+    rows = []
+    for name, (head, *body) in page.tables.items():
+        if name.startswith("published"):
+            rows += [{"fold": row[0]["fold"], **{h["text"]: c["text"] for h, c in zip(head, row, strict=True)}}
+                     for row in body]
+    return rows
 
 
 def test_published_numbers_have_verdicts_and_say_how_they_were_found(tmp_path):
@@ -204,6 +293,7 @@ def test_published_numbers_have_verdicts_and_say_how_they_were_found(tmp_path):
     assert (wrong["verdict"], wrong["why"]) == ("does not agree", "accuracy, zip")
     absent = rows["reproduced", "inverse", "row", "1e-9", "scratch"]
     assert (absent["verdict"], absent["why"]) == ("n/a", "not run")
+    assert all(("that do not apply" in row["fold"]) == (row["verdict"] == "n/a") for row in rows.values())
     assert rows["thesis", "nested", "row", "1e-10", "scratch (not stated)"]["verdict"] == "agrees"
     assert len(rows) >= sum(p.data == "mnist" for p in PUBLISHED)
     for words in ("two standard errors", "20 %", "rounds to the printed figure"):
@@ -220,6 +310,7 @@ def test_numbers_for_other_data_are_for_orientation_only(tmp_path, data):
     rows = published_rows(page)
     assert {r["verdict"] for r in rows} == {"n/a"}
     assert any("for orientation: published for mnist" in r["why"] for r in rows)
+    assert {r["fold"] for r in rows} == {f"{len(rows)} published rows"}
     assert PUBLISHED_FOR[data] == "mnist"
 
 
@@ -247,7 +338,8 @@ def test_points_of_other_input_or_rounding_are_not_the_published_ones(change):
     ([point_of("nested")], "No float baseline is finished", 7),
     ([point_of("nested", strength=0.0)], "One seed for each point", 7),
     (FEW, "One seed for each point", 11),
-    ([point_of("nested", rounding=r, input=i) for r in ("floor", "nearest") for i in ("raw", "unit")], "raw, unit", 13),
+    ([point_of("nested", rounding=r, input=i) for r in ("floor", "nearest") for i in ("raw", "unit")],
+     "raw input · unit input", 13),
 ], ids=["none", "baseline", "one", "lambda 0", "few", "variants"])
 def test_a_partial_sweep_has_a_page_that_says_what_is_missing(tmp_path, points, said, drawn):
     folder = write_sweep(tmp_path / "s", points, {"z": "no"}, ["x", "y"])
@@ -257,7 +349,7 @@ def test_a_partial_sweep_has_a_page_that_says_what_is_missing(tmp_path, points, 
     assert len(list((folder / "figures").iterdir())) == drawn
     assert len(rows_of(folder)) == len(points)
     if points:
-        assert len(page.tables[-1]) == len(points) + 1
+        assert len(page.tables["points"]) == len(points) + 1
 
 
 def test_with_several_seeds_nothing_is_said_of_one(tmp_path):
@@ -273,7 +365,9 @@ def rewrite(path, **change):
 
 @pytest.mark.parametrize("change", [
     {"scheme": "unknown"}, {"granularity": "diagonal"}, {"accuracy": "good"}, {"accuracy": math.nan}, {"bits": None},
-    {"seed": True}, {"start": ["post"]}, {"name": "another"}, {"sqnr": math.inf}, {"loss": None}, {"input": "../x"}])
+    {"seed": True}, {"start": ["post"]}, {"name": "another"}, {"sqnr": math.inf}, {"loss": None}, {"input": "../x"},
+    {"accuracy": 1.5}, {"bits": 1e300}, {"bytes_packed": 0}, {"unique_integers": -1}, {"strength": -1e-9},
+    {"loss": 10**400}])
 def test_a_damaged_result_is_named(tmp_path, change):
     folder = write_sweep(tmp_path / "s", [point_of("nested")])
     path = next(folder.glob("points/*/result.json"))
@@ -309,6 +403,37 @@ def test_the_page_cannot_be_hijacked_by_what_a_file_holds(tmp_path):
     text = write_page(folder).read_text(encoding="utf-8")
     assert text.count("<script>") == 1
     assert "<i>" not in text
+
+
+@pytest.mark.parametrize("variant", ["inputs $\\foo$", "\x1b[2J\ud800\u202e", "x" * 300, "=cmd|'/c calc'!A1", "<script>x"])
+def test_what_a_grid_tells_apart_is_shown_as_it_is_whatever_it_is(tmp_path, variant):
+    folder = write_sweep(tmp_path / "s", [{**point_of("nested"), "variant": variant}, point_of("nested", strength=1e-9)])
+    page = page_of(folder)
+    seen = variant.replace("\x1b", r"\x1b").replace("\ud800", r"\ud800").replace("\u202e", r"\u202e")
+    assert seen in [cell["text"] for cell in table_of_points(page)["variant"]]
+    assert len(list((folder / "figures").glob("curves-*"))) == 2
+    for path in (folder / "figures").iterdir():
+        assert len(path.name) < 150
+        ET.parse(path)
+
+
+def test_variants_whose_names_are_alike_have_files_of_their_own(tmp_path):
+    points = [{**point_of("nested", strength=s), "variant": v} for s, v in ((1e-10, "a b"), (1e-9, "a-b"))]
+    page = page_of(write_sweep(tmp_path / "s", points))
+    assert len(list((tmp_path / "s" / "figures").glob("curves-*"))) == 2
+    assert len(page.ids) == len(set(page.ids))
+
+
+@pytest.mark.parametrize("begins", "=+-@\t\r＝")
+def test_a_cell_of_the_table_is_never_a_formula(tmp_path, begins):
+    text = f"{begins}HYPERLINK(1)"
+    folder = write_sweep(tmp_path / "s", [{**point_of("nested"), "variant": text, text: text, "integer_min": -12}])
+    page_of(folder)
+    row, = csv.DictReader(io.StringIO((folder / "points.csv").read_text(encoding="utf-8"), newline=""))
+    told = [cell for cell in (*row, *row.values()) if "HYPERLINK" in cell]
+    assert len(told) == 3
+    assert {cell[0] for cell in told} == {"'"}
+    assert row["integer_min"] == "-12"
 
 
 def test_where_the_data_lie_is_left_out_of_commands(tmp_path):

@@ -1,5 +1,31 @@
 "use strict";
 
+function button(words, action) {
+  const made = document.createElement("button");
+  made.type = "button";
+  made.append(...words);
+  made.addEventListener("click", action);
+  return made;
+}
+
+// Light or dark: as the system has it, until the reader says otherwise; kept where the page may keep something.
+const root = document.documentElement, kept = "minilq-theme";
+const dark = () => (root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+const theme = button([""], () => {
+  root.dataset.theme = dark() ? "light" : "dark";
+  try { localStorage.setItem(kept, root.dataset.theme); } catch { /* then for this visit */ }
+  name();
+});
+const name = () => { theme.textContent = dark() ? "light page" : "dark page"; };
+try {
+  const choice = localStorage.getItem(kept);
+  if (choice === "light" || choice === "dark") root.dataset.theme = choice;
+} catch { /* nothing was kept */ }
+theme.className = "theme";
+document.querySelector("header").append(theme);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", name);
+name();
+
 // A click on a head sorts by its column, a second click the other way round; empty cells stay at the end.
 function compare(a, b, direction) {
   if (a === "" || b === "") return (a === "") - (b === "");
@@ -10,35 +36,28 @@ function compare(a, b, direction) {
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, column) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.append(...head.childNodes);
-    head.append(button);
-    button.addEventListener("click", () => {
+    head.append(button([...head.childNodes], () => {
       const direction = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
       heads.forEach(other => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", direction === 1 ? "ascending" : "descending");
       const value = row => row.cells[column].dataset.value;
       const body = table.tBodies[0];
       body.append(...[...body.rows].sort((a, b) => compare(value(a), value(b), direction)));
-    });
+    }));
   });
 }
 
 // A button before each command; where the page may not write to the clipboard, the command is selected instead.
 for (const code of document.querySelectorAll("td.command code")) {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.textContent = "copy";
-  button.addEventListener("click", async () => {
+  const copy = button(["copy"], async () => {
     try {
       await navigator.clipboard.writeText(code.textContent);
-      button.textContent = "copied";
+      copy.textContent = "copied";
     } catch {
       getSelection().selectAllChildren(code);
-      button.textContent = "selected";
+      copy.textContent = "selected";
     }
-    setTimeout(() => { button.textContent = "copy"; }, 1500);
+    setTimeout(() => { copy.textContent = "copy"; }, 1500);
   });
-  code.before(button);
+  code.before(copy);
 }

@@ -52,7 +52,7 @@ def scale_trajectories(points: Sequence[Point], curves: Mapping[str, Curve]) -> 
     looks = _looks(points)
     for start, line in zip(rows, grid, strict=True):
         for granularity, ax in zip(columns, line, strict=True):
-            ax.set_title(f"{granularity}, {style.STARTS[start]}")
+            ax.set_title(style.plain(f"{granularity}, {style.STARTS[start]}"))
             own = [point for point in points if (point["granularity"], point["start"]) == (granularity, start)]
             for point in own:
                 _draw(ax, point, curves, "scale", looks[point["strength"]])
@@ -81,7 +81,7 @@ def learning_curves(points: Sequence[Point], baselines: Sequence[Point], curves:
     cut = style.lowest_shown([point["accuracy"] for point in points])
     for granularity, accuracy, loss in zip(columns, *grid, strict=True):
         own = [point for point in points if point["granularity"] == granularity]
-        accuracy.set_title(f"{granularity}, {style.STARTS[points[0]['start']]}")
+        accuracy.set_title(style.plain(f"{granularity}, {style.STARTS[points[0]['start']]}"))
         for ax, quantity in ((accuracy, "accuracy"), (loss, "loss")):
             for baseline in baselines:
                 _draw_baseline(ax, baseline, curves, quantity, points[0]["start"])

@@ -19,6 +19,7 @@ from minilq.experiments.thesis import RECIPES
 from minilq.quantize.methods import QUANTIZERS
 from minilq.report.sweep_curves import Curve, curve_of
 from minilq.report.sweep_style import GRANULARITIES, SCHEMES, STARTS, order
+from minilq.report.text import printable
 from minilq.train.history import read_history
 from minilq.train.metrics import INPUTS
 
@@ -27,10 +28,16 @@ OF_SCHEMES = {"granularity": GRANULARITIES, "rounding": ROUNDINGS}
 OTHERS = ("own",)
 """Schemes that are neither the thesis' nor a method: only single sites have methods."""
 
-NUMBERS = ("seed", "epochs", "steps", "train_images", "accuracy", "bytes_float32", "bytes_float32_zip", "parameters")
-NUMBERS_OF_QUANTIZED = ("strength", "unique_integers", "integer_min", "integer_max", "bits", "bits_unique", "entropy",
-                        "zero_share", "sqnr", "bytes_int8_zip", "bytes_packed", "bytes_entropy", "scales")
-"""What must be a finite number in a result.json. The loss of a run that went wrong may be infinite or no number."""
+COUNT = (0, 2**53)
+SIZE = (1, 2**53)
+NUMBERS = {"seed": (0, 2**128), "epochs": COUNT, "steps": COUNT, "train_images": COUNT, "accuracy": (0, 1),
+           "bytes_float32": SIZE, "bytes_float32_zip": SIZE, "parameters": COUNT}
+NUMBERS_OF_QUANTIZED = {
+    "strength": (0, math.inf), "unique_integers": COUNT, "integer_min": (-2**63, 2**63), "integer_max": (-2**63, 2**63),
+    "bits": (0, 64), "bits_unique": (0, 64), "entropy": (0, 64), "zero_share": (0, 1), "sqnr": (-1e6, 1e6),
+    "bytes_int8_zip": SIZE, "bytes_packed": SIZE, "bytes_entropy": SIZE, "scales": COUNT}
+"""What must be a finite number in a result.json, and between which ends. The loss of a run that went wrong may be
+infinite or no number."""
 
 
 @dataclass(frozen=True)
@@ -85,21 +92,31 @@ def _checked(point: dict[str, Any]) -> dict[str, Any]:
         for name in (*(("granularity", "rounding") if quantized else ()), *(["variant"] if "variant" in point else [])):
             if not isinstance(point[name], str):
                 raise ValueError(f"{name} {point[name]!r}, no text")
-        for name in (*NUMBERS, *(NUMBERS_OF_QUANTIZED if quantized else ()), "loss"):
-            value = point[name]
+        for name, (low, high) in {**NUMBERS, **(NUMBERS_OF_QUANTIZED if quantized else {})}.items():
+            value = _number(point, name)
             if name == "strength" and other and value is None:
                 continue
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise ValueError(f"{name} {value!r}, no number")
-            if name != "loss" and not math.isfinite(value):
-                raise ValueError(f"{name} {value}, not finite")
+            if value is None or not (math.isfinite(value) and low <= value <= high):
+                raise ValueError(f"{name} {value}, not from {low:g} to {high:g}")
+        if _number(point, "loss") is None:
+            raise ValueError("loss null, no number")
         if point["name"] != point["folder"].name:
             raise ValueError(f"name {point['name']!r}, in the folder of another")
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         got = f"no {error.args[0]}" if isinstance(error, KeyError) else str(error)
         raise DataError(str(point["folder"] / RESULT), "the result of a sweep's point was expected", got=got,
                         cause="Delete the point's folder and start the sweep again") from error
-    return {**point, "command": _without_data_dir(point["command"])}
+    texts = {name: printable(point[name]) for name in ("granularity", "rounding", "variant")
+             if isinstance(point.get(name), str)}
+    return {**point, **texts, "command": _without_data_dir(point["command"])}
+
+
+def _number(point: dict[str, Any], name: str) -> float | None:
+    """A number of a result.json, None for null. Raises OverflowError for one that no float holds."""
+    value = point[name]
+    if isinstance(value, bool) or not isinstance(value, (int, float, type(None))):
+        raise ValueError(f"{name} {value!r}, no number")
+    return None if value is None else float(value)
 
 
 def _without_data_dir(command: str) -> str:

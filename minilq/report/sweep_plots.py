@@ -14,15 +14,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COSTS = {
-    "unique_integers": ("unique integers", 1),
-    "range": ("integer range, max - min + 1", 1),
-    "bits": ("bits that the range needs", 1),
-    "bytes_packed": ("packed size, scales counted (kB)", 1000),
-    "bytes_entropy": ("entropy-coded size, tables and scales counted (kB)", 1000),
-}
-"""Of `pareto.COSTS`: what it is called, and what it is divided by."""
-
 LOG_FROM = 15                                    # largest by smallest cost
 GREY = "#8A8A8A"
 FRONTS: dict[str, Literal["-", "-."]] = {"scratch": "-", "post": "-."}
@@ -44,13 +35,13 @@ def pareto(points: Sequence[Point], baselines: Sequence[Point], cost: str) -> Fi
     for variant, line in zip(rows, grid, strict=True):
         for granularity, ax in zip(columns, line, strict=True):
             own = [point for point in style.of_variant(points, variant) if point["granularity"] == granularity]
-            ax.set_title(granularity + ("" if len(rows) == 1 else f", {style.words(variant)}"))
+            ax.set_title(style.plain(granularity + ("" if len(rows) == 1 else f", {style.words(variant)}")))
             _panel(ax, own, cost, cut)
             for baseline in [point for point in baselines if point["input"] == variant[0]]:
                 _baseline(ax, baseline, cut)
         line[0].set_ylabel("validation accuracy (%)")
     for ax in grid[-1]:
-        ax.set_xlabel(COSTS[cost][0])
+        ax.set_xlabel(style.COSTS[cost].label)
     _limits(list(figure.axes), points, baselines, cost, cut)
     _legend(figure, points, any(cut is None or point["accuracy"] >= cut for point in baselines), cut is not None)
     return figure
@@ -96,7 +87,7 @@ def _pale(colour: str) -> tuple[float, ...]:
 
 
 def _x(point: Point, cost: str) -> float:
-    return float(point[cost]) / COSTS[cost][1]
+    return float(point[cost]) / style.COSTS[cost].unit
 
 
 def _place(point: Point, cost: str) -> float:
@@ -116,7 +107,7 @@ def title_of(point: Point, cost: str) -> str:
     words = [style.style_of(point["scheme"]).label, style.strength(point), style.STARTS[point["start"]]]
     seeds = len(point["seeds"])
     return (f"{', '.join(word for word in words if word)}: "
-            f"{100 * point['accuracy']:.2f} %, {_x(point, cost):.4g} {COSTS[cost][0].partition(' (')[0]}"
+            f"{100 * point['accuracy']:.2f} %, {_x(point, cost):.4g} {style.COSTS[cost].label.partition(' (')[0]}"
             + (f", {seeds} seeds" if seeds > 1 else ""))
 
 
@@ -131,7 +122,7 @@ def _error_bars(ax: Axes, points: Sequence[Point], cost: str) -> None:
     many = [point for point in points if math.isfinite(point["deviation"]["accuracy"])]
     if many:
         ax.errorbar([_place(point, cost) for point in many], [100 * point["accuracy"] for point in many],
-                    xerr=[point["deviation"][cost] / COSTS[cost][1] for point in many],
+                    xerr=[point["deviation"][cost] / style.COSTS[cost].unit for point in many],
                     yerr=[100 * point["deviation"]["accuracy"] for point in many],
                     fmt="none", ecolor=GREY, elinewidth=0.7, zorder=1)
 

@@ -27,6 +27,26 @@ class Style:
     marker: str
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What accuracy is set against: in a word, in a table, on an axis, and what its numbers are divided by there."""
+
+    word: str
+    head: str
+    label: str
+    unit: int = 1
+
+
+COSTS = {
+    "bytes_packed": Cost("packed size", "packed (kB)", "packed size, scales counted (kB)", 1000),
+    "bytes_entropy": Cost("entropy-coded size", "entropy-coded (kB)",
+                          "entropy-coded size, tables and scales counted (kB)", 1000),
+    "unique_integers": Cost("integers", "integers", "unique integers"),
+    "range": Cost("range", "range", "integer range, max - min + 1"),
+    "bits": Cost("bits", "bits", "bits that the range needs"),
+}
+"""Of `pareto.COSTS`, in the order in which a reader meets them."""
+
 SCHEMES = {
     "nested": Style("nested", "#0072B2", "o"),
     "ungated": Style("nested without gate", "#56B4E9", "p"),
@@ -109,6 +129,11 @@ def words(variant: Variant) -> str:
     return ", ".join([f"{seen} input", *(word for word in (rounding, rest) if word not in ("", "own"))])
 
 
+def plain(text: str) -> str:
+    """A text from a file for a figure, where dollars would begin a formula."""
+    return text.replace("$", r"\$")
+
+
 def symbol(scheme: str) -> str:
     """Of the strength: lambda for a threshold, gamma for the rate of a penalty, bits of other methods."""
     return SYMBOLS.get(scheme, "γ" if scheme in SCHEMES else "bits")
@@ -121,6 +146,18 @@ def strength(point: Point) -> str:
     ('λ = 1e-9', 'bits = 4')
     """
     return "" if point["strength"] is None else f"{symbol(point['scheme'])} = {number(point['strength'])}"
+
+
+def described(point: Point, apart: bool = False) -> str:
+    """A quantized point in words; `apart` tells its input, rounding and the rest too.
+
+    >>> described({"scheme": "maxbin", "strength": 1e-8, "granularity": "row", "start": "post"})
+    'MaxBin, γ = 1e-8, row, post-training'
+    """
+    granularity = "" if point["granularity"] == "own" else point["granularity"]
+    told = (style_of(point["scheme"]).label, strength(point), granularity, STARTS[point["start"]],
+            words(_variant(point)) if apart else "")
+    return ", ".join(word for word in told if word)
 
 
 def number(strength: float) -> str:
