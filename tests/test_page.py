@@ -19,6 +19,11 @@ from minilq.experiments.sweep import read_points
 from minilq.experiments.thesis import PUBLISHED
 from minilq.report import page as page_module
 from minilq.report.page import write_page
+from minilq.report.page_csv import points_csv
+from minilq.report.page_fronts import switched_fronts
+from minilq.report.page_summary import missing, summary
+from minilq.report.sweep_data import read_sweep_data
+from minilq.report.sweep_figures import curve_drawings
 from minilq.report.sweep_style import lowest_shown
 from tests.sweep_folder import FEW, point_of, thesis_points, write_sweep
 
@@ -90,7 +95,7 @@ def table_of_points(page):
     return page.columns("points")
 
 
-SOME = [point for point in thesis_points() if point.get("strength", 1e-10) in (0.0, 1e-11, 1e-10, 1e-9, 1e-7)]
+SOME = [point for point in thesis_points() if point.get("strength", 1e-10) in (0.0, 1e-10, 1e-9)]
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +116,7 @@ def test_the_page_is_well_formed_and_holds_every_command(whole, page):
     columns = table_of_points(page)
     points = {p["name"]: p for p in read_points(whole)}
     assert {c["text"] for c in columns["point"]} == set(points)
-    assert len(points) == len(SOME) > 60
+    assert len(points) == len(SOME) > 40
     for name, command in zip(columns["point"], columns["command"], strict=True):
         assert command["text"] == points[name["text"]]["command"]
         assert command["text"].startswith("minilq train")
@@ -243,21 +248,22 @@ def test_the_summary_counts_what_is_as_good_as_floats_and_names_the_smallest_of_
               {**point_of("nested", strength=1e-11), "accuracy": 0.951, "bytes_packed": 80_000},
               {**point_of("maxbin", "scalar", 1e-9, "post"), "accuracy": 0.9461, "bytes_packed": 40_708},
               {**point_of("nested", strength=1e-9), "accuracy": 0.9459, "bytes_packed": 20_000}]
-    text = page_of(write_sweep(tmp_path / "s", points)).text
+    text = Page(summary(read_sweep_data(write_sweep(tmp_path / "s", points)))).text
     assert "2 of 3 quantized networks come within 0.4 points of the float baseline’s 95.00 %" in text
-    assert ("The smallest of these: MaxBin, γ = 1e-9, scalar, post-training, 94.61 % with " in text)
+    assert "The smallest of these: MaxBin, γ = 1e-9, scalar, post-training, 94.61 % with " in text
     assert "40.7 kB packed (10.0 times smaller than float32)" in text
     assert "The most accurate: nested, λ = 1e-11, row, from scratch, 95.10 %" in text
 
 
 def test_the_summary_says_when_nothing_is_as_good_as_floats(tmp_path):
     points = [{**point_of("float"), "accuracy": 0.95}, {**point_of("nested"), "accuracy": 0.9}]
-    assert "None comes within 0.4 points" in page_of(write_sweep(tmp_path / "s", points)).text
+    assert "None comes within 0.4 points" in summary(read_sweep_data(write_sweep(tmp_path / "s", points)))
 
 
 def test_points_of_other_inputs_are_told_apart_in_the_front(tmp_path):
     points = [point_of("nested", strength=s, input=i) for s in (1e-10, 1e-9) for i in ("raw", "unit")]
-    networks = page_of(write_sweep(tmp_path / "s", points)).columns("front of bits")["network"]
+    sweep = read_sweep_data(write_sweep(tmp_path / "s", points))
+    networks = Page(switched_fronts(sweep, dict.fromkeys(COSTS, ""))).columns("front of bits")["network"]
     assert all("raw input, floor" in cell["text"] or "unit input, floor" in cell["text"] for cell in networks)
 
 
@@ -354,9 +360,7 @@ def test_a_partial_sweep_has_a_page_that_says_what_is_missing(tmp_path, points, 
 
 def test_with_several_seeds_nothing_is_said_of_one(tmp_path):
     points = [point_of(scheme, seed=seed) for scheme in ("float", "nested") for seed in (1, 2)]
-    page = page_of(write_sweep(tmp_path / "s", points))
-    assert "One seed" not in page.text
-    assert "missing" not in page.ids
+    assert missing(read_sweep_data(write_sweep(tmp_path / "s", points))) == ""
 
 
 def rewrite(path, **change):
@@ -367,7 +371,7 @@ def rewrite(path, **change):
     {"scheme": "unknown"}, {"granularity": "diagonal"}, {"accuracy": "good"}, {"accuracy": math.nan}, {"bits": None},
     {"seed": True}, {"start": ["post"]}, {"name": "another"}, {"sqnr": math.inf}, {"loss": None}, {"input": "../x"},
     {"accuracy": 1.5}, {"bits": 1e300}, {"bytes_packed": 0}, {"unique_integers": -1}, {"strength": -1e-9},
-    {"loss": 10**400}])
+    {"loss": 10**400}, {"loss": 1e200}])
 def test_a_damaged_result_is_named(tmp_path, change):
     folder = write_sweep(tmp_path / "s", [point_of("nested")])
     path = next(folder.glob("points/*/result.json"))
@@ -388,7 +392,8 @@ def test_a_result_with_a_number_missing_is_named(tmp_path, key):
 
 
 @pytest.mark.parametrize(("file", "content"), [
-    ("result.json", "{"), ("history.csv", "network,epoch\nquantized"), ("config.json", "[]"), ("history.csv", None)])
+    ("result.json", "{"), ("history.csv", "network,epoch\nquantized"), ("config.json", "[]"), ("history.csv", None),
+    ("history.csv", "network,epoch,loss,accuracy,validation_loss,validation_accuracy\nquantized,1,1e300,1,1,1\n")])
 def test_a_damaged_file_is_named(tmp_path, file, content):
     folder = write_sweep(tmp_path / "s", [point_of("nested")])
     path = next(folder.glob(f"points/*/{file}"))
@@ -405,13 +410,12 @@ def test_the_page_cannot_be_hijacked_by_what_a_file_holds(tmp_path):
     assert "<i>" not in text
 
 
-@pytest.mark.parametrize("variant", ["inputs $\\foo$", "\x1b[2J\ud800\u202e", "x" * 300, "=cmd|'/c calc'!A1", "<script>x"])
-def test_what_a_grid_tells_apart_is_shown_as_it_is_whatever_it_is(tmp_path, variant):
-    folder = write_sweep(tmp_path / "s", [{**point_of("nested"), "variant": variant}, point_of("nested", strength=1e-9)])
+def test_what_a_grid_tells_apart_is_shown_as_it_is_whatever_it_is(tmp_path):
+    variant = "inputs $\\foo$ \x1b[2J\ud800\u202e =cmd|'/c calc'!A1 <script>" + "x" * 300
+    folder = write_sweep(tmp_path / "s", [{**point_of("nested"), "variant": variant}])
     page = page_of(folder)
     seen = variant.replace("\x1b", r"\x1b").replace("\ud800", r"\ud800").replace("\u202e", r"\u202e")
     assert seen in [cell["text"] for cell in table_of_points(page)["variant"]]
-    assert len(list((folder / "figures").glob("curves-*"))) == 2
     for path in (folder / "figures").iterdir():
         assert len(path.name) < 150
         ET.parse(path)
@@ -419,20 +423,18 @@ def test_what_a_grid_tells_apart_is_shown_as_it_is_whatever_it_is(tmp_path, vari
 
 def test_variants_whose_names_are_alike_have_files_of_their_own(tmp_path):
     points = [{**point_of("nested", strength=s), "variant": v} for s, v in ((1e-10, "a b"), (1e-9, "a-b"))]
-    page = page_of(write_sweep(tmp_path / "s", points))
-    assert len(list((tmp_path / "s" / "figures").glob("curves-*"))) == 2
-    assert len(page.ids) == len(set(page.ids))
+    names = [drawing.name for drawing in curve_drawings(read_sweep_data(write_sweep(tmp_path / "s", points)))]
+    assert len(set(names)) == 2
 
 
 @pytest.mark.parametrize("begins", "=+-@\t\r＝")
 def test_a_cell_of_the_table_is_never_a_formula(tmp_path, begins):
     text = f"{begins}HYPERLINK(1)"
     folder = write_sweep(tmp_path / "s", [{**point_of("nested"), "variant": text, text: text, "integer_min": -12}])
-    page_of(folder)
-    row, = csv.DictReader(io.StringIO((folder / "points.csv").read_text(encoding="utf-8"), newline=""))
+    row, = csv.DictReader(io.StringIO(points_csv(read_sweep_data(folder)), newline=""))
     told = [cell for cell in (*row, *row.values()) if "HYPERLINK" in cell]
     assert len(told) == 3
-    assert {cell[0] for cell in told} == {"'"}
+    assert {cell[0] for cell in told} <= {"'", "\\"}
     assert row["integer_min"] == "-12"
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import io
 
+from minilq.errors import escaped
 from minilq.experiments.pareto import MEASURES, SETTINGS, has, measure
 from minilq.report.sweep_data import SweepData
-from minilq.report.text import printable
 
 FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 """What a spreadsheet takes for the beginning of a formula, or skips before one."""
@@ -36,4 +36,4 @@ def defused(cell: object) -> object:
     """
     if not isinstance(cell, str):
         return cell
-    return f"'{printable(cell)}" if cell.startswith(FORMULA) else printable(cell)
+    return f"'{escaped(cell)}" if cell.startswith(FORMULA) else escaped(cell)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minilq.errors import DataError
+from minilq.errors import DataError, escaped
 from minilq.experiments.choices import ROUNDINGS
 from minilq.experiments.config import MODELS
 from minilq.experiments.pareto import COSTS, dominated, pool
@@ -19,8 +19,7 @@ from minilq.experiments.thesis import RECIPES
 from minilq.quantize.methods import QUANTIZERS
 from minilq.report.sweep_curves import Curve, curve_of
 from minilq.report.sweep_style import GRANULARITIES, SCHEMES, STARTS, order
-from minilq.report.text import printable
-from minilq.train.history import read_history
+from minilq.train.history import LARGEST, read_history
 from minilq.train.metrics import INPUTS
 
 WORDS = {"input": tuple(INPUTS), "data": tuple(RECIPES), "model": MODELS}
@@ -98,24 +97,27 @@ def _checked(point: dict[str, Any]) -> dict[str, Any]:
                 continue
             if value is None or not (math.isfinite(value) and low <= value <= high):
                 raise ValueError(f"{name} {value}, not from {low:g} to {high:g}")
-        if _number(point, "loss") is None:
-            raise ValueError("loss null, no number")
+        loss = _number(point, "loss")
+        if loss is None or LARGEST < abs(loss) < math.inf:
+            raise ValueError(f"loss {loss}, no number that makes sense")
         if point["name"] != point["folder"].name:
             raise ValueError(f"name {point['name']!r}, in the folder of another")
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         got = f"no {error.args[0]}" if isinstance(error, KeyError) else str(error)
         raise DataError(str(point["folder"] / RESULT), "the result of a sweep's point was expected", got=got,
                         cause="Delete the point's folder and start the sweep again") from error
-    texts = {name: printable(point[name]) for name in ("granularity", "rounding", "variant")
+    texts = {name: escaped(point[name]) for name in ("granularity", "rounding", "variant")
              if isinstance(point.get(name), str)}
     return {**point, **texts, "command": _without_data_dir(point["command"])}
 
 
 def _number(point: dict[str, Any], name: str) -> float | None:
-    """A number of a result.json, None for null. Raises OverflowError for one that no float holds."""
+    """A number of a result.json, None for null."""
     value = point[name]
     if isinstance(value, bool) or not isinstance(value, (int, float, type(None))):
         raise ValueError(f"{name} {value!r}, no number")
+    if isinstance(value, int) and abs(value) > 2**128:
+        raise ValueError(f"{name} {value}, no number that makes sense")
     return None if value is None else float(value)
 
 
