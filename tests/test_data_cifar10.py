@@ -307,6 +307,12 @@ def test_damaged_pickle_says_what_is_wrong(tmp_path, raw, words):
     assert str(tmp_path / "d" / "test_batch") in str(caught.value)
 
 
+def test_odd_strings_in_a_pickle_are_passed_over_in_silence(tmp_path):
+    odd = b"S'\\d'\n0V\\u00e9\n0cnumpy.core.multiarray\n_reconstruct\n"
+    put_folder(tmp_path / "d", RAW[PICKLED] | {"test_batch": pickled(RECORDS["test_batch"], calls=odd)})
+    assert_small(load_cifar_set(SMALL, tmp_path / "d"))
+
+
 def test_environment_comes_before_the_cache_and_the_cache_before_the_network(tmp_path, monkeypatch, cache):
     put_archive(cache, BINARY)
     assert_small(load_cifar_set(SMALL))

@@ -8,13 +8,18 @@ Nothing is random: a test that fails says with which numbers, and does so again.
 import copy
 import csv
 import functools
+import gzip
 import io
 import json
 import random
+import tarfile
 
 import numpy as np
 import pytest
 
+from minilq.data.archive import member_names, read_members
+from minilq.data.idx import parse_idx
+from minilq.data.pickled import pickled_records
 from minilq.errors import MinilqError
 from minilq.experiments.command import command
 from minilq.experiments.config import RunConfig, read_config
@@ -23,8 +28,10 @@ from minilq.experiments.grids import blocks_of
 from minilq.experiments.result import read_accuracy, read_result
 from minilq.report.figures import draw
 from minilq.report.table import comparison
+from minilq.store.safetensors import from_safetensors, write
 from minilq.train.history import read_history, write_history
 from tests.test_command import given_by
+from tests.test_data_cifar10 import pickled
 from tests.test_train import trainer
 
 FEW, MANY = 30, 2000
@@ -252,3 +259,102 @@ def test_edited_settings_are_refused_or_give_themselves_again(tmp_path, seeds):
         if config is not None:
             assert given_by(command(config)) == config
             config.describe()
+
+
+# ---- Data sets and other programs' files
+
+
+def flipped(raw, rng, texts):
+    """Bytes with one to four of them changed, taken out, or a text put in."""
+    raw = bytearray(raw)
+    for _ in range(rng.randint(1, 4)):
+        place, what = rng.randrange(len(raw)), rng.random()
+        if what < 0.5:
+            raw[place] = rng.randrange(256)
+        elif what < 0.8:
+            text = rng.choice(texts)
+            raw[place:place + len(text)] = text
+        elif len(raw) > 9:
+            del raw[place:place + rng.randint(1, 5)]
+    return bytes(raw)
+
+
+@functools.cache
+def archive():
+    """A tar archive of plain and long names, with a sparse file, and where its headers are."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name in ("a", "b" * 150, "é"):
+            member = tarfile.TarInfo(name)
+            member.size = 700
+            tar.addfile(member, io.BytesIO(b"x" * 700))
+        member = tarfile.TarInfo("sparse")
+        member.type = tarfile.GNUTYPE_SPARSE
+        tar.addfile(member)
+    raw = content.getvalue()
+    return raw, [at for at in range(0, len(raw), 512) if raw[at + 257:at + 262] == b"ustar"]
+
+
+SIZES = [b"\x80" + b"\xff" * 11, b"\xff" * 12, b"\x80" + b"\0" * 3 + b"\x7f" + b"\xff" * 7, b"77777777777\0",
+         b"-0000000001\0"]
+
+
+@tries()
+def test_a_tar_archive_whose_headers_lie(tmp_path, seeds):
+    path = tmp_path / "x.tar"
+    for seed in seeds:
+        rng, (raw, heads) = random.Random(seed), archive()
+        raw = bytearray(raw)
+        for _ in range(rng.randint(1, 3)):
+            head = rng.choice(heads)
+            if rng.random() < 0.5:
+                raw[head + 124:head + 136] = rng.choice(SIZES)
+            else:
+                raw[head + rng.choice([156, rng.randrange(500)])] = rng.choice(b"0123456789xgLKSV\xff\0")
+            block = bytearray(raw[head:head + 512])
+            block[148:156] = b" " * 8
+            raw[head + 148:head + 156] = b"%06o\0 " % sum(block)
+        path.write_bytes(gzip.compress(raw, 1) if rng.random() < 0.2 else raw)
+        names = sound_or_refused(lambda: member_names(path))
+        if names:
+            assert all(len(part) <= 10**6 for _, part in sound_or_refused(
+                lambda names=names: list(read_members(path, names, 10**6))) or ())
+
+
+PICKLED = [b"S'\\d'\n", b'S"\\x"\n', b"V\\u12\n", b"V\\ud800\n", b"S'\\777'\n", b"I" + b"9" * 5000 + b"\n", b"F1e999\n",
+           b"T\xff\xff\xff\x7f", b"X\xff\xff\xff\xff", b"\x8a\xff", b"\x8b\xff\xff\xff\xff", b"cos\nsystem\n",
+           b"ios\nsystem\n"]
+
+
+@tries(100, 20_000)
+def test_a_batch_of_pictures_in_a_pickle(seeds):
+    rows = np.hstack([np.arange(4)[:, None], np.zeros((4, 3072))]).astype(np.uint8)
+    assert pickled_records(pickled(rows), 4, 3072, "x").shape == (4, 3073)
+    for seed in seeds:
+        rng = random.Random(seed)
+        raw = flipped(pickled(rows), rng, PICKLED) if rng.random() < 0.2 else pickled(
+            rows, calls=flipped(b"cnumpy.core.multiarray\n_reconstruct\n", rng, PICKLED))
+        sound_or_refused(lambda raw=raw: pickled_records(raw, 4, 3072, "x"))
+
+
+@tries(100, 20_000)
+def test_an_idx_file(seeds):
+    good = bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4]) + bytes(range(24))
+    for seed in seeds:
+        raw = flipped(good, random.Random(seed), [b"\xff\xff\xff\xff", b"\0\0\0\0", b"\0\0\0\1", b"\7\xff\xff\xff"])
+        array = sound_or_refused(lambda raw=raw: parse_idx(bytearray(raw), "x"))
+        assert array is None or 0 < array.size <= len(raw)
+
+
+@tries(60, 10_000)
+def test_a_safetensors_file_whose_header_is_edited(tmp_path, seeds):
+    write(tmp_path / "good", {"a.codes": np.ones((2, 3), np.int8), "a.scale": np.ones((2, 1), np.float32)}, {"b": "c"})
+    good = (tmp_path / "good").read_bytes()
+    length = int.from_bytes(good[:8], "little")
+    header, data = json.loads(good[8:8 + length]), good[8 + length:]
+    for seed in seeds:
+        text = json.dumps(changed(header, random.Random(seed))).encode()
+        (tmp_path / "x").write_bytes(len(text).to_bytes(8, "little") + text + data)
+        found = sound_or_refused(lambda: from_safetensors(tmp_path / "x"))
+        if found:
+            assert sum(one.codes.nbytes for one in found[0].values()) <= len(data)

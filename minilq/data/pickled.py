@@ -2,6 +2,7 @@
 
 import pickletools
 import re
+import warnings
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,23 +29,25 @@ def pickled_records(content: bytes, count: int, pixels: int, where: str) -> NDAr
     block, by_column = None, False
     after_labels, last = False, ""
     try:
-        for opcode, argument, _ in pickletools.genops(content):
-            if opcode.proto > _PROTOCOL:
-                raise _refused(where, f"a pickle of protocol {_PROTOCOL} was expected", opcode.name)
-            if opcode.name in _CALLABLES and not _NUMPY.match(str(argument)):
-                raise _refused(where, "the pickle may call nothing but NumPy", f"a call of {argument!r}")
-            if opcode.name in _STRINGS:
-                assert isinstance(argument, str)
-                after_labels = argument == "labels"
-                if len(argument) == count * pixels:
-                    # pickletools decodes bytes as Latin-1; before them stands whether columns come first.
-                    block, by_column = argument.encode("latin-1"), last == "NEWTRUE"
-            elif after_labels and opcode.name == "BININT1":
-                assert isinstance(argument, int)
-                labels.append(argument)
-            elif opcode.name not in _IN_A_LIST:
-                after_labels = False
-            last = opcode.name
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")      # of odd escapes in strings, which nobody looks at
+            for opcode, argument, _ in pickletools.genops(content):
+                if opcode.proto > _PROTOCOL:
+                    raise _refused(where, f"a pickle of protocol {_PROTOCOL} was expected", opcode.name)
+                if opcode.name in _CALLABLES and not _NUMPY.match(str(argument)):
+                    raise _refused(where, "the pickle may call nothing but NumPy", f"a call of {argument!r}")
+                if opcode.name in _STRINGS:
+                    assert isinstance(argument, str)
+                    after_labels = argument == "labels"
+                    if len(argument) == count * pixels:
+                        # pickletools decodes bytes as Latin-1; before them stands whether columns come first.
+                        block, by_column = argument.encode("latin-1"), last == "NEWTRUE"
+                elif after_labels and opcode.name == "BININT1":
+                    assert isinstance(argument, int)
+                    labels.append(argument)
+                elif opcode.name not in _IN_A_LIST:
+                    after_labels = False
+                last = opcode.name
     except ValueError as error:
         raise _refused(where, "a pickle was expected", str(error)) from error
     if block is None or len(labels) != count:
