@@ -89,7 +89,7 @@ class Optimizer:
             except Exception:                    # a kernel cannot say it in one line
                 _check_writable(type(self).__name__, tensor)
                 raise
-            tensor.changed_in_place()
+            tensor.storage.version += 1          # changed_in_place()
 
     def _update(self, p: Array, g: Array, lr: float, moments: dict[str, Array], t: int) -> None:
         """Change p in place, in its t-th step."""
@@ -218,8 +218,8 @@ class Adam(Optimizer):
         number = np.dtype(char).type if self.form == "keras" else np.float64
         c1 = number(1) - number(self.beta1) ** number(t)
         c2 = number(1) - number(self.beta2) ** number(t)
-        epsilon = self.epsilon * (float(np.sqrt(c2)) if self.form == "torch" else 1)
-        return float(number(lr) * np.sqrt(c2) / c1), epsilon
+        epsilon = self.epsilon * (math.sqrt(c2) if self.form == "torch" else 1)
+        return float(number(lr) * number(math.sqrt(c2)) / c1), epsilon
 
 
 @twin("adam")

@@ -75,7 +75,8 @@ class Primitive:
         options = node.options
         if self.vjp_takes_need:
             options = {**options, "need": tuple([t is not None and t.requires_grad for t in node.inputs])}
-        if is_checking():
+        watched = is_checking()
+        if watched:
             with replaying(None):                # what the derivative itself calls is no part of the program
                 gradients = guard.watched(f"{self.name}_vjp", self.vjp, (g, node.y, *node.args), options,
                                           self.unneeded(len(node.args)))
@@ -90,7 +91,7 @@ class Primitive:
             if tensor is not None and tensor.requires_grad:
                 raise ConfigError(self.name, f"only its first {len(gradients)} arguments are differentiable",
                                   got="a Tensor that requires a gradient in a later place")
-        return self.without_heuristics(gradients, node) if is_checking() else gradients
+        return self.without_heuristics(gradients, node) if watched else gradients
 
     def unneeded(self, count: int) -> dict[int, str]:
         """Position in (g, y, *args) -> name of what the derivative has not said that it reads."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from numbers import Real
 from typing import Any, Protocol
 
@@ -46,10 +47,17 @@ class Within:
             raise ConfigError("Within", "low must not be above high", got=f"low={self.low}, high={self.high}")
 
     def __call__(self, p: Array) -> None:
-        if self.low is not None:
-            np.maximum(p, p.dtype.type(self.low), out=p)
-        if self.high is not None:
-            np.minimum(p, p.dtype.type(self.high), out=p)
+        low, high = self._bounds[p.dtype.char] if p.dtype.char in "fd" else (self.low, self.high)
+        if low is not None:
+            np.maximum(p, low, out=p)
+        if high is not None:
+            np.minimum(p, high, out=p)
+
+    @cached_property
+    def _bounds(self) -> dict[str, list[Array | None]]:
+        """Low and high as arrays of each float: with one of Python's numbers a NumPy function takes twice as long."""
+        return {char: [None if bound is None else np.array(bound, char) for bound in (self.low, self.high)]
+                for char in "fd"}
 
 
 class Parameter(Tensor):

@@ -199,10 +199,11 @@ def _unpack(op: str, args: tuple[Any, ...],
         else:
             if isinstance(a, np.ndarray):
                 plain = True
-            elif isinstance(a, (complex, np.complexfloating)):
-                complex_number = a
-            elif isinstance(a, (np.floating, np.integer)):
-                a = a.item()                     # a NumPy number counts as a Python number: it takes the tensors' dtype
+            elif isinstance(a, (complex, np.number)):
+                if isinstance(a, (complex, np.complexfloating)):
+                    complex_number = a
+                else:
+                    a = a.item()                 # a NumPy number counts as a Python number: it takes the tensors' dtype
             arrays.append(a)
             inputs.append(None)
     if complex_number is not None and dtype is not None:

@@ -153,7 +153,7 @@ class Tensor:
             if self.size != 1:
                 raise ShapeError("backward", "a tensor of more than one element needs g, the gradient of the loss "
                                  "with respect to it", got=f"shape {self.shape} and no g")
-            g = np.ones(self.shape, self.dtype)
+            g = np.array(1, self.dtype).reshape(self.shape)
         elif not isinstance(g, (Tensor, np.ndarray)):
             g = np.asarray(g, self.dtype)
         g = g.array if isinstance(g, Tensor) else np.asarray(g)

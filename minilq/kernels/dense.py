@@ -16,15 +16,15 @@ def product(a: Array, b: Array) -> Array:
     n, m = len(a), b.shape[1]
     if m < ROW or a.shape[1] != len(b) or not (fits(b, a) or fits(b, a.T)):
         return NotImplemented
-    if not _mostly_zeros(a, ZEROS) or not _all_finite(b):
+    if not _mostly_zeros_and_finite(a, b, ZEROS):
         return NotImplemented
     y = np.empty((n, m), b.dtype)
     _product(a, b, y)
     return y
 
 
-@jit()
-def _mostly_zeros(a, wanted):  # type: ignore[no-untyped-def]
+@jit(SUMS)
+def _mostly_zeros_and_finite(a, b, wanted):  # type: ignore[no-untyped-def]
     # an estimate: every eighth row, or column where these are contiguous
     a = a if a.flags.c_contiguous else a.T
     seen, zeros = 0, 0
@@ -32,11 +32,8 @@ def _mostly_zeros(a, wanted):  # type: ignore[no-untyped-def]
         for k in range(a.shape[1]):
             zeros += a[i, k] == 0
         seen += a.shape[1]
-    return zeros >= wanted * seen
-
-
-@jit(SUMS)
-def _all_finite(b):  # type: ignore[no-untyped-def]
+    if zeros < wanted * seen:
+        return False
     # 0 * infinity is NaN: where b is not finite, no zero may be skipped
     zero = b.dtype.type(0)
     total = zero

@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -35,7 +36,7 @@ def layout(shape: tuple[int, ...], s_shape: tuple[int, ...]) -> tuple[int, int, 
 def fits(*arrays: Array) -> bool:
     """Whether kernels can run: C-contiguous arrays of one float dtype, and no NumPy scalars."""
     dtype = arrays[0].dtype
-    for a in arrays:
-        if not isinstance(a, np.ndarray) or a.dtype != dtype or not a.flags.c_contiguous:
+    for a in arrays:                             # `is` first, because this runs before every kernel
+        if not ((a.dtype is dtype or a.dtype == dtype) and isinstance(a, ndarray) and a.flags.c_contiguous):
             return False
     return dtype.char in "fd" and dtype.isnative

@@ -59,7 +59,7 @@ class Dense(Weighted):
         super().__init__((n_in, n_out), (1, n_in), rng, std, dtype)
 
     def __call__(self, x: Tensor, training: bool = False) -> Tensor:
-        return dense(self.input(x, training), self.weight(training=training), self.bias(training=training))
+        return dense(self.input(x, training), self.weight(None, training), self.bias(None, training))
 
     def settings(self) -> dict[str, Any]:
         n_in, n_out = self.weight.shape

@@ -62,10 +62,10 @@ def dense(x: Any, w: Any, b: Any) -> Array:
     array([[11.5]])
     """
     check_floats("dense", x=x, w=w, b=b)
-    if np.ndim(x) != 2 or np.ndim(w) != 2 or np.ndim(b) != 1:
+    if x.ndim != 2 or w.ndim != 2 or b.ndim != 1:
         raise ShapeError("dense", "shapes must be x (N, in), w (in, out), b (out,)",
-                         got=f"x {np.shape(x)}, w {np.shape(w)}, b {np.shape(b)}",
-                         cause="Images go through Flatten first" if np.ndim(x) > 2 else "")
+                         got=f"x {x.shape}, w {w.shape}, b {b.shape}",
+                         cause="Images go through Flatten first" if x.ndim > 2 else "")
     if x.shape[1] != w.shape[0]:
         raise ShapeError("dense", "columns of x and rows of w must match",
                          got=f"x {x.shape} with {x.shape[1]} columns, w {w.shape} with {w.shape[0]} rows",

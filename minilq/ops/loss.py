@@ -13,6 +13,8 @@ from minilq.errors import DTypeError, ShapeError
 from minilq.kernels import twin
 from minilq.ops.broadcast import check_floats
 
+UNSIGNED = {n: np.dtype(f"u{n}") for n in (1, 2, 4, 8)}
+
 
 def softmax(logits: Array) -> Array:
     """Probabilities p_ij = e^(z_ij) / sum_k e^(z_ik), after subtracting the row's maximum. (N, C) -> (N, C)."""
@@ -38,7 +40,7 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Array:
     """
     check_floats("softmax_cross_entropy", logits=logits)
     labels = _native(labels)
-    if np.ndim(logits) != 2 or labels.shape != logits.shape[:1] or logits.shape[0] == 0:
+    if logits.ndim != 2 or labels.shape != logits.shape[:1] or logits.shape[0] == 0:
         raise ShapeError("softmax_cross_entropy", "logits must be (N, C) and labels (N,), N at least 1",
                          got=f"logits {np.shape(logits)}, labels {labels.shape}",
                          cause="One-hot rows become integers with labels.argmax(axis=1)"
@@ -46,7 +48,7 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Array:
     if labels.dtype.kind not in "iu":
         raise DTypeError("softmax_cross_entropy", "labels must be integers", got=f"an array of {labels.dtype}",
                          cause="Write labels.astype(int)" if labels.dtype.kind in "fb" else "")
-    if labels.min() < 0 or labels.max() >= logits.shape[1]:
+    if labels.view(UNSIGNED[labels.itemsize]).max() >= logits.shape[1]:          # negative ones are the largest then
         raise ShapeError("softmax_cross_entropy", f"labels must lie in 0..{logits.shape[1] - 1}",
                          got=f"{labels.min()}..{labels.max()}")
     return mean_cross_entropy(logits, labels)

@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -104,7 +105,7 @@ class Positivity:
     latent_of: Callable[[Array], Array]
     constraint: Constraint | None = None
 
-    @property
+    @cached_property
     def held_name(self) -> str:
         return "scale" if self.name == "clamp" else f"{self.name}_scale"
 
