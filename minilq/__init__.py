@@ -18,6 +18,7 @@ from minilq.errors import (
     TapeError,
 )
 from minilq.kernels import convolution_in_use, kernels_in_use, use_convolution, use_kernels
+from minilq.kernels.blas import blas_threads_in_use, one_blas_thread
 from minilq.kernels.threads import threads_in_use, use_threads
 from minilq.nn import (
     AveragePool2D,
@@ -145,14 +146,15 @@ __all__ = [
     "BinaryConnect", "Coded", "ConfigError", "Conv2D", "DTypeError", "DataError", "Dense", "DoReFa", "DoReFaInput",
     "Dropout", "DualCopy", "Even", "Exponential", "FixedRange", "Flatten", "GlobalAveragePool2D", "GradientError",
     "GradientReport", "LQNets", "LSQPlus", "MaxPool2D", "MinilqError", "Nested", "NonFiniteError", "Objective",
-    "Parameter", "Quantize", "QuantizedGradient", "Quantizer", "ReLU", "Residual", "Scaled", "Sequential", "ShapeError",
-    "Site", "Surrogate", "Table", "TapeError", "Tensor", "Ternary", "VecQ", "WithResidual", "Within", "__version__",
-    "absolute", "absolute_deviation", "add", "add_up", "average_pool2d", "batch_norm", "calibrate", "chain_rule",
-    "check", "clip", "codes_of", "concatenate", "conv2d", "convolution_in_use", "dampening", "dense", "difference",
-    "divide", "dropout", "exp", "fake_quantize", "frozen", "global_average_pool2d", "gradcheck", "hold", "hoyer_square",
-    "index", "inverse", "kernels_in_use", "log", "matmul", "max_pool2d", "maxbin", "maximum", "mean", "multiply",
-    "nearest", "negative", "no_grad", "penalty_on", "power", "pretend", "primitive", "quantize", "quantized_gradient",
-    "relu", "replay_check", "reshape", "scale_shape", "sigmoid", "sine", "smooth_of", "softmax_cross_entropy",
+    "Parameter", "Quantize", "QuantizedGradient", "Quantizer", "ReLU", "Residual", "Scaled", "Sequential",
+    "ShapeError", "Site", "Surrogate", "Table", "TapeError", "Tensor", "Ternary", "VecQ", "WithResidual", "Within",
+    "__version__", "absolute", "absolute_deviation", "add", "add_up", "average_pool2d", "batch_norm",
+    "blas_threads_in_use", "calibrate", "chain_rule", "check", "clip", "codes_of", "concatenate", "conv2d",
+    "convolution_in_use", "dampening", "dense", "difference", "divide", "dropout", "exp", "fake_quantize", "frozen",
+    "global_average_pool2d", "gradcheck", "hold", "hoyer_square", "index", "inverse", "kernels_in_use", "log",
+    "matmul", "max_pool2d", "maxbin", "maximum", "mean", "multiply", "nearest", "negative", "no_grad",
+    "one_blas_thread", "penalty_on", "power", "pretend", "primitive", "quantize", "quantized_gradient", "relu",
+    "replay_check", "reshape", "scale_shape", "sigmoid", "sine", "smooth_of", "softmax_cross_entropy",
     "squared_deviation", "stack", "stochastic", "subtract", "sum_of_squares", "tanh", "threads_in_use", "threshold",
     "transpose", "use_convolution", "use_kernels", "use_threads", "vjp_of", "where", "zero_pad2d",
 ]

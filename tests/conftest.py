@@ -41,6 +41,13 @@ def kernels_off():
     minilq.use_kernels(before)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def small_products_on_one_thread():
+    """Tests train networks that are smaller still."""
+    with minilq.one_blas_thread():
+        yield
+
+
 @pytest.fixture(autouse=True, scope="module")
 def methods_of_the_module(request):
     """What `minilq check` and `minilq methods` go through: minilq's methods and those of the module, not of others."""

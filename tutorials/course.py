@@ -8,6 +8,7 @@ Importing it sets the style of every figure. The notebooks find it because it li
 from __future__ import annotations
 
 import ast
+import contextlib
 import inspect
 import os
 import textwrap
@@ -21,7 +22,7 @@ from cycler import cycler
 from matplotlib.axes import Axes
 
 import minilq
-from minilq import gradcheck
+from minilq import gradcheck, one_blas_thread
 from minilq.report.figures import STYLE
 
 QUICK = os.environ.get("MINILQ_QUICK") == "1"
@@ -36,6 +37,8 @@ plt.rcParams.update({
     "figure.dpi": DPI, "figure.figsize": (WIDTH, 2.8), "figure.max_open_warning": 0,
     "axes.prop_cycle": plt.rcParams["axes.prop_cycle"] + cycler(linestyle=DASHES),
 })
+
+contextlib.ExitStack().enter_context(one_blas_thread())          # for as long as the notebook's process lives
 
 verdicts: list[str] = []
 """What the checks have said so far: "not yet", "correct" or "wrong"; for the runner, which solves every exercise."""

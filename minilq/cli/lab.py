@@ -43,6 +43,7 @@ def explain(options: dict[str, object]) -> int:
 
     from minilq.experiments.findings import FINDINGS, finding_named
     from minilq.files import make_folder
+    from minilq.kernels.blas import one_blas_thread
     from minilq.report.findings import save
 
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -58,7 +59,8 @@ def explain(options: dict[str, object]) -> int:
     make_folder(out)
     for finding in findings:
         print_line(f"{finding.name}: {finding.line}")
-        measured = finding.measure(seed)
+        with one_blas_thread():
+            measured = finding.measure(seed)
         print_line(textwrap.fill(finding.paragraph(measured), 100, break_long_words=False, break_on_hyphens=False))
         print_line(f"figure: {save(finding.name, measured, out)}\n")
     return 0

@@ -32,6 +32,8 @@ from minilq.experiments.training import check_same, settings_that_matter, train
 from minilq.experiments.watch import Watch, each_epoch
 from minilq.files import make_folder, write_text
 from minilq.kernels import kernels_in_use
+from minilq.kernels.blas import blas_in_use, blas_threads_in_use, one_blas_thread
+from minilq.kernels.threads import threads_in_use
 from minilq.nn import Sequential, quantize
 from minilq.train.checkpoint import load_checkpoint, save_checkpoint
 from minilq.train.history import Row, write_history
@@ -117,6 +119,7 @@ def data_of(config: RunConfig) -> Dataset:
     return data.head(QUICK_IMAGES) if config.quick else data
 
 
+@one_blas_thread()
 def _run(config: RunConfig, data: Dataset, folder: Path, log: Log, watch: Watch, baseline: Trainer) -> dict[str, Any]:
     """Train what is not trained yet, compare, and write the result. baseline: the trainer of the float network."""
     write_text(folder / ENVIRONMENT, json.dumps(environment(), indent=1) + "\n")
@@ -209,6 +212,9 @@ def compare(config: RunConfig, data: Dataset, networks: dict[str, Trainer]) -> d
 
 
 def environment() -> dict[str, str]:
-    """Versions and platform, for env.json."""
+    """Versions, platform and threads, for env.json: the same bits come again where these are the same."""
+    blas = blas_threads_in_use()
     return {"minilq": __version__, "python": platform.python_version(), "numpy": np.__version__,
-            "machine": platform.machine(), "system": platform.system(), "kernels": str(kernels_in_use())}
+            "machine": platform.machine(), "system": platform.system(), "kernels": str(kernels_in_use()),
+            "kernel_threads": str(threads_in_use()), "blas": blas_in_use(),
+            "blas_threads": "not known" if blas is None else str(blas)}

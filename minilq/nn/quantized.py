@@ -11,6 +11,7 @@ import numpy as np
 from minilq.autodiff.tape import Array, no_grad
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError, ShapeError
+from minilq.kernels.blas import one_blas_thread
 from minilq.nn.layer import Layer
 from minilq.nn.site import Site
 from minilq.quantize import Coded, Quantizer
@@ -75,6 +76,7 @@ def codes_in(model: Layer) -> dict[str, Array]:
     return {name: coded.codes for name, coded in coded_in(model).items()}
 
 
+@one_blas_thread()
 def calibrate(model: L, images: Any) -> L:
     """Start the methods of all inputs from what comes to them for these images. Returns the model, which it changes.
 

@@ -19,6 +19,7 @@ from minilq.autodiff.tensor import Tensor
 from minilq.data import Dataset
 from minilq.data.loader import prefetched
 from minilq.errors import ConfigError, DataError, NonFiniteError
+from minilq.kernels.blas import one_blas_thread
 from minilq.nn import Sequential
 from minilq.objective import Objective, own_penalties
 from minilq.optim import Optimizer, Schedule, Together, constant
@@ -99,6 +100,7 @@ class Trainer:
         self.place = Place()
         self.order: Array | None = None          # of the images, while inside an epoch
 
+    @one_blas_thread()
     def run(self, epochs: int, after_epoch: Callable[[Row], None] = lambda row: None,
             stop: Callable[[], bool] = lambda: False) -> bool:
         """Train until `epochs` epochs are done. False when `stop()` said so before, after any batch."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from minilq.autodiff.tape import Array, no_grad
 from minilq.autodiff.tensor import Tensor
+from minilq.kernels.blas import one_blas_thread
 from minilq.nn import Layer, Sequential
 from minilq.ops import softmax_cross_entropy
 from minilq.quantize import Coded, Even
@@ -27,6 +28,7 @@ LARGEST_BATCH = 1 << 20
 """Numbers in the images of one batch when nothing is trained: what bounds the memory of convolutions."""
 
 
+@one_blas_thread()
 def evaluate(model: Sequential, images: Array, labels: Array, to_input: ToInput,
              batch: int | None = None) -> tuple[float, float]:
     """Mean cross-entropy and share of right answers, unrecorded, in batches (by default of at most 1000 images)."""
