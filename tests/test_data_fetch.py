@@ -1,5 +1,6 @@
 """Fetching, against a server on this machine."""
 
+import contextlib
 import gzip
 import hashlib
 import io
@@ -15,6 +16,7 @@ import minilq.data.fetch as fetch_module
 from minilq.data.fetch import Check, fetch
 from minilq.data.progress import Progress
 from minilq.errors import DataError
+from minilq.files import lock
 
 BODY = bytes(range(256)) * 600
 GZIPPED = gzip.compress(BODY)
@@ -49,6 +51,9 @@ class Mirrors(BaseHTTPRequestHandler):
         if folder != "unsized":
             self.send_header("Content-Length", str(len(raw)))
         self.end_headers()
+        with contextlib.suppress(ConnectionError):
+            while folder == "dripping" and not self.server.release.wait(0.02):
+                self.wfile.write(b"x")
         self.wfile.write(raw[: len(raw) // 2] if folder == "truncated" else raw)
 
     def log_message(self, *_):
@@ -135,6 +140,24 @@ def test_silent_mirror_is_given_up(server, tmp_path):
     with pytest.raises(DataError, match="timed out"):
         fetch("a.bin", [server.root + "silent/"], Check(sha256(BODY)), tmp_path, timeout=0.2)
     assert names(tmp_path) == []
+
+
+def test_a_mirror_that_drips_is_given_up(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(fetch_module, "PATIENCE", 0.1)
+    mirrors = [server.root + "dripping/", server.root + "good/"]
+    assert fetch("a.bin", mirrors, Check(sha256(BODY)), tmp_path).read_bytes() == BODY
+    with pytest.raises(DataError, match=r"dripping/b\.bin: too slow: \d+ bytes in 0 seconds") as caught:
+        fetch("b.bin", mirrors[:1], Check(sha256(BODY)), tmp_path)
+    assert "MINILQ_DATA or --data-dir" in str(caught.value)
+    assert names(tmp_path) == ["a.bin"]
+
+
+def test_what_a_killed_download_left_is_removed_and_a_running_one_is_left_alone(server, tmp_path):
+    (tmp_path / ".b.bin.0123abcd.part").write_bytes(b"half")
+    with (tmp_path / ".c.bin.0123abcd.part").open("wb") as running:
+        lock(running.fileno())
+        fetch("a.bin", [server.root + "good/"], Check(sha256(BODY)), tmp_path)
+        assert names(tmp_path) == [".c.bin.0123abcd.part", "a.bin"]
 
 
 def test_offline_names_every_mirror(tmp_path):

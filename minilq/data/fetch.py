@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import http.client
 import os
+import time
 import urllib.error
 import urllib.request
 import uuid
@@ -15,9 +16,11 @@ from minilq.data.content import content_sha256
 from minilq.data.places import VARIABLE
 from minilq.data.progress import Progress
 from minilq.errors import DataError
-from minilq.files import opened
+from minilq.files import clear_leftovers, lock, opened
 
 _PIECE = 2**16
+# A download that is slower than this, in bytes a second and from its beginning, is given up after that many seconds.
+SLOWEST, PATIENCE = 10_000, 60
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,9 @@ def fetch(file_name: str, mirrors: Sequence[str], check: Check, folder: Path, ti
 
     A file already there that passes `check` is kept and needs no network; one that fails is replaced once a
     good one has arrived. Otherwise each of `mirrors` (an address ending in "/", the file name is appended) is
-    tried in order; `timeout` is how many seconds one may stay silent. The file is written under a temporary
-    name in `folder` and takes its own name only after passing `check`. Progress goes to stderr.
+    tried in order; `timeout` is how many seconds one may stay silent, and a slow one is given up, see SLOWEST. The file
+    is written under a temporary name in `folder` and takes its own name only after passing `check`; what a killed
+    download left there is removed. Progress goes to stderr.
 
     Raises DataError if `folder` cannot be written, or if no mirror gave the file; it lists every attempt.
     """
@@ -74,10 +78,12 @@ def fetch(file_name: str, mirrors: Sequence[str], check: Check, folder: Path, ti
                 return target
             attempts.append(f"{target}: the wrong file, {wrong}")
         folder.mkdir(parents=True, exist_ok=True)
+        clear_leftovers(folder)
         for mirror in mirrors:
             url = mirror + file_name
             try:
                 with temporary.open("wb") as out:
+                    lock(out.fileno())           # so that `clear_leftovers` leaves it alone
                     for piece in _download(url, check.max_bytes, timeout):
                         out.write(piece)
                     out.flush()
@@ -122,11 +128,14 @@ def _download(url: str, max_bytes: int, timeout: float) -> Iterator[bytes]:
             size = int(length) if length.isdecimal() else None
             if size is not None and size > max_bytes:
                 raise _MirrorFailed(f"{size} bytes announced, at most {max_bytes} expected")
-            done = 0
+            done, started = 0, time.monotonic()
             of = f" ({size / 1e6:.1f} MB)" if size else ""
             with Progress(f"fetching {url}{of}", url.rsplit("/", 1)[-1], size) as progress:
-                while piece := response.read(_PIECE):
+                while piece := response.read1(_PIECE):       # what is there; `read` would wait for all of it
                     done += len(piece)
+                    seconds = time.monotonic() - started
+                    if done < SLOWEST * (seconds - PATIENCE):
+                        raise _MirrorFailed(f"too slow: {done} bytes in {seconds:.0f} seconds")
                     if done > max_bytes:
                         raise _MirrorFailed(f"more than {max_bytes} bytes came")
                     progress.show(done)
