@@ -90,6 +90,9 @@ if TYPE_CHECKING:
     from minilq.quantize import (
         BNN,
         BWN,
+        LAB,
+        LAQ,
+        LAT,
         LSQ,
         PACT,
         SCALE_MIN,
@@ -133,25 +136,25 @@ else:                                            # what a network in floats does
         "autodiff.gradcheck": "GradientReport gradcheck",
         "autodiff.replay": "replay_check",
         "objective": "Objective penalty_on",
-        "quantize": "BNN BWN LSQ PACT SCALE_MIN TTQ TWN Affine BinaryConnect DoReFa DoReFaInput DualCopy Exponential "
-                    "FixedRange LQNets LSQPlus Nested Scaled Surrogate Ternary VecQ absolute_deviation chain_rule "
-                    "codes_of dampening difference fake_quantize frozen hoyer_square inverse maxbin scale_shape sine "
-                    "squared_deviation stochastic threshold",
+        "quantize": "BNN BWN LAB LAQ LAT LSQ PACT SCALE_MIN TTQ TWN Affine BinaryConnect DoReFa DoReFaInput DualCopy "
+                    "Exponential FixedRange LQNets LSQPlus Nested Scaled Surrogate Ternary VecQ absolute_deviation "
+                    "chain_rule codes_of dampening difference fake_quantize frozen hoyer_square inverse maxbin "
+                    "scale_shape sine squared_deviation stochastic threshold",
         "quantize.check": "check",
     })
 
 # `max` and `sum` are public too, but a star import must not replace the builtins.
 __all__ = [
-    "BNN", "BWN", "LSQ", "PACT", "SCALE_MIN", "SGD", "TTQ", "TWN", "Adam", "Affine", "AveragePool2D", "BatchNorm",
-    "BinaryConnect", "Coded", "ConfigError", "Conv2D", "DTypeError", "DataError", "Dense", "DoReFa", "DoReFaInput",
-    "Dropout", "DualCopy", "Even", "Exponential", "FixedRange", "Flatten", "GlobalAveragePool2D", "GradientError",
-    "GradientReport", "LQNets", "LSQPlus", "MaxPool2D", "MinilqError", "Nested", "NonFiniteError", "Objective",
-    "Parameter", "Quantize", "QuantizedGradient", "Quantizer", "ReLU", "Residual", "Scaled", "Sequential",
-    "ShapeError", "Site", "Surrogate", "Table", "TapeError", "Tensor", "Ternary", "VecQ", "WithResidual", "Within",
-    "__version__", "absolute", "absolute_deviation", "add", "add_up", "average_pool2d", "batch_norm",
-    "blas_threads_in_use", "calibrate", "chain_rule", "check", "clip", "codes_of", "concatenate", "conv2d",
-    "convolution_in_use", "dampening", "dense", "difference", "divide", "dropout", "exp", "fake_quantize", "frozen",
-    "global_average_pool2d", "gradcheck", "hold", "hoyer_square", "index", "inverse", "kernels_in_use", "log",
+    "BNN", "BWN", "LAB", "LAQ", "LAT", "LSQ", "PACT", "SCALE_MIN", "SGD", "TTQ", "TWN", "Adam", "Affine",
+    "AveragePool2D", "BatchNorm", "BinaryConnect", "Coded", "ConfigError", "Conv2D", "DTypeError", "DataError", "Dense",
+    "DoReFa", "DoReFaInput", "Dropout", "DualCopy", "Even", "Exponential", "FixedRange", "Flatten",
+    "GlobalAveragePool2D", "GradientError", "GradientReport", "LQNets", "LSQPlus", "MaxPool2D", "MinilqError", "Nested",
+    "NonFiniteError", "Objective", "Parameter", "Quantize", "QuantizedGradient", "Quantizer", "ReLU", "Residual",
+    "Scaled", "Sequential", "ShapeError", "Site", "Surrogate", "Table", "TapeError", "Tensor", "Ternary", "VecQ",
+    "WithResidual", "Within", "__version__", "absolute", "absolute_deviation", "add", "add_up", "average_pool2d",
+    "batch_norm", "blas_threads_in_use", "calibrate", "chain_rule", "check", "clip", "codes_of", "concatenate",
+    "conv2d", "convolution_in_use", "dampening", "dense", "difference", "divide", "dropout", "exp", "fake_quantize",
+    "frozen", "global_average_pool2d", "gradcheck", "hold", "hoyer_square", "index", "inverse", "kernels_in_use", "log",
     "matmul", "max_pool2d", "maxbin", "maximum", "mean", "multiply", "nearest", "negative", "no_grad",
     "one_blas_thread", "penalty_on", "power", "pretend", "primitive", "quantize", "quantized_gradient", "relu",
     "replay_check", "reshape", "scale_shape", "sigmoid", "sine", "smooth_of", "softmax_cross_entropy",

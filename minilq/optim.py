@@ -65,6 +65,9 @@ class Optimizer:
         self._kept = [before.get(id(t)) or _Kept(t, t if isinstance(t, Parameter) else None,
                                                  {slot: np.zeros_like(t.array) for slot in self.slots}, self.steps)
                       for t in tensors]
+        for kept in self._kept:
+            if kept.parameter is not None:
+                kept.parameter.second_moment = kept.moments.get("v")
 
     def zero_grad(self) -> None:
         """Forget all gradients."""

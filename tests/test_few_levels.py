@@ -25,6 +25,9 @@ from minilq.ops.quantized_gradient import few_levels
 from minilq.quantize.methods import (
     BNN,
     BWN,
+    LAB,
+    LAQ,
+    LAT,
     TTQ,
     TWN,
     BinaryConnect,
@@ -41,6 +44,7 @@ from minilq.quantize.methods.bnn import signs
 from minilq.quantize.methods.bwn import Centred, bwn, scale_and_signs
 from minilq.quantize.methods.dorefa import dorefa, squashed
 from minilq.quantize.methods.exponential import exponential
+from minilq.quantize.methods.loss_aware import alternated, binary_scale, objective, places, ternary_scale
 from minilq.quantize.methods.lq_nets import fitted, levels_of, lq_nets
 from minilq.quantize.methods.ternary import ternary
 from minilq.quantize.methods.ttq import parts, ttq
@@ -86,6 +90,7 @@ WRONG = {
     "vecq: clipped": (VecQ(2), "vecq", lambda g, y, w, *flags: (g * (np.abs(w) <= np.abs(y).max()),)),
     "lq_nets: not clipped": (LQNets(2, signed=False), "lq_nets", lambda g, y, x, basis, signed: (g,)),
     "lq_nets: clipped": (LQNets(2), "lq_nets", lambda g, y, x, basis, signed: (g * (x <= basis.sum(axis=0)),)),
+    "laq: clipped": (LAQ(), "nearest_of", lambda g, y, w, levels: (g * (np.abs(w) <= levels[-1]),)),
     "ttq: sign of down": (TTQ(0.3), "ttq", lambda g, y, w, up, down, t: (
         g * np.where(y == 0, 1, np.abs(y)), g[w > t * np.abs(w).max()].sum().reshape(1),
         g[w < -t * np.abs(w).max()].sum().reshape(1))),
@@ -106,7 +111,7 @@ def test_a_planted_wrong_derivative_is_found(name, monkeypatch):
 WEIGHTS = [BinaryConnect(), BinaryConnect(0.25, stochastic=True, rate="glorot"), BWN(), BWN("scalar", centre=True),
            TWN(), TWN("filter", "best"), TTQ(), TTQ(0.3, 1.0), Ternary(), Ternary(0.1, stochastic=True), Exponential(),
            DualCopy(0, 4), DoReFa(1), DoReFa(2, "stopped"), VecQ(2), VecQ(1, "filter"), LQNets(2),
-           LQNets(1, average="debiased")]
+           LQNets(1, average="debiased"), LAB(), LAT(), LAT(two=True), LAQ(), LAQ(3, "log")]
 
 
 @pytest.mark.parametrize("method", WEIGHTS, ids=str)
@@ -163,7 +168,10 @@ def test_what_is_wrong_is_said_in_one_line():
             (DoReFaInput, {"bits": 17}, "got 17"), (VecQ, {"bits": 9}, "bits must be a whole number in 1..8; got 9"),
             (VecQ, {"granularity": "all"}, "granularity"), (LQNets, {"bits": 0}, "in 1..8"),
             (LQNets, {"average": "moving"}, "average must be one of plain, debiased"),
-            (LQNets, {"signed": "yes"}, "signed must be a bool"), (LQNets, {"granularity": 2}, "got 2")]:
+            (LQNets, {"signed": "yes"}, "signed must be a bool"), (LQNets, {"granularity": 2}, "got 2"),
+            (LAT, {"search": "all"}, "search must be one of exact, alternate"), (LAT, {"two": 1}, "two must be a bool"),
+            (LAQ, {"bits": 1}, "in 2..8 for linear levels"), (LAQ, {"bits": 5, "levels": "log"}, "in 2..4 for log"),
+            (LAQ, {"levels": "even"}, "linear, log"), (LAQ, {"scale_rule": "paper"}, "least_squares, printed")]:
         with pytest.raises(ConfigError, match=r"^[A-Za-z]+: ") as error:
             method(**flags)
         assert message in str(error.value)
@@ -391,6 +399,95 @@ def test_lq_nets_moves_in_training_only_by_a_tenth():
     np.testing.assert_array_equal(held["basis"], before)
     LQNets(2)(Tensor(w), held, training=True)
     np.testing.assert_allclose(held["basis"], 0.9 * before + 0.1 * fitted(w, before, signed=True), rtol=1e-12)
+
+
+# --- LAB, LAT, LAQ --------------------------------------------------------------------------------------------------
+
+def weights_and_curvature(seed, n=40):
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal(n), np.exp(rng.standard_normal(n))
+
+
+def cost(w, d, unit, codes):
+    return objective(w, d, (unit * codes)[places(w, unit * codes)])
+
+
+TRITS = np.array([-1.0, 0.0, 1.0])
+
+
+@given(seed=seeds, factor=st.floats(0.5, 2.0), power=st.integers(-9, 9))
+def test_loss_aware_scales_are_the_best(seed, factor, power):
+    """LAB: no other alpha costs less. LAT: nor do any other trits, as trying every number of them shows."""
+    w, d = weights_and_curvature(seed)
+    alpha = binary_scale(w, d)
+    assert cost(w, d, alpha, np.array([-1.0, 1.0])) <= cost(w, d, factor * alpha, np.array([-1.0, 1.0])) * (1 + 1e-12)
+    best = ternary_scale(w, d)
+    order = np.argsort(-np.abs(w))
+    tried = []
+    for j in range(1, len(w) + 1):
+        t = np.zeros(len(w))
+        t[order[:j]] = np.sign(w[order[:j]])
+        tried.append(objective(w, d, t * ((t * d * w).sum() / (t * t * d).sum())))
+    assert cost(w, d, best, TRITS) == pytest.approx(min(tried), rel=1e-9)
+    assert cost(w, d, best, TRITS) <= cost(w, d, alternated(w, d, TRITS, alpha, 5), TRITS) * (1 + 1e-12)
+    for scale in (binary_scale, ternary_scale):                  # w in another unit, d in any
+        assert scale(2.0**power * w, d) == 2.0**power * scale(w, d)
+        assert scale(w, 2.0**power * d) == scale(w, d)
+
+
+@given(seed=seeds, bits=st.integers(2, 4), levels=st.sampled_from(["linear", "log"]))
+def test_no_half_step_of_laq_costs_more(seed, bits, levels):
+    (w, d), codes = weights_and_curvature(seed), LAQ(bits, levels).codes
+    unit = np.abs(w).max() / codes[-1]
+    costs = [cost(w, d, unit, codes)]
+    for _ in range(8):
+        b = codes[places(w, unit * codes)]
+        unit = alternated(w, d, codes, unit, 1)
+        costs += [objective(w, d, unit * b), cost(w, d, unit, codes)]
+    assert (np.diff(costs) <= 1e-9 * costs[0]).all()
+
+
+def test_what_the_printed_formula_of_laq_costs():
+    """Normal weights, log-normal curvature: 2.7 times the least squares at 3 bits, nearly 10 times at 4; levels that
+    reach to 1.1 standard deviations and not to 2 or more."""
+    w, d = weights_and_curvature(0, 20_000)
+    for bits, times in ((3, 2.7), (4, 9.6)):
+        codes = LAQ(bits).codes
+        first = np.abs(w).max() / codes[-1]
+        right, printed = (alternated(w, d, codes, first, 200, formula) for formula in (False, True))
+        assert cost(w, d, printed, codes) / cost(w, d, right, codes) == pytest.approx(times, rel=0.1)
+        assert printed * codes[-1] == pytest.approx(1.12, abs=0.05)
+        assert right * codes[-1] > 1.9
+    assert alternated(w, d, TRITS, 1.0, 50) == alternated(w, d, TRITS, 1.0, 50, printed=True)    # with trits the same
+
+
+def test_without_an_adam_they_are_bwn_and_the_best_twn():
+    w = random(0)
+    np.testing.assert_allclose(LAB()(Tensor(w), LAB().start(w)).numpy(), bwn(w, "scalar"), rtol=1e-12)
+    np.testing.assert_allclose(LAT()(Tensor(w), LAT().start(w)).numpy(), twn(w, rule="best"), rtol=1e-12)
+    np.testing.assert_allclose(LAQ(2)(Tensor(w), LAQ(2).start(w)).numpy(), twn(w, rule="best"), rtol=0.2)
+    alpha = LAT().start(random(1, (200_000,)))["scale"]
+    assert alpha == pytest.approx(1.2249, abs=0.01)
+
+
+def test_the_curvature_is_that_of_the_adam_that_trains():
+    """alpha follows v: what has had large gradients counts for more. It stays as it is outside training."""
+    site = nn.Site(nn.initialise.normal(np.random.default_rng(0), (6, 4), 0.5))
+    site.change(LAB())
+    adam = Adam([site.latent], lr=1e-3)
+    assert site.latent.second_moment is not None
+    site.latent.grad = np.where(np.arange(4) == 0, 100, 1e-3).astype(np.float32) * np.ones((6, 4), np.float32)
+    adam.step()
+    before = site.held["scale"].copy()
+    site()
+    np.testing.assert_array_equal(site.held["scale"], before)
+    site(training=True)
+    w = np.abs(site.latent.array.astype(np.float64))
+    assert site.held["scale"] == pytest.approx(w[:, 0].mean(), rel=1e-3)
+    assert site.held["scale"] != pytest.approx(w.mean(), rel=1e-2)
+    state, v = adam.state(), site.latent.second_moment
+    adam.load_state(state)
+    assert site.latent.second_moment is v                        # a checkpoint goes on with the same curvature
 
 
 # --- TWN ------------------------------------------------------------------------------------------------------------

@@ -66,16 +66,18 @@ class Parameter(Tensor):
     data, dtype     as for Tensor
     constraint      a function of the array, applied in place after every step of an optimizer; None for none
     lr              multiplies the optimizer's learning rate for this parameter, >= 0
+    second_moment   the mean of squared gradients that an Adam keeps for it, the very array; None without one
     Raises          as Tensor; ConfigError for a constraint that cannot be called and for another lr
 
     >>> Parameter([0.5], Within(low=1e-5), dtype=np.float32)
     Tensor([0.5], float32, requires_grad=True)
     """
 
-    __slots__ = ("constraint", "lr")
+    __slots__ = ("constraint", "lr", "second_moment")
 
     constraint: Constraint | None
     lr: float
+    second_moment: Array | None
 
     def __init__(self, data: Any, constraint: Constraint | None = None, lr: float = 1.0, dtype: Any = None) -> None:
         super().__init__(data, requires_grad=True, dtype=dtype)
@@ -84,4 +86,4 @@ class Parameter(Tensor):
                               got=repr(constraint))
         if isinstance(lr, bool) or not (isinstance(lr, Real) and math.isfinite(lr) and lr >= 0):
             raise ConfigError("Parameter", "lr, a factor on the learning rate, must be a number >= 0", got=repr(lr))
-        self.constraint, self.lr = constraint, float(lr)
+        self.constraint, self.lr, self.second_moment = constraint, float(lr), None

@@ -10,6 +10,7 @@ from minilq.quantize.methods.dual_copy import DualCopy
 from minilq.quantize.methods.exponential import Exponential
 from minilq.quantize.methods.fixed_grid import FixedGrid
 from minilq.quantize.methods.fixed_range import FixedRange
+from minilq.quantize.methods.laq import LAB, LAQ, LAT
 from minilq.quantize.methods.lq_nets import LQNets
 from minilq.quantize.methods.lsq import LSQ
 from minilq.quantize.methods.lsq_plus import LSQPlus
@@ -22,6 +23,7 @@ from minilq.quantize.methods.twn import TWN
 from minilq.quantize.methods.vecq import VecQ
 
 __all__ = [
-    "BNN", "BWN", "LSQ", "PACT", "QUANTIZERS", "TTQ", "TWN", "Affine", "BinaryConnect", "DoReFa", "DoReFaInput",
-    "DualCopy", "Exponential", "FixedGrid", "FixedRange", "LQNets", "LSQPlus", "Nested", "Scaled", "Ternary", "VecQ",
+    "BNN", "BWN", "LAB", "LAQ", "LAT", "LSQ", "PACT", "QUANTIZERS", "TTQ", "TWN", "Affine", "BinaryConnect", "DoReFa",
+    "DoReFaInput", "DualCopy", "Exponential", "FixedGrid", "FixedRange", "LQNets", "LSQPlus", "Nested", "Scaled",
+    "Ternary", "VecQ",
 ]
