@@ -131,7 +131,7 @@ class LAQ(Quantizer):
     bits        m, 2 .. 8; levels with k = 2^(m-1) - 1 on each side of 0
     levels      linear, 0, 1/k, 2/k .. 1; log, 0, 2^(1-k) .. 1/2, 1, for which m is at most 4
     scale_rule  least_squares, alpha = sum b d w / sum b^2 d; printed, sum |b| d |w| / sum |b| d, as in the paper and
-                its code: for more than two bits it is no minimum, and alternating with it ends at a multiple of the cost
+                its code: for more than two bits it is no minimum, and alternating with it ends at a multiple of it
 
     d is the curvature that Adam knows, as for LAB; without an Adam it is 1. In every batch of training, ten rounds at
     most of best b and best alpha, from the alpha of the batch before.
