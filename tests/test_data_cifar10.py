@@ -369,6 +369,7 @@ def test_real_set_is_completely_described():
 REAL = os.environ.get("MINILQ_DATA", "")
 
 
+@pytest.mark.deep
 def test_real_cifar10(monkeypatch):
     try:
         data = load_cifar10(REAL or "no-such-folder")

@@ -82,6 +82,7 @@ def test_embedded_file_stays_small():
     assert (FOLDER / "digits.npz").stat().st_size <= 1_700_000
 
 
+@pytest.mark.deep
 @pytest.mark.skipif(not os.environ.get("MINILQ_DATA"), reason="needs MNIST: set MINILQ_DATA to its folder")
 def test_digits_are_the_first_of_mnist():
     mnist = load_mnist()

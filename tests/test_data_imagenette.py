@@ -635,6 +635,7 @@ def real(tmp_path_factory):
     shutil.rmtree(folder, ignore_errors=True)  # 200 MB that pytest would keep.
 
 
+@pytest.mark.deep
 def test_real_imagenette_is_complete(real):
     assert real.train_images.shape == (9469, 72, 72, 3)
     assert real.validation_images.shape == (3925, 64, 64, 3)
@@ -644,6 +645,7 @@ def test_real_imagenette_is_complete(real):
     assert set(real.head(100).train_labels) == set(range(10))
 
 
+@pytest.mark.deep
 def test_real_imagenette_looks_like_itself(real):
     # Parachutes hang in the sky: blue above all. Golf balls lie in the grass: green above all.
     for name, channel in (("parachute", 2), ("golf ball", 1)):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 
 import minilq
-from minilq import Scaled, ops
+from minilq import Scaled, ops, selfcheck
 from minilq.autodiff.gradcheck import central_differences, compare, complex_step
 from minilq.autodiff.primitive import OPERATORS, PRIMITIVES
 from minilq.quantize import deviations, penalties
@@ -242,12 +242,15 @@ def test_every_kind_of_shape_is_tried_where_a_derivative_is_exact():
 
 
 @pytest.fixture
-def forgotten():
-    """A primitive without sample points."""
+def forgotten(monkeypatch):
+    """A primitive without sample points, in a library of three."""
     @minilq.primitive
     def forgotten(x):
         return x
 
+    monkeypatch.setattr(selfcheck, "PRIMITIVES", {name: PRIMITIVES[name] for name in ("relu", "conv2d", "forgotten")})
+    for rules in ("CHECKED_RULES", "SCALE_RULES", "QUANTIZERS"):
+        monkeypatch.setattr(selfcheck, rules, {})
     yield PRIMITIVES["forgotten"]
     del PRIMITIVES["forgotten"]
 

@@ -10,8 +10,8 @@ from minilq.errors import DataError
 from minilq.experiments.build import trainer_for
 from minilq.experiments.config import RunConfig
 
-pytestmark = pytest.mark.skipif(not os.environ.get("MINILQ_DATA"),
-                                reason="needs real images: set MINILQ_DATA to a folder that holds them")
+pytestmark = [pytest.mark.deep, pytest.mark.skipif(not os.environ.get("MINILQ_DATA"), reason=(
+    "needs real images: set MINILQ_DATA to a folder that holds them"))]
 
 
 def data(name, **options):

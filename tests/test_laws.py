@@ -30,6 +30,7 @@ def train(lam, steps, scale_optimizer, watch=lambda step, model: None):
     return model
 
 
+@pytest.mark.deep
 def test_squared_scales_grow_with_lambda_steps_and_the_share_of_votes():
     """s^2 = s0^2 + 2 (lr / epsilon) lambda sum_t f_t M_t, with M = max |P| of a row and f its share of votes.
 
@@ -56,6 +57,7 @@ def test_squared_scales_grow_with_lambda_steps_and_the_share_of_votes():
     np.testing.assert_allclose(np.median(seen[end] ** 2) / np.median(predicted**2), 1, atol=0.06)
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(("lam", "scale_optimizer"), [
     (1e-8, lambda tensors: Adam(tensors, lr=LR, epsilon=1e-5)),
     (1e-4, lambda tensors: Adam(tensors, lr=LR, epsilon=1e-1)),

@@ -11,8 +11,8 @@ from minilq.experiments.build import trainer_for
 from minilq.experiments.config import RunConfig
 from minilq.experiments.run import compare
 
-pytestmark = pytest.mark.skipif(not os.environ.get("MINILQ_DATA"),
-                                reason="needs full MNIST: set MINILQ_DATA to a folder that holds it")
+pytestmark = [pytest.mark.deep, pytest.mark.skipif(not os.environ.get("MINILQ_DATA"), reason=(
+    "needs full MNIST: set MINILQ_DATA to a folder that holds it"))]
 
 
 @pytest.fixture(scope="module")
