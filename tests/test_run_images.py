@@ -65,7 +65,8 @@ def quiet(text):
     pass
 
 
-@pytest.mark.parametrize("model", ["cifar10_cnn", "imagenette_resnet", "lenet"])
+@pytest.mark.parametrize("model", [pytest.param("cifar10_cnn", marks=pytest.mark.deep),
+                                   pytest.param("imagenette_resnet", marks=pytest.mark.deep), "lenet"])
 def test_every_network_trains_from_the_command_line_and_reports(model, tree, tmp_path, capsys):
     out = tmp_path / "run"
     arguments = ["train", "--data", "imagenette", "--data-dir", str(tree), "--model", model, "--image-size", "32",
@@ -85,8 +86,9 @@ def test_every_network_trains_from_the_command_line_and_reports(model, tree, tmp
     assert cli.main(["report", str(out)]) == 0
 
 
-@pytest.mark.parametrize("model", ["lenet", "cifar10_cnn"])
-@pytest.mark.parametrize("moment", ["float", "quantized"])
+@pytest.mark.parametrize(("model", "moment"), [
+    ("lenet", "float"), ("lenet", "quantized"), ("cifar10_cnn", "quantized"),
+    pytest.param("cifar10_cnn", "float", marks=pytest.mark.deep)])
 def test_stopped_with_augmentation_and_dropout_and_resumed_gives_the_same_bits(model, moment, tree, tmp_path):
     config = settings(tree, model=model)
     run.start(config, tmp_path / "a", quiet)
