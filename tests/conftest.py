@@ -48,6 +48,12 @@ def small_products_on_one_thread():
         yield
 
 
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Runs from the command line end without their figures: those take longer than a small training."""
+    monkeypatch.setattr("minilq.report.figures.draw", lambda folder: [])
+
+
 @pytest.fixture(autouse=True, scope="module")
 def methods_of_the_module(request):
     """What `minilq check` and `minilq methods` go through: minilq's methods and those of the module, not of others."""

@@ -138,7 +138,7 @@ def test_without_augmentation_the_middle_of_the_larger_images_is_seen(tree, tmp_
     assert result["epochs"] == 1
 
 
-def test_lenet_on_the_embedded_digits(tmp_path, capsys):
+def test_lenet_on_the_embedded_digits(no_figures, tmp_path, capsys):
     assert cli.main(["train", "--model", "lenet", "--limit", "200", "--epochs", "1", "--granularity", "channel",
                      "--layer-threshold", "conv2d1=1e-12", "--layer-threshold", "dense3=0",
                      "--out", str(tmp_path / "run")]) == 0
@@ -147,7 +147,7 @@ def test_lenet_on_the_embedded_digits(tmp_path, capsys):
     arrays, _ = load_checkpoint(tmp_path / "run" / "quantized.npz")
     assert len(np.unique(arrays["model/dense3.weight.scale"])) == 1    # lambda 0: still where it began
     assert json.loads((tmp_path / "run" / "result.json").read_text())["parameters"] == 61706
-    assert "nested, channel, lambda 1e-10, floor, conv2d1 1e-12, dense3 0 " in capsys.readouterr().out
+    assert "nested, channel, lambda 1e-10, floor, conv2d1 1e-12, dense3 0\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("options", "message"), [
@@ -169,7 +169,7 @@ def test_wrong_options_are_one_line_and_write_nothing(options, message, tmp_path
     assert not Path("runs").exists()
 
 
-def test_a_damaged_picture_is_named_and_refused_or_skipped_as_the_user_chose(tree, tmp_path, capfd):
+def test_a_damaged_picture_is_named_and_refused_or_skipped_as_the_user_chose(no_figures, tree, tmp_path, capfd):
     damaged = tmp_path / "pictures"
     for source in tree.rglob("*.png"):
         target = damaged / source.relative_to(tree)

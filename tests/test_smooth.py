@@ -1,5 +1,6 @@
 """Smooth programs: what a replay runs in place of a forward, and the pretend derivatives that are made of them."""
 
+import itertools
 import threading
 
 import numpy as np
@@ -9,6 +10,7 @@ import minilq
 from minilq import Scaled, Tensor, fake_quantize, hold, nearest, ops, pretend, replay_check
 from minilq.autodiff.memory import active_memory, same_draws
 from minilq.autodiff.primitive import PRIMITIVES
+from minilq.selfcheck import verdicts
 
 X = np.array([0.3, -1.2, 2.6])
 
@@ -175,7 +177,5 @@ def test_what_the_cheap_ways_refuse(error, call):
 
 
 def test_a_check_says_that_a_gradient_is_defined():
-    from minilq.selfcheck import verdicts
-
-    kinds = {v.name: v.kind for v in verdicts()}
+    kinds = {v.name: v.kind for v in itertools.islice(verdicts(), len(PRIMITIVES))}
     assert (kinds["nearest"], kinds["hold"], kinds["pretend"]) == ("surrogate", "defined", "defined")

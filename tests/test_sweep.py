@@ -250,7 +250,7 @@ def test_another_executor_gives_the_same(done, tmp_path):
     assert contents(tmp_path) == contents(done[0])
 
 
-def test_a_command_gives_the_numbers_of_its_point(done, monkeypatch, capsys):
+def test_a_command_gives_the_numbers_of_its_point(done, no_figures, monkeypatch, capsys):
     folder, _ = done
     monkeypatch.chdir(folder)
     for p in sweep.read_points(folder):
