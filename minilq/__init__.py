@@ -100,6 +100,7 @@ if TYPE_CHECKING:
         TWN,
         Affine,
         BinaryConnect,
+        DiffQ,
         DoReFa,
         DoReFaInput,
         DualCopy,
@@ -136,10 +137,10 @@ else:                                            # what a network in floats does
         "autodiff.gradcheck": "GradientReport gradcheck",
         "autodiff.replay": "replay_check",
         "objective": "Objective penalty_on",
-        "quantize": "BNN BWN LAB LAQ LAT LSQ PACT SCALE_MIN TTQ TWN Affine BinaryConnect DoReFa DoReFaInput DualCopy "
-                    "Exponential FixedRange LQNets LSQPlus Nested Scaled Surrogate Ternary VecQ absolute_deviation "
-                    "chain_rule codes_of dampening difference fake_quantize frozen hoyer_square inverse maxbin "
-                    "scale_shape sine squared_deviation stochastic threshold",
+        "quantize": "BNN BWN LAB LAQ LAT LSQ PACT SCALE_MIN TTQ TWN Affine BinaryConnect DiffQ DoReFa DoReFaInput "
+                    "DualCopy Exponential FixedRange LQNets LSQPlus Nested Scaled Surrogate Ternary VecQ "
+                    "absolute_deviation chain_rule codes_of dampening difference fake_quantize frozen hoyer_square "
+                    "inverse maxbin scale_shape sine squared_deviation stochastic threshold",
         "quantize.check": "check",
     })
 
@@ -147,7 +148,7 @@ else:                                            # what a network in floats does
 __all__ = [
     "BNN", "BWN", "LAB", "LAQ", "LAT", "LSQ", "PACT", "SCALE_MIN", "SGD", "TTQ", "TWN", "Adam", "Affine",
     "AveragePool2D", "BatchNorm", "BinaryConnect", "Coded", "ConfigError", "Conv2D", "DTypeError", "DataError", "Dense",
-    "DoReFa", "DoReFaInput", "Dropout", "DualCopy", "Even", "Exponential", "FixedRange", "Flatten",
+    "DiffQ", "DoReFa", "DoReFaInput", "Dropout", "DualCopy", "Even", "Exponential", "FixedRange", "Flatten",
     "GlobalAveragePool2D", "GradientError", "GradientReport", "LQNets", "LSQPlus", "MaxPool2D", "MinilqError", "Nested",
     "NonFiniteError", "Objective", "Parameter", "Quantize", "QuantizedGradient", "Quantizer", "ReLU", "Residual",
     "Scaled", "Sequential", "ShapeError", "Site", "Surrogate", "Table", "TapeError", "Tensor", "Ternary", "VecQ",

@@ -21,6 +21,7 @@ from minilq import (
 from minilq.autodiff.primitive import OPERATORS
 from minilq.errors import ConfigError, DataError, GradientError
 from minilq.integer.engine import convert
+from minilq.objective import own_penalties
 from minilq.ops.quantized_gradient import few_levels
 from minilq.quantize.methods import (
     BNN,
@@ -31,6 +32,7 @@ from minilq.quantize.methods import (
     TTQ,
     TWN,
     BinaryConnect,
+    DiffQ,
     DoReFa,
     DoReFaInput,
     DualCopy,
@@ -42,6 +44,7 @@ from minilq.quantize.methods import (
 from minilq.quantize.methods.binary_connect import binary_connect
 from minilq.quantize.methods.bnn import signs
 from minilq.quantize.methods.bwn import Centred, bwn, scale_and_signs
+from minilq.quantize.methods.diffq import bits_of, width
 from minilq.quantize.methods.dorefa import dorefa, squashed
 from minilq.quantize.methods.exponential import exponential
 from minilq.quantize.methods.loss_aware import alternated, binary_scale, objective, places, ternary_scale
@@ -52,6 +55,7 @@ from minilq.quantize.methods.twn import scale_and_trits, twn
 from minilq.quantize.methods.vecq import STEPS, length_and_codes, vecq
 from minilq.quantize.powers import ap2
 from minilq.quantize.surrogate import SURROGATES
+from minilq.selfcheck import sampled
 from minilq.store.modelfile import load, save
 from tests.strategies import seeds
 
@@ -111,7 +115,8 @@ def test_a_planted_wrong_derivative_is_found(name, monkeypatch):
 WEIGHTS = [BinaryConnect(), BinaryConnect(0.25, stochastic=True, rate="glorot"), BWN(), BWN("scalar", centre=True),
            TWN(), TWN("filter", "best"), TTQ(), TTQ(0.3, 1.0), Ternary(), Ternary(0.1, stochastic=True), Exponential(),
            DualCopy(0, 4), DoReFa(1), DoReFa(2, "stopped"), VecQ(2), VecQ(1, "filter"), LQNets(2),
-           LQNets(1, average="debiased"), LAB(), LAT(), LAT(two=True), LAQ(), LAQ(3, "log")]
+           LQNets(1, average="debiased"), LAB(), LAT(), LAT(two=True), LAQ(), LAQ(3, "log"),
+           DiffQ(4), DiffQ(2.5, "scalar", "uniform", 0.0)]
 
 
 @pytest.mark.parametrize("method", WEIGHTS, ids=str)
@@ -169,6 +174,8 @@ def test_what_is_wrong_is_said_in_one_line():
             (VecQ, {"granularity": "all"}, "granularity"), (LQNets, {"bits": 0}, "in 1..8"),
             (LQNets, {"average": "moving"}, "average must be one of plain, debiased"),
             (LQNets, {"signed": "yes"}, "signed must be a bool"), (LQNets, {"granularity": 2}, "got 2"),
+            (DiffQ, {"bits": 2}, "above 2 and below 15; got 2"), (DiffQ, {"noise": "normal"}, "gaussian, uniform"),
+            (DiffQ, {"rate": -1}, "rate must be a number >= 0"), (DiffQ, {"granularity": 0}, "got 0"),
             (LAT, {"search": "all"}, "search must be one of exact, alternate"), (LAT, {"two": 1}, "two must be a bool"),
             (LAQ, {"bits": 1}, "in 2..8 for linear levels"), (LAQ, {"bits": 5, "levels": "log"}, "in 2..4 for log"),
             (LAQ, {"levels": "even"}, "linear, log"), (LAQ, {"scale_rule": "paper"}, "least_squares, printed")]:
@@ -488,6 +495,64 @@ def test_the_curvature_is_that_of_the_adam_that_trains():
     state, v = adam.state(), site.latent.second_moment
     adam.load_state(state)
     assert site.latent.second_moment is v                        # a checkpoint goes on with the same curvature
+
+
+# --- DiffQ ----------------------------------------------------------------------------------------------------------
+
+def test_the_noise_of_diffq_is_as_large_as_a_step():
+    """Gaussian noise has a standard deviation of half a step, uniform noise lies within half a step."""
+    w = random(0, (2, 4000))
+    for noise in ("gaussian", "uniform"):
+        method = DiffQ(4.0, noise=noise)
+        held = method.start(w)
+        off = (method(Tensor(w), held, training=True).numpy() - w) / (width(w) / 15)
+        assert off.std() == pytest.approx(0.5 if noise == "gaussian" else np.sqrt(1 / 12), rel=0.05)
+        assert abs(off.mean()) < 0.03
+        assert noise == "gaussian" or np.abs(off).max() <= 0.5 * (1 + 1e-9)
+        assert held["draw"][1] == 1
+
+
+def test_diffq_rounds_to_whole_bits_between_the_ends():
+    w = random(0, (3, 50))
+    held = DiffQ(4.0).start(w)
+    held["logit"].array[:] = [[-30], [-0.5], [1]]
+    bits = np.rint(bits_of(held["logit"]).numpy()).astype(int).ravel()
+    coded = DiffQ(4.0).coded(w, held)
+    assert bits[0] == 2
+    for i in range(3):
+        assert coded.codes[i].max() <= 2 ** bits[i] - 1
+        assert np.abs(coded.values[i] - w[i]).max() <= width(w) / (2 ** bits[i] - 1) / 2 * (1 + 1e-9)
+    assert (DiffQ(4.0).coded(np.full((2, 2), 0.3), DiffQ(4.0).start(np.full((2, 2), 0.3))).values == 0.3).all()
+
+
+def test_diffq_learns_fewer_bits_the_more_a_megabyte_costs():
+    rng = np.random.default_rng(0)
+    x, labels, learned = rng.standard_normal((64, 10)).astype(np.float32), rng.integers(0, 3, 64), []
+    for rate in (0.0, 1e4, 1e6):
+        model = nn.quantize(Sequential(Dense(10, 3, np.random.default_rng(1))),
+                            lambda name, rate=rate: DiffQ(6.0, rate=rate) if name.endswith("weight") else None)
+        adam, more = Adam(model.parameters().values(), 0.05), own_penalties(model)
+        for _ in range(30):
+            adam.zero_grad()
+            loss = softmax_cross_entropy(model(Tensor(x), training=True), labels)
+            (loss if more is None else loss + more()).backward()
+            adam.step()
+        learned.append(float(bits_of(model.layers["dense1"].weight.held["logit"]).numpy().mean()))
+    assert learned == sorted(learned, reverse=True)
+    assert learned[2] < 4 < learned[0]
+
+
+def test_wrong_derivatives_of_diffq_are_found(monkeypatch):
+    entry = OPERATORS["diffq"].primitive
+    right = entry.vjp
+    for wrong in (lambda g, y, w, logit, noise: (g, right(g, y, w, logit, noise)[1]),
+                  lambda g, y, w, logit, noise: (right(g, y, w, logit, noise)[0], -right(g, y, w, logit, noise)[1])):
+        monkeypatch.setattr(entry, "vjp", wrong)
+        assert not sampled(entry, np.random.default_rng(0))
+    monkeypatch.setattr(entry, "vjp", right)
+    w, held = random(0), DiffQ(3.0).start(random(0))
+    replay_check(lambda w, logit: DiffQ(3.0)(w, {"logit": logit, "draw": held["draw"].copy()}, training=True), w,
+                 held["logit"].array + random(1, (8, 1)))
 
 
 # --- TWN ------------------------------------------------------------------------------------------------------------

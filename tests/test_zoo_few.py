@@ -28,6 +28,7 @@ from minilq.quantize.methods.affine import affine
 from minilq.quantize.methods.binary_connect import binary_connect, glorot
 from minilq.quantize.methods.bnn import signs
 from minilq.quantize.methods.bwn import Centred, scale_and_signs
+from minilq.quantize.methods.diffq import DiffQ, bits_of, diffq, size_of
 from minilq.quantize.methods.exponential import exponential
 from minilq.quantize.methods.lq_nets import DELTA, MIDDLE, fan, fitted, lq_nets
 from minilq.quantize.methods.ternary import ternary
@@ -46,7 +47,8 @@ WORDS = {"1": ["det", "stoch", "update"], "15": ["weight", "center-clamp", "qker
          "13": ["binary", "ternary", "exponential", "dualcopy", "qkeras-po2", "cell"],
          "16": ["weight", "activation", "gradient"],
          "L4": ["layer", "filter", "brevitas", "qkeras"],
-         "L5": ["conv", "dense", "one", "vec33", "czhu95", "tensorpack"], "L6": ["weight", "activation"]}
+         "L5": ["conv", "dense", "one", "vec33", "czhu95", "tensorpack"], "L6": ["weight", "activation"],
+         "L7": ["diffq"]}
 
 
 def of(card, *words):
@@ -494,3 +496,19 @@ def test_lq_nets_of_activations(case):
             method(Tensor(a), held, training=True)
             np.testing.assert_allclose(held["basis"], case[f"out.basis@{step}"], rtol=1e-3)
         np.testing.assert_allclose(method(Tensor(a), held).numpy(), case["out.a@after_2"], rtol=1e-3)
+
+
+# --- L7, DiffQ ------------------------------------------------------------------------------------------------------
+
+@of("L7", "diffq")
+def test_diffq(case):
+    """Its groups of four entries are rows here, its normal noise is halved in the code."""
+    group, bits = case.number("par.group"), case.number("par.bits")
+    w, logit = case["in.w"].reshape(-1, group), case["par.logit"].reshape(-1, 1)
+    np.testing.assert_allclose(DiffQ(bits).start(w)["logit"].numpy(), logit, rtol=1e-6)
+    np.testing.assert_allclose(bits_of(Tensor(logit)).numpy(), bits, rtol=1e-6)
+    logit_ = Tensor(logit, requires_grad=True)
+    y = diffq(Tensor(w), logit_, case["in.noise"] / 2)
+    near("penalties", y.numpy(), case["out.w"].reshape(w.shape))
+    near("penalties", gradients_of(y, case["in.g"].reshape(w.shape), logit_)[0], case["grad.logit"].reshape(-1, 1))
+    near("penalties", size_of(Tensor(logit), group).numpy(), case["out.model_size_MB"])

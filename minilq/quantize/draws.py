@@ -31,7 +31,12 @@ def draws_of(held: Held, shape: tuple[int, ...], dtype: Any = np.float64) -> Arr
     >>> bool((draws_of(held, (3,)) == draws_of(held, (3,))).all())
     True
     """
-    return np.random.default_rng(remembered(held, "draw")).random(shape, dtype)
+    return np.asarray(generator_of(held).random(shape, dtype))
+
+
+def generator_of(held: Held) -> np.random.Generator:
+    """The generator that `draw` tells, always as it is at first."""
+    return np.random.default_rng(remembered(held, "draw"))
 
 
 def next_draw(held: Held) -> None:

@@ -5,6 +5,7 @@ from minilq.quantize.methods.affine import Affine
 from minilq.quantize.methods.binary_connect import BinaryConnect
 from minilq.quantize.methods.bnn import BNN
 from minilq.quantize.methods.bwn import BWN
+from minilq.quantize.methods.diffq import DiffQ
 from minilq.quantize.methods.dorefa import DoReFa, DoReFaInput
 from minilq.quantize.methods.dual_copy import DualCopy
 from minilq.quantize.methods.exponential import Exponential
@@ -23,7 +24,7 @@ from minilq.quantize.methods.twn import TWN
 from minilq.quantize.methods.vecq import VecQ
 
 __all__ = [
-    "BNN", "BWN", "LAB", "LAQ", "LAT", "LSQ", "PACT", "QUANTIZERS", "TTQ", "TWN", "Affine", "BinaryConnect", "DoReFa",
-    "DoReFaInput", "DualCopy", "Exponential", "FixedGrid", "FixedRange", "LQNets", "LSQPlus", "Nested", "Scaled",
-    "Ternary", "VecQ",
+    "BNN", "BWN", "LAB", "LAQ", "LAT", "LSQ", "PACT", "QUANTIZERS", "TTQ", "TWN", "Affine", "BinaryConnect", "DiffQ",
+    "DoReFa", "DoReFaInput", "DualCopy", "Exponential", "FixedGrid", "FixedRange", "LQNets", "LSQPlus", "Nested",
+    "Scaled", "Ternary", "VecQ",
 ]
