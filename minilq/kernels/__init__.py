@@ -13,7 +13,9 @@ import os
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from minilq.errors import ConfigError, meant
+import numpy as np
+
+from minilq.errors import ConfigError, DTypeError, meant
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -90,7 +92,12 @@ def twin(file: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             if _in_use:
                 if kernel is None:
                     kernel = getattr(importlib.import_module(f"minilq.kernels.{file}"), name)
-                result = kernel(*args, **options)
+                try:
+                    result = kernel(*args, **options)
+                except Exception as error:       # of Numba's: pages about its own insides
+                    if not type(error).__module__.startswith("numba."):
+                        raise
+                    raise _not_compiled(name, args) from None
                 if result is not NotImplemented:
                     return result
             return reference(*args, **options)
@@ -98,3 +105,11 @@ def twin(file: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         return call
 
     return mark
+
+
+def _not_compiled(name: str, args: tuple[object, ...]) -> DTypeError:
+    """What a person is told in place of the compiler's message."""
+    came = [f"{a.dtype} {a.shape}" if isinstance(a, np.ndarray) else type(a).__name__ for a in args]
+    return DTypeError(name, "cannot be compiled for these arguments", got=", ".join(came)[:200],
+                      cause="Plain NumPy arrays of float32 or float64 can be; minilq.use_kernels(False) does without "
+                            "compiled code")

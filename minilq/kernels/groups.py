@@ -34,9 +34,9 @@ def layout(shape: tuple[int, ...], s_shape: tuple[int, ...]) -> tuple[int, int, 
 
 
 def fits(*arrays: Array) -> bool:
-    """Whether kernels can run: C-contiguous arrays of one float dtype, and no NumPy scalars."""
+    """Whether kernels can run: C-contiguous arrays of one float dtype; no NumPy scalars, no subclasses of arrays."""
     dtype = arrays[0].dtype
     for a in arrays:                             # `is` first, because this runs before every kernel
-        if not ((a.dtype is dtype or a.dtype == dtype) and isinstance(a, ndarray) and a.flags.c_contiguous):
+        if not ((a.dtype is dtype or a.dtype == dtype) and type(a) is ndarray and a.flags.c_contiguous):
             return False
     return dtype.char in "fd" and dtype.isnative

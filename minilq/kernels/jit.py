@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numba
 
+from minilq.kernels.cache import CheckedFiles
+
 # For sums only: the order may change and a*b+c may fuse. Never a flag that assumes away NaN, infinity or division.
 SUMS = {"reassoc", "contract", "nsz"}
-
-
-# Times and sizes of all kernel files. Numba looks at the file of the kernel itself only, and would keep running a
-# kernel that has built in an older version of tile.py.
-STAMP = tuple((path.name, path.stat().st_mtime, path.stat().st_size)
-              for path in sorted(Path(__file__).parent.glob("*.py")))
 
 
 def jit(fastmath: set[str] | bool = False, inline: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -34,7 +29,7 @@ def jit(fastmath: set[str] | bool = False, inline: bool = False) -> Callable[[Ca
         except RuntimeError:                     # Numba found no folder that it may write to
             return numba.njit(**settings)(function)
         if hasattr(kernel, "_cache"):            # absent with NUMBA_DISABLE_JIT=1
-            kernel._cache._cache_file._source_stamp = STAMP
+            kernel._cache._cache_file = CheckedFiles.instead_of(kernel._cache._cache_file)
             kernel._cache.save_overload = _forgiving(kernel._cache.save_overload)
             kernel._cache.load_overload = _forgiving(kernel._cache.load_overload)
         return kernel
@@ -43,9 +38,9 @@ def jit(fastmath: set[str] | bool = False, inline: bool = False) -> Callable[[Ca
 
 
 def _forgiving(access: Callable[..., Any]) -> Callable[..., Any]:
-    """A cache that was writable at import, and is full, gone or damaged now, only costs the time to compile again."""
+    """A cache that was writable at import, and is full or gone now, only costs the time to compile again."""
     def attempt(*args: Any) -> Any:
-        with contextlib.suppress(Exception):     # what a damaged cache file raises can be anything
+        with contextlib.suppress(Exception):     # what Numba raises then can be anything
             return access(*args)
 
     return attempt
