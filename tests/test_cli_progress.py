@@ -264,3 +264,20 @@ def test_an_error_of_the_system_is_one_line(capsys, tmp_path):
     err = capsys.readouterr().err
     assert len(err.splitlines()) == 1
     assert "Traceback" not in err
+
+
+def test_a_terminal_shows_what_is_compiled_until_there_is_progress(terminal):
+    sent = terminal(40)
+    screen = Screen()
+    for kernel in ("rectified", "threshold"):
+        screen.compiling(kernel)
+    screen.show("float", 0.5, "1/2", stays=True)
+    assert "compiling, once: rectified" in sent.sent
+    assert sent.rows(40)[0].startswith("float")
+
+
+def test_a_log_says_once_that_kernels_are_compiled(capsys):
+    screen = Screen()
+    for kernel in ("rectified", "threshold"):
+        screen.compiling(kernel)
+    assert capsys.readouterr().out == "compiling, once\n"

@@ -10,6 +10,7 @@ import pytest
 from minilq import kernels
 from minilq.errors import DTypeError
 from minilq.kernels.cache import CheckedFiles
+from minilq.kernels.compiling import told_of_kernels
 from minilq.kernels.groups import fits
 
 SOURCE = """
@@ -54,8 +55,12 @@ def compiled(path):
     spec = importlib.util.spec_from_file_location("a_kernel", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert module.twice(3) == 6
-    return sum(module.twice.stats.cache_hits.values())
+    told = []
+    with told_of_kernels(told.append):
+        assert module.twice(3) == 6
+    hits = sum(module.twice.stats.cache_hits.values())
+    assert told == ([] if hits else ["twice"])   # a reader is told of what is compiled, not of what is loaded
+    return hits
 
 
 @pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")

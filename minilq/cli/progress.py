@@ -38,6 +38,7 @@ class Screen:
         self.live = sys.stdout is not None and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
         self.length = 0                          # of the line that is shown
         self.drawn = 0.0
+        self.told = False                        # that kernels are compiled
 
     def line(self, text: str) -> None:
         """Print a line that stays."""
@@ -55,6 +56,14 @@ class Screen:
         bar = [] if cells < LEAST_BAR else ["█" * round(share * cells) + "░" * (cells - round(share * cells))]
         self._draw(" ".join([left, *bar, right])[:width], "\n" if stays else "\r")
         self.drawn = time.monotonic()
+
+    def compiling(self, kernel: str) -> None:
+        """Say why nothing moves: see kernels/compiling.py."""
+        if self.live:
+            self._draw(f"compiling, once: {kernel}"[:_width()])
+        elif not self.told:
+            self.line("compiling, once")
+        self.told = True
 
     def _draw(self, text: str, end: str = "\r") -> None:
         print_line(f"{text:{min(self.length, _width())}}", end)

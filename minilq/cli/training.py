@@ -21,6 +21,7 @@ def train(options: dict[str, object]) -> int:
     from minilq.experiments.command import going_on, option_of
     from minilq.experiments.config import read_config
     from minilq.files import write_text
+    from minilq.kernels.compiling import told_of_kernels
 
     verbose, resume = bool(options.pop("verbose", False)), options.pop("resume", None)
     if resume is not None and options:
@@ -33,7 +34,7 @@ def train(options: dict[str, object]) -> int:
         claim = claimed(Path(str(resume)), make=False)
     else:
         claim = claimed_number(Path("runs"), config.data) if out is None else claimed(Path(str(out)))
-    with claim as folder:
+    with claim as folder, told_of_kernels(screen.compiling):
         try:
             if config is None:
                 there = read_config(folder / run.CONFIG)

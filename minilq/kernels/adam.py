@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minilq.kernels.groups import Array, fits
+from minilq.kernels.groups import Array, fits, flat
 from minilq.kernels.jit import jit
 
 
@@ -12,7 +12,7 @@ def adam_update(p: Array, g: Array, m: Array, v: Array, step_size: float, beta1:
                 epsilon: float) -> None:
     if not fits(p, g):                           # m and v are laid out as p
         return NotImplemented
-    _adam(p, g, m, v, step_size, beta1, beta2, epsilon)
+    _adam(*flat(p, g, m, v), step_size, beta1, beta2, epsilon)
     return None
 
 
@@ -22,7 +22,6 @@ def _adam(p, g, m, v, step_size, beta1, beta2, epsilon):  # type: ignore[no-unty
     zero, tiny = number(0), np.finfo(p.dtype).tiny
     gain1, gain2 = number(1 - beta1), number(1 - beta2)
     step_size, epsilon = number(step_size), number(epsilon)
-    p, g, m, v = p.reshape(p.size), g.reshape(p.size), m.reshape(p.size), v.reshape(p.size)
     for i in range(p.size):
         m_i = m[i] + (g[i] - m[i]) * gain1
         v_i = v[i] + (g[i] * g[i] - v[i]) * gain2

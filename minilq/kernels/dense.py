@@ -16,7 +16,7 @@ def product(a: Array, b: Array) -> Array:
     n, m = len(a), b.shape[1]
     if m < ROW or a.shape[1] != len(b) or not (fits(b, a) or fits(b, a.T)):
         return NotImplemented
-    if not _mostly_zeros_and_finite(a, b, ZEROS):
+    if not _mostly_zeros_and_finite(a if a.flags.c_contiguous else a.T, b, ZEROS):
         return NotImplemented
     y = np.empty((n, m), b.dtype)
     _product(a, b, y)
@@ -26,7 +26,6 @@ def product(a: Array, b: Array) -> Array:
 @jit(SUMS)
 def _mostly_zeros_and_finite(a, b, wanted):  # type: ignore[no-untyped-def]
     # an estimate: every eighth row, or column where these are contiguous
-    a = a if a.flags.c_contiguous else a.T
     seen, zeros = 0, 0
     for i in range(0, a.shape[0], 8):
         for k in range(a.shape[1]):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minilq.kernels.groups import Array, fits, layout
+from minilq.kernels.groups import Array, fits, flat, layout
 from minilq.kernels.jit import SUMS, jit
 
 MODES = {"floor": 0, "nearest": 1, "ceil": 2, "trunc": 3}
@@ -27,7 +27,7 @@ def round_trip(P: Array, s: Array, rounding: Any, qmin: float | None = None, qma
     y = np.empty_like(P)
     low = -np.inf if qmin is None else float(qmin)
     high = np.inf if qmax is None else float(qmax)
-    return y, bool(_round_trip(P, s, y, shape, mode, low, high))
+    return y, bool(_round_trip(*flat(P, s, y), shape, mode, low, high))
 
 
 @jit(inline=True)
@@ -50,7 +50,7 @@ def _code(v, mode, low, high):  # type: ignore[no-untyped-def]
 @jit()
 def _round_trip(x, s, y, shape, mode, low, high):  # type: ignore[no-untyped-def]
     A, K, B = shape
-    x, s, y = x.reshape(shape), s.reshape(K), y.reshape(shape)
+    x, y = x.reshape(shape), y.reshape(shape)
     number = x.dtype.type
     low, high, infinity = number(low), number(high), number(np.inf)
     good = True
@@ -88,7 +88,7 @@ def threshold_scale_gradient(g: Array, y: Array, s: Array, lam: float, gate: boo
     if shape is None or not fits(g, y, s) or y.size == 0:
         return NotImplemented
     ds = np.empty_like(s)
-    _threshold(g, y, y.view(BITS[y.dtype.char]), s, shape, float(lam), gate, ds)
+    _threshold(*flat(g, y, y.view(BITS[y.dtype.char]), s, ds), shape, float(lam), gate)
     return ds
 
 
@@ -100,12 +100,11 @@ def _vote(g, y, lam, eps, zero):  # type: ignore[no-untyped-def]
 
 
 @jit(SUMS)
-def _threshold(g, y, y_bits, s, shape, lam, gate, ds):  # type: ignore[no-untyped-def]
+def _threshold(g, y, y_bits, s, ds, shape, lam, gate):  # type: ignore[no-untyped-def]
     # The sum of the votes is 0 exactly when every r >= lam. For small lam, tanh(x) = x to the last bit (bend False).
     # The maximum is taken over the bits of |y|: they order like the numbers, and integer maxima vectorise.
     A, K, B = shape
     g, y, y_bits = g.reshape(shape), y.reshape(shape), y_bits.reshape(shape)
-    s, ds = s.reshape(K), ds.reshape(K)
     number = y.dtype.type
     bend = lam * lam > np.finfo(y.dtype).eps
     no_sign = np.iinfo(y_bits.dtype).max

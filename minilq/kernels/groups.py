@@ -40,3 +40,8 @@ def fits(*arrays: Array) -> bool:
         if not ((a.dtype is dtype or a.dtype == dtype) and type(a) is ndarray and a.flags.c_contiguous):
             return False
     return dtype.char in "fd" and dtype.isnative
+
+
+def flat(*arrays: Array) -> list[Array]:
+    """C-contiguous arrays with one axis each: a kernel is compiled anew for every number of axes that comes."""
+    return [a if a.ndim == 1 else a.reshape(-1) for a in arrays]

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numba
+from numba.core import event
 
+from minilq.kernels import compiling
 from minilq.kernels.cache import CheckedFiles
 
 # For sums only: the order may change and a*b+c may fuse. Never a flag that assumes away NaN, infinity or division.
@@ -44,3 +46,16 @@ def _forgiving(access: Callable[..., Any]) -> Callable[..., Any]:
             return access(*args)
 
     return attempt
+
+
+class _Announcing(event.Listener):
+    """Numba reports what it compiles, not what it loads."""
+
+    def on_start(self, event: event.Event) -> None:
+        compiling.announce(event.data["dispatcher"].py_func.__name__.strip("_"))
+
+    def on_end(self, event: event.Event) -> None:
+        pass
+
+
+event.register("numba:compile", _Announcing())  # type: ignore[no-untyped-call]
