@@ -348,6 +348,7 @@ def test_a_reader_that_has_had_enough_is_no_traceback():
     assert process.returncode == 1
 
 
+@pytest.mark.deep
 def test_check_finds_every_derivative_right():
     done = program("-m", "minilq", "check")
     assert (done.returncode, done.stderr) == (0, "")
@@ -358,18 +359,29 @@ def test_check_finds_every_derivative_right():
         assert any(line.startswith(name) and " ok" in line for line in lines)
 
 
-UNCHECKED = """
+FEW = """
 import sys
-from minilq import cli
+from minilq import cli, selfcheck
 from minilq.autodiff.primitive import PRIMITIVES
 
-PRIMITIVES["relu"].at = None
-sys.exit(cli.main(["check"]))
+selfcheck.PRIMITIVES = {name: PRIMITIVES[name] for name in ("matmul", "relu")}
+selfcheck.SCALE_RULES, selfcheck.CHECKED_RULES, selfcheck.QUANTIZERS = ["threshold"], {}, {}
 """
+CHECK = "sys.exit(cli.main(['check']))"
+
+
+def test_check_has_a_line_for_each_and_counts_them():
+    done = program("-c", FEW + CHECK)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert "FAILED" not in done.stdout
+    assert re.match(r"(\d+) checks, 0 failed", lines[-1])[1] == str(len(lines) - 2)
+    for name in ("matmul", "relu", "threshold"):
+        assert any(line.startswith(name) and " ok" in line for line in lines)
 
 
 def test_check_fails_when_a_primitive_of_minilqs_own_has_no_check():
-    done = program("-c", UNCHECKED)
+    done = program("-c", FEW + "PRIMITIVES['relu'].at = None\n" + CHECK)
     assert (done.returncode, done.stderr) == (1, "")
     failed = [line for line in done.stdout.splitlines() if "FAILED" in line]
     assert len(failed) == 1

@@ -95,6 +95,12 @@ def table_of_points(page):
     return page.columns("points")
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Pages whose figures are empty: drawing takes nearly all of their time."""
+    monkeypatch.setattr("minilq.report.page.svg_of", lambda figure, name: '<svg width="1pt"></svg>')
+
+
 SOME = [point for point in thesis_points() if point.get("strength", 1e-10) in (0.0, 1e-10, 1e-9)]
 
 
@@ -287,7 +293,7 @@ def published_rows(page):
     return rows
 
 
-def test_published_numbers_have_verdicts_and_say_how_they_were_found(tmp_path):
+def test_published_numbers_have_verdicts_and_say_how_they_were_found(undrawn, tmp_path):
     points = [point_of("float"), {**point_of("nested", "row", 1e-10), "accuracy": 0.9611, "unique_integers": 20,
                                   "integer_min": -10, "integer_max": 9, "bytes_int8_zip": 46_800},
               {**point_of("nested", "row", 1e-9), "accuracy": 0.80, "unique_integers": 9, "integer_min": -5,
@@ -307,7 +313,7 @@ def test_published_numbers_have_verdicts_and_say_how_they_were_found(tmp_path):
 
 
 @pytest.mark.parametrize("data", ["digits", "fashion"])
-def test_numbers_for_other_data_are_for_orientation_only(tmp_path, data):
+def test_numbers_for_other_data_are_for_orientation_only(undrawn, tmp_path, data):
     points = [point_of("float", data=data), point_of("nested", "row", 1e-10, data=data)]
     folder = write_sweep(tmp_path / "s", points)
     rewrite(folder / "sweep.json", data=data)
@@ -343,9 +349,9 @@ def test_points_of_other_input_or_rounding_are_not_the_published_ones(change):
     ([point_of("float")], "No quantized network is finished yet", 0),
     ([point_of("nested")], "No float baseline is finished", 7),
     ([point_of("nested", strength=0.0)], "One seed for each point", 7),
-    (FEW, "One seed for each point", 11),
-    ([point_of("nested", rounding=r, input=i) for r in ("floor", "nearest") for i in ("raw", "unit")],
-     "raw input · unit input", 13),
+    pytest.param(FEW, "One seed for each point", 11, marks=pytest.mark.deep),
+    pytest.param([point_of("nested", rounding=r, input=i) for r in ("floor", "nearest") for i in ("raw", "unit")],
+                 "raw input · unit input", 13, marks=pytest.mark.deep),
 ], ids=["none", "baseline", "one", "lambda 0", "few", "variants"])
 def test_a_partial_sweep_has_a_page_that_says_what_is_missing(tmp_path, points, said, drawn):
     folder = write_sweep(tmp_path / "s", points, {"z": "no"}, ["x", "y"])
@@ -438,7 +444,7 @@ def test_a_cell_of_the_table_is_never_a_formula(tmp_path, begins):
     assert row["integer_min"] == "-12"
 
 
-def test_where_the_data_lie_is_left_out_of_commands(tmp_path):
+def test_where_the_data_lie_is_left_out_of_commands(undrawn, tmp_path):
     folder = write_sweep(tmp_path / "s", [point_of("nested", strength=1e-9)])
     rewrite(next(folder.glob("points/*/config.json")), data_dir="/some where/data")
     assert "some where" in read_points(folder)[0]["command"]
@@ -466,7 +472,7 @@ def test_an_empty_grid_folder_is_named(tmp_path):
         write_page(tmp_path)
 
 
-def test_the_page_is_written_anew_over_an_old_one(tmp_path):
+def test_the_page_is_written_anew_over_an_old_one(undrawn, tmp_path):
     points = [point_of("nested", seed=1), point_of("nested", seed=2)]
     folder = write_sweep(tmp_path / "s", points)
     write_page(folder)
