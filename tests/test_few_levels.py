@@ -22,6 +22,7 @@ from minilq.autodiff.primitive import OPERATORS
 from minilq.errors import ConfigError, DataError, GradientError
 from minilq.integer.engine import convert
 from minilq.objective import own_penalties
+from minilq.ops.powers import ap2
 from minilq.ops.quantized_gradient import few_levels
 from minilq.quantize.methods import (
     BNN,
@@ -53,7 +54,6 @@ from minilq.quantize.methods.ternary import ternary
 from minilq.quantize.methods.ttq import parts, ttq
 from minilq.quantize.methods.twn import scale_and_trits, twn
 from minilq.quantize.methods.vecq import STEPS, length_and_codes, vecq
-from minilq.quantize.powers import ap2
 from minilq.quantize.surrogate import SURROGATES
 from minilq.selfcheck import sampled
 from minilq.store.modelfile import load, save

@@ -6,11 +6,25 @@ A test takes the cases whose names begin with its words; what it leaves unread m
 import numpy as np
 import pytest
 
-from minilq import SGD, Tensor, index, sigmoid, stack, tanh, transpose
+from minilq import (
+    SGD,
+    Tensor,
+    Within,
+    XNORConv2D,
+    index,
+    shift_batch_norm,
+    sigmoid,
+    squared_hinge,
+    stack,
+    tanh,
+    transpose,
+)
 from minilq.autodiff.parameter import Parameter
 from minilq.integer.binary import sign_bits, xnor_product
 from minilq.nn import Site
+from minilq.ops.powers import ap2
 from minilq.ops.quantized_gradient import few_levels
+from minilq.ops.shift_normalise import shift_statistics
 from minilq.quantize.methods import (
     BNN,
     BWN,
@@ -34,7 +48,7 @@ from minilq.quantize.methods.lq_nets import DELTA, MIDDLE, fan, fitted, lq_nets
 from minilq.quantize.methods.ternary import ternary
 from minilq.quantize.methods.ttq import ttq
 from minilq.quantize.methods.twn import scale_and_trits, threshold
-from minilq.quantize.powers import ap2
+from minilq.train.adamax import ShiftAdaMax
 from tests import zoo
 from tests.zoo import near
 
@@ -42,8 +56,9 @@ CASES = zoo.read("zoo-few.npz")
 
 # The words that a case begins with -> fields that are not compared, and why.
 NOT_COVERED = {}
-WORDS = {"1": ["det", "stoch", "update"], "15": ["weight", "center-clamp", "qkeras", "activation"],
-         "7": ["activation", "ap2", "kbit-port", "larq", "xnor-popcount"],
+WORDS = {"1": ["det", "stoch", "update"], "15": ["weight", "center-clamp", "qkeras", "activation", "conv-K"],
+         "7": ["activation", "ap2", "kbit-port", "larq", "xnor-popcount",
+               "shift-adamax", "shift-batchnorm", "squared-hinge"],
          "13": ["binary", "ternary", "exponential", "dualcopy", "qkeras-po2", "cell"],
          "16": ["weight", "activation", "gradient"],
          "L4": ["layer", "filter", "brevitas", "qkeras"],
@@ -512,3 +527,63 @@ def test_diffq(case):
     near("penalties", y.numpy(), case["out.w"].reshape(w.shape))
     near("penalties", gradients_of(y, case["in.g"].reshape(w.shape), logit_)[0], case["grad.logit"].reshape(-1, 1))
     near("penalties", size_of(Tensor(logit), group).numpy(), case["out.model_size_MB"])
+
+
+# --- what BNN and XNOR-Net need beside ------------------------------------------------------------------------------
+
+@of("7", "squared-hinge")
+def test_squared_hinge(case):
+    x = Tensor(case["in.x"], requires_grad=True)
+    loss = squared_hinge(x, case["in.y"])
+    near("forward", loss.numpy(), case["out.loss"])
+    loss.backward()
+    near("elementwise", x.grad, case["grad.x"])
+
+
+@of("7", "shift-adamax")
+def test_shift_adamax(case):
+    w = Parameter(case["in.w"], Within(-1, 1))
+    beta1, beta2, eps = (case.number(f"par.{name}") for name in ("beta1", "beta2", "eps"))
+    optimizer = ShiftAdaMax([w], case.number("par.lr"), beta1, beta2, eps)
+    for g, after in zip(case["in.grads"], case["out.w"], strict=True):
+        w.grad = g
+        optimizer.step()
+        near("forward", w.numpy(), after)
+
+
+@of("7", "shift-batchnorm")
+def test_shift_batch_norm(case):
+    x, gamma, beta = (Tensor(case[name], requires_grad=True) for name in ("in.x", "par.gamma", "par.beta"))
+    mean, inverse = np.zeros_like(gamma.array), np.ones_like(gamma.array)
+    y = shift_batch_norm(x, gamma, beta, mean, inverse, True, 1 - case.number("par.momentum"), case.number("par.eps"))
+    near("forward", y.numpy(), case["out.y"])
+    near("forward", mean, case["out.running_mean"])
+    near("forward", inverse, case["out.running_inverse_std"])
+    batch_mean, batch_inverse = shift_statistics(x.array, case.number("par.eps"))
+    near("forward", batch_mean, case["out.batch_mean"])
+    near("forward", batch_inverse, case["out.inverse_std"])
+    near("forward", ap2(batch_inverse), case["out.inverse_std_ap2"])
+    for name, gradient in zip(("x", "gamma", "beta"), gradients_of(y, case["in.g"], x, gamma, beta), strict=True):
+        near("reduced", gradient, case[f"grad.{name}"])
+
+
+@of("15", "conv-K")
+def test_a_convolution_with_the_map_of_xnor(case):
+    w, x, alpha = case["in.w"], Tensor(case["in.x"]), case["out.alpha"]
+    layer = XNORConv2D(*w.shape[2:], w.shape[:2], np.random.default_rng(0), padding=case.number("par.padding"),
+                       dtype=w.dtype)
+    layer.weight.latent.array[...] = w
+    layer.bias.latent.array[...] = 0
+    layer.input.change(BNN())
+    layer.weight.method = BWN()                  # not `change`: these weights are beyond -1..1
+    near("forward", layer.window_means(x).numpy(), case["out.K"])
+    near("forward", scale_and_signs(w, "filter")[0].ravel(), alpha)
+    y = layer(x, training=True).numpy()
+    near("forward", y, case["out.y"], np.abs(case["out.y"]).max())
+    np.testing.assert_allclose(y / (case["out.K"] * alpha), case["out.y@signs"], rtol=1e-12, atol=1e-12)
+
+
+def test_every_case_has_one_test():
+    assert len(CASES) == 139
+    for card, name in CASES:
+        assert sum(name.startswith(word) for word in WORDS[card]) == 1, (card, name)

@@ -3,9 +3,9 @@
 Each layer is a dict of its kind, the name of its class, and what its `settings()` say:
 
     Dense                     n_in, n_out
-    Conv2D                    n_in, n_out, size [KH, KW], stride [SH, SW], padding
+    Conv2D, XNORConv2D        n_in, n_out, size [KH, KW], stride [SH, SW], padding
     MaxPool2D, AveragePool2D  size [KH, KW], stride [SH, SW], padding
-    BatchNorm                 channels, momentum, eps
+    BatchNorm, ShiftBatchNorm channels, momentum, eps
     Dropout                   rate
     QuantizedGradient         bits
     Quantize                  shape [of its input, the batch as 1]

@@ -10,6 +10,7 @@ from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
 from minilq.nn import Layer
 from minilq.ops import softmax_cross_entropy
+from minilq.ops import squared_hinge as mean_squared_hinge
 
 Task = Callable[[Layer, Tensor, Array], tuple[Tensor, int]]
 
@@ -21,3 +22,14 @@ def cross_entropy(model: Layer, x: Tensor, t: Array) -> tuple[Tensor, int]:
     """
     logits = model(x, training=True)
     return softmax_cross_entropy(logits, t), int(np.count_nonzero(logits.array.argmax(axis=1) == t))
+
+
+def squared_hinge(model: Layer, x: Tensor, t: Array) -> tuple[Tensor, int]:
+    """Mean squared hinge of the model's outputs, which are to be beyond 1 at the label and beyond -1 elsewhere.
+
+    Shapes      as for `cross_entropy`
+    Source      the recipe of BinaryConnect and BNN
+    """
+    outputs = model(x, training=True)
+    targets = np.where(np.arange(outputs.shape[1]) == t[:, None], 1, -1).astype(outputs.dtype)
+    return mean_squared_hinge(outputs, targets), int(np.count_nonzero(outputs.array.argmax(axis=1) == t))
