@@ -1,5 +1,6 @@
 """The embedded digits, the Dataset that holds them, and the choice of a data set by name."""
 
+import configparser
 import gzip
 import hashlib
 import os
@@ -76,6 +77,14 @@ def test_digests_in_the_description_are_those_of_the_arrays():
         found = {name: hashlib.sha256(arrays[name].tobytes()).hexdigest() for name in arrays.files}
     assert stated == found
     assert digits_module.SHA256 in text
+
+
+def test_the_package_says_under_which_licences_its_code_and_its_digits_are():
+    metadata = configparser.ConfigParser()
+    metadata.read(FOLDER.parents[1] / "setup.cfg", encoding="utf-8")
+    assert metadata["metadata"]["license_expression"] == "MIT AND CC-BY-SA-3.0"
+    assert metadata["metadata"]["license_files"].split() == ["LICENSE", "minilq/data/digits.md"]
+    assert "https://creativecommons.org/licenses/by-sa/3.0/" in (FOLDER / "digits.md").read_text(encoding="utf-8")
 
 
 def test_embedded_file_stays_small():
