@@ -17,7 +17,7 @@ from minilq.experiments import findings
 from minilq.experiments.build import built, methods_for
 from minilq.experiments.config import RunConfig
 from minilq.experiments.findings import FINDINGS, divide, finding_named, gate, growth_nested
-from minilq.experiments.findings.finding import Finding, listed, number, percent, verdict
+from minilq.experiments.findings.finding import Check, Finding, listed, number, percent, verdict
 from minilq.experiments.findings.growth import Followed, Growth, as_predicted
 from minilq.experiments.findings.training import WEIGHT, train
 from minilq.nn import quantize
@@ -38,7 +38,7 @@ GLIMPSES = REDUCED | {"lambda-epsilon": {"epochs": 4}, "equivalence": {"epochs":
 AS_REDUCED = ["growth-nested", "divide"]
 
 # What a reduced setting cannot show: the thesis' freeze is longer than this training.
-TOO_SHORT = {"growth-penalties": ["the freeze with β₂ = 0.999 is as long as Adam's memory says"]}
+TOO_SHORT = {"growth-penalties": ["The freeze with β₂ = 0.999 is as long as Adam's memory says"]}
 
 
 @cache
@@ -70,11 +70,11 @@ def test_every_finding_is_listed_once_and_has_a_figure():
     name if name in AS_REDUCED else pytest.param(name, marks=pytest.mark.deep) for name in REDUCED])
 def test_the_claim_shows_on_a_reduced_setting(name):
     result = measured(name)
-    checks, text = result.checks(), FINDINGS[name].paragraph(result)
-    assert [claim for claim, shown in checks.items() if not shown] == TOO_SHORT.get(name, [])
+    checks, text = result.checks(), drawn.told(FINDINGS[name], result)
+    assert [claim for claim, check in checks.items() if not check.holds] == TOO_SHORT.get(name, [])
     assert len(checks) > len(TOO_SHORT.get(name, []))
     assert "nan" not in text
-    assert ("This run shows all of it." in text) == (name not in TOO_SHORT)
+    assert ("Verdict: the claim holds.\n" in text) == (name not in TOO_SHORT)
 
 
 # ---- the text
@@ -84,48 +84,52 @@ NUMBERS = {
     "lambda-epsilon": lambda r: [number(c.end) for c in [*r.alike, r.other, r.slow]] + [f"{r.slow.integers:,}"],
     "growth-nested": lambda r: [f"{q:.2f}" for run in r.runs.values() for q in (run.grown, *run.quantiles())],
     "growth-penalties": lambda r: [f"{max(r.thesis.memory):,.0f} ε", number(r.held), number(r.free), *(
-        "that never came" if run.begin is None else f"{run.grown:.2f}-fold" for run in r.runs.values())],
+        "never, of" if run.begin is None else f"{run.grown:.2f}-fold" for run in r.runs.values())],
     "equivalence": lambda r: [percent(n.equal) for n in [*r.matched, *r.same, r.seed]] + [percent(r.inverse.accuracy)],
     "gate": lambda r: [percent(r.total.branches.zero_gradient / r.total.branches.voted), f"{100 * r.gain:+.1f} points",
-                       *(f"{percent(p.accuracy[1])} with {p.integers[1]}" for p in r.pairs)],
-    "floor-nearest": lambda r: [percent(r.float_accuracy), *(f"{m} {percent(r.shown(m))}" for m in r.accuracy),
+                       *(f"{percent(a)} {k}" for p in r.pairs for a, k in zip(p.accuracy, p.integers, strict=True))],
+    "floor-nearest": lambda r: [percent(r.float_accuracy), *(percent(r.shown(m)) for m in r.accuracy),
                                 *(f"{e.mean():+.2f} s" for e in r.errors.values())],
     "inputs": lambda r: list(map(percent, r.floats.values())) + [
-        f"{name} {percent(p.accuracy)} with {p.integers.unique} integers" for own in r.points.values()
-        for name, p in own.items()],
-    "difference": lambda r: [f"{end:.2f} from" for end in r.pull[-1]] + [f"{r.stopped.rms:.3f}", f"{r.before.rms:.3f}"]
+        f"{name} {percent(p.accuracy)} {p.integers.unique}" for own in r.points.values() for name, p in own.items()],
+    "difference": lambda r: [f"{end:.2f}" for end in r.pull[-1]] + [f"{r.stopped.rms:.3f}", f"{r.before.rms:.3f}"]
     + [number(s.mean_size) for s in r.shrunk] + [percent(r.absolute_minimum), f"{r.free.integers} integers"],
     "divide": lambda r: [percent(r.divided.mean()), percent(r.multiplied.mean()), percent(r.nearest)]}
 
 
 @every_finding
-def test_the_text_says_claim_numbers_verdict_and_source(name):
+def test_the_text_has_setting_tables_verdict_and_source_in_eighty_columns(name):
     finding, result = FINDINGS[name], glimpsed(name)
-    text = finding.paragraph(result)
-    assert "\n" not in text
-    places = [text.index(part) for part in (finding.claim, result.sentences(), "This run ", finding.source)]
+    text = drawn.told(finding, result)
+    assert max(map(len, text.splitlines())) <= 80
+    words = " ".join(text.split())
+    parts = result.setting(), "---", "Verdict: the claim ", f"Source: {finding.source}"
+    places = [words.index(part) for part in parts]
     assert places == sorted(places)
-    missing = [n for n in NUMBERS[name](result) if n not in result.sentences()]
-    assert not missing
-    assert ("This run shows all of it." in text) == all(result.checks().values())
+    assert [n for n in NUMBERS[name](result) if n not in words] == []
+    checks = result.checks()
+    assert words.count(" holds: ") == sum(check.holds for check in checks.values())
+    assert words.count("DOES NOT HOLD: ") == sum(not check.holds for check in checks.values())
+    assert [part for part, check in checks.items() if f"{part} ({check.numbers})" not in words] == []
 
 
 def test_a_run_that_does_not_show_the_claim_says_so():
     result = measured("divide")
-    wrong = replace(result, multiplied=result.divided, nearest=0.25)
-    text = FINDINGS["divide"].paragraph(wrong)
-    assert ("This run does not show that the reciprocal errs about twice as often, or more; nor that nearest has no "
-            "such trouble.") in text
-    assert "a wrong code in 25.0 %" in text
-    assert verdict({"a": False, "b": True}) == "This run does not show that a."
+    text = drawn.told(FINDINGS["divide"], replace(result, multiplied=result.divided, nearest=0.25))
+    assert "Verdict: the claim holds in 1 of 3 parts." in text
+    assert "DOES NOT HOLD: The reciprocal errs about twice as often, or more (1.0 times as" in text
+    assert "DOES NOT HOLD: Nearest has no such trouble (in 25.0 % of the cases)" in text
+    yes, no = Check(True, "1"), Check(False, "2")
+    assert [verdict(c) for c in ({"a": yes}, {"a": no})] == ["holds", "does not hold"]
 
 
 def test_a_law_whose_time_never_came_is_neither_shown_nor_hidden():
     run = Followed(None, [0, 10], [0.0, 5.0], [1e-5, 1e-4], [float("nan")] * 2, np.empty(0), 1.0, 784)
     result = growth_nested.GrowthNested({1e-10: run})
     assert not as_predicted(run)
-    assert "that never came in 20 steps" in result.sentences()
-    assert "does not show that rows grow by the law at λ = 1e-10" in FINDINGS["growth-nested"].paragraph(result)
+    text = " ".join(drawn.told(FINDINGS["growth-nested"], result).split())
+    assert "λ = 1e-10 never, of 20 - - -" in text
+    assert "DOES NOT HOLD: Rows grow by the law at λ = 1e-10 (the law's time never came in 20 steps)" in text
 
 
 def test_words_and_numbers():
@@ -255,22 +259,23 @@ def quick(monkeypatch):
     return asked
 
 
-def test_explain_prints_a_paragraph_and_where_its_figure_is(capsys, quick, tmp_path, monkeypatch):
+def test_explain_prints_claim_tables_verdict_and_where_its_figure_is(capsys, quick, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     status, out, err = call(capsys, "explain", "divide", "--seed", 5)
     assert (status, err, quick) == (0, [], [("divide", 5)])
-    text = " ".join(out.split())
-    assert FINDINGS["divide"].paragraph(divide.measure(5, scales=100)) in text
+    finding = FINDINGS["divide"]
+    assert f"Claim: {finding.claim} " in " ".join(out.split())
+    assert drawn.told(finding, divide.measure(5, scales=100)) in out
     assert "figure: runs/explain/divide.svg" in out.replace(os.sep, "/")
     assert (tmp_path / "runs" / "explain" / "divide.svg").exists()
-    assert max(map(len, out.splitlines())) <= 100
+    assert max(map(len, out.splitlines())) <= 80
 
 
 def test_explain_all_goes_through_all_of_them(capsys, quick, tmp_path):
     status, out, err = call(capsys, "explain", "all", "--out", tmp_path / "figures")
     assert (status, err, quick) == (0, [], [("divide", 42), ("gate", 42)])
     assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == ["divide.svg", "gate.svg"]
-    assert out.count("This run shows all of it.") == 2
+    assert out.count("Verdict: the claim holds.") == 2
 
 
 def test_explain_without_a_name_lists_them_in_a_line_each(capsys, tmp_path, monkeypatch):
@@ -287,7 +292,7 @@ def test_explain_prints_formulas_where_there_are_no_greek_letters(monkeypatch):
     monkeypatch.setattr(sys, "stdout", plain)
     assert cli.main(["explain"]) == 0
     plain.flush()
-    assert b"growth-nested     the law of the nested layer" in plain.buffer.getvalue()
+    assert b"the law of the nested layer: s^2 = s0^2 + 2 (lr/epsilon) lambda f M t" in plain.buffer.getvalue()
 
 
 def test_explain_errors_are_one_line(capsys, tmp_path, quick):

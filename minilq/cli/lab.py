@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 from minilq.cli.output import FAILED, INTERRUPTED, print_line
@@ -38,16 +37,12 @@ def sweep(options: dict[str, object]) -> int:
 
 
 def explain(options: dict[str, object]) -> int:
-    import io
-    import textwrap
-
     from minilq.experiments.findings import FINDINGS, finding_named
     from minilq.files import make_folder
     from minilq.kernels.blas import one_blas_thread
-    from minilq.report.findings import save
+    from minilq.report.findings import save, told
+    from minilq.report.table import filled
 
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")             # formulas on a terminal that has no Greek letters
     name, seed, out = str(options["name"]), int(str(options["seed"])), Path(str(options["out"]))
     if options["name"] is None:
         width = max(map(len, FINDINGS))
@@ -58,11 +53,11 @@ def explain(options: dict[str, object]) -> int:
         raise ConfigError("explain", "--seed must be a whole number, at least 0", got=str(seed))
     make_folder(out)
     for finding in findings:
-        print_line(f"{finding.name}: {finding.line}")
+        print_line(f"{finding.name}: {finding.line}\n")
+        print_line(filled([f"Claim: {finding.claim}"]))
         with one_blas_thread():
             measured = finding.measure(seed)
-        print_line(textwrap.fill(finding.paragraph(measured), 100, break_long_words=False, break_on_hyphens=False))
-        print_line(f"figure: {save(finding.name, measured, out)}\n")
+        print_line(f"\n{told(finding, measured)}\n\nfigure: {save(finding.name, measured, out)}\n")
     return 0
 
 

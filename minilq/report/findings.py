@@ -1,7 +1,8 @@
-"""The figures of `minilq explain`: one for each finding, drawn from its measured numbers alone."""
+"""What `minilq explain` shows of each finding: text and a figure, made from its measured numbers alone."""
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +19,11 @@ from minilq.experiments.findings import (
     inputs,
     lambda_epsilon,
 )
-from minilq.experiments.findings.finding import number
+from minilq.experiments.findings.finding import Finding, Measured, number, verdict
 from minilq.experiments.findings.growth import Followed
 from minilq.files import make_folder
 from minilq.report.figures import in_style, save_svg
+from minilq.report.table import WIDTH, aligned, filled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,6 +32,16 @@ if TYPE_CHECKING:
 LINES: tuple[dict[str, Any], ...] = ({"marker": "o"}, {"marker": "s", "linestyle": "--"},
                                      {"marker": "^", "linestyle": "-."}, {"marker": "D", "linestyle": ":"})
 """Of curves that a reader must tell apart without colour."""
+
+
+def told(finding: Finding, measured: Measured) -> str:
+    """What came out of a finding's experiment: its setting, its tables, the verdict part by part, and the source."""
+    tables = [aligned(table, left=1) for table in measured.tables()]
+    checks = measured.checks()
+    parts = [textwrap.fill(f"{'holds' if check.holds else 'DOES NOT HOLD'}: {part} ({check.numbers})", WIDTH,
+                           initial_indent="  ", subsequent_indent="    ") for part, check in checks.items()]
+    return "\n\n".join([filled([measured.setting()]), *tables, "\n".join(
+        [f"Verdict: the claim {verdict(checks)}.", *parts]), filled([f"Source: {finding.source}."])])
 
 
 def save(name: str, measured: Any, folder: Path) -> Path:

@@ -13,7 +13,7 @@ from minilq.autodiff.tensor import Tensor
 from minilq.data import Dataset, load
 from minilq.experiments.build import trainer_for
 from minilq.experiments.config import RunConfig
-from minilq.experiments.findings.finding import Finding, listed, number, percent
+from minilq.experiments.findings.finding import Check, Finding, Table, number, percent
 from minilq.experiments.findings.training import WEIGHT, MedianScale, Trained, first_weight, latent_of, train
 from minilq.nn import Sequential, codes_in
 from minilq.objective import Objective, penalty_on
@@ -68,30 +68,42 @@ class Difference:
     stopped: Snapped
     free: Snapped
 
-    def sentences(self) -> str:
-        ends = listed([f"{end:.2f} from {start:g}" for start, end in zip(STARTS, self.pull[-1], strict=True)])
-        shrunk = listed([f"{number(s.mean_size)} at rate {number(s.rate)} ({percent(s.accuracy)} right)"
-                         for s in self.shrunk])
-        return (f"Scales of four rows with fixed weights, moved by Difference alone, ended at {ends}. Trained on "
-                f"{IMAGES:,} embedded digits (unit inputs, row-wise), the first weight's mean|P| is {shrunk}. With |P "
-                f"- s floor(P/s)| at rate {number(ABSOLUTE_RATE)} {percent(self.absolute_minimum)} of its scales end "
-                f"at their minimum, {number(SCALE_MIN)}, and {self.absolute_integers:,} different integers are left: "
-                f"no quantization. A network trained to {self.before.integers} integers with nearest was trained "
-                f"further with the squared deviation at rate {number(SQUARED_RATE)}: the rms of P/s - round(P/s) fell "
-                f"from {self.before.rms:.3f} to {self.stopped.rms:.3f} with the gradient to s stopped, at "
-                f"{self.stopped.integers} integers and {percent(self.stopped.accuracy)} right (before: "
-                f"{percent(self.before.accuracy)}); with the gradient to s there are {self.free.integers} integers, "
-                f"and the median scale is {self.free.scale / self.before.scale:.2f} times what it was.")
+    def setting(self) -> str:
+        return ("Scales of four rows with fixed weights, moved by Difference alone. Then networks trained on "
+                f"{IMAGES:,} embedded digits (unit inputs, row-wise) with Difference. With |P - s floor(P/s)| at rate "
+                f"{number(ABSOLUTE_RATE)} {percent(self.absolute_minimum)} of the first weight's scales end at their "
+                f"minimum, {number(SCALE_MIN)}, and {self.absolute_integers:,} integers are left. Last, a network "
+                f"trained with nearest and then further with the squared deviation at rate {number(SQUARED_RATE)}, the "
+                "gradient to s stopped or not.")
 
-    def checks(self) -> Mapping[str, bool]:
-        first, last = self.shrunk[0], self.shrunk[-1]
-        return {"Difference pulls s towards 1 from both sides": bool(np.all(np.abs(self.pull[-1] - 1) < 0.1)),
-                "large rates drive P to zero": last.mean_size < 0.1 * first.mean_size,
-                "|P - s floor(P/s)| keeps most scales at their minimum": self.absolute_minimum > 0.5,
-                "the squared deviation snaps weights to the grid": self.stopped.rms < 0.25 * self.before.rms,
-                "the squared deviation does not coarsen the grid":
-                    min(self.stopped.integers, self.free.integers) > 0.9 * self.before.integers
-                    and self.free.scale < 1.1 * self.before.scale}
+    def tables(self) -> list[Table]:
+        states = {"before": self.before, "gradient to s stopped": self.stopped, "gradient to s": self.free}
+        return [[("scale begins at", *(f"{start:g}" for start in STARTS)),
+                 ("ends at", *(f"{end:.2f}" for end in self.pull[-1]))],
+                [("rate of Difference", "mean|P| of the first weight", "accuracy"), *(
+                    (number(s.rate), number(s.mean_size), percent(s.accuracy)) for s in self.shrunk)],
+                [("squared deviation", "rms of P/s - round(P/s)", "integers", "median scale", "accuracy"), *(
+                    (what, f"{state.rms:.3f}", str(state.integers), number(state.scale), percent(state.accuracy))
+                    for what, state in states.items())]]
+
+    def checks(self) -> Mapping[str, Check]:
+        first, last, before = self.shrunk[0], self.shrunk[-1], self.before
+        return {"Difference pulls s towards 1 from both sides": Check(
+                    bool(np.all(np.abs(self.pull[-1] - 1) < 0.1)),
+                    f"it ends at {self.pull[-1].min():.2f} to {self.pull[-1].max():.2f}"),
+                "Large rates drive P to zero": Check(
+                    last.mean_size < 0.1 * first.mean_size,
+                    f"mean|P| is {number(last.mean_size)}, with the smallest {number(first.mean_size)}"),
+                "|P - s floor(P/s)| keeps most scales at their minimum": Check(
+                    self.absolute_minimum > 0.5, f"{percent(self.absolute_minimum)} of them"),
+                "The squared deviation snaps weights to the grid": Check(
+                    self.stopped.rms < 0.25 * before.rms, f"the rms falls from {before.rms:.3f} to "
+                    f"{self.stopped.rms:.3f}"),
+                "The squared deviation does not coarsen the grid": Check(
+                    min(self.stopped.integers, self.free.integers) > 0.9 * before.integers
+                    and self.free.scale < 1.1 * before.scale,
+                    f"{self.stopped.integers} and {self.free.integers} integers, before {before.integers}; the median "
+                    f"scale is {self.free.scale / before.scale:.2f} times what it was")}
 
 
 def measure(seed: int = 42, epochs: int = 20) -> Difference:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minilq.autodiff.tape import Array
-from minilq.experiments.findings.finding import Finding, percent
+from minilq.experiments.findings.finding import Check, Finding, Table, percent
 from minilq.quantize import Scaled, codes_of
 
 LARGEST = 128
@@ -25,21 +25,24 @@ class Divide:
     nearest: float
     scales: int
 
-    def sentences(self) -> str:
-        powers = np.log2(np.abs(self.codes[self.codes != 0])) % 1 == 0
-        exact = self.divided[self.codes != 0][powers].max()
-        return (f"For {self.scales:,} float32 scales and every code from {self.codes[0]} to {self.codes[-1]}, the "
-                f"floor of P/s came out one too low in {percent(self.divided.mean())} of the cases, and the floor of "
-                f"P·(1/s), with the reciprocal rounded once, in {percent(self.multiplied.mean())}: "
-                f"{self.multiplied.mean() / self.divided.mean():.1f} times as often. Where k is a power of two, so "
-                f"that k s is exact, the division errs in {percent(exact)} and the product in up to "
-                f"{percent(self.multiplied[self.codes != 0][powers].max())}. Rounded to nearest, P/s gave a wrong code "
-                f"in {percent(self.nearest)}.")
+    def setting(self) -> str:
+        return (f"For {self.scales:,} float32 scales and every code k from {self.codes[0]} to {self.codes[-1]}: how "
+                "often the code of fl(k s) is not k. Where k is a power of two, k s is exact.")
 
-    def checks(self) -> Mapping[str, bool]:
-        return {"floor of P/s can be one too low for exact multiples": 0.01 < self.divided.mean() < 0.1,
-                "the reciprocal errs about twice as often, or more": self.multiplied.mean() > 1.8 * self.divided.mean(),
-                "nearest has no such trouble": self.nearest == 0}
+    def tables(self) -> list[Table]:
+        powers = np.log2(np.abs(self.codes, where=self.codes != 0, out=np.full(len(self.codes), 3))) % 1 == 0
+        return [[("wrong codes", "of all k", "at most, of a power of two"), *(
+            (name, percent(share.mean()), percent(share[powers].max())) for name, share in (
+                ("floor(P/s)", self.divided), ("floor(P·(1/s))", self.multiplied))),
+            ("nearest(P/s)", percent(self.nearest), "-")]]
+
+    def checks(self) -> Mapping[str, Check]:
+        divided, multiplied = self.divided.mean(), self.multiplied.mean()
+        return {"Floor of P/s can be one too low for exact multiples": Check(
+                    bool(0.01 < divided < 0.1), f"in {percent(divided)} of the cases"),
+                "The reciprocal errs about twice as often, or more": Check(
+                    bool(multiplied > 1.8 * divided), f"{multiplied / divided:.1f} times as often"),
+                "Nearest has no such trouble": Check(self.nearest == 0, f"in {percent(self.nearest)} of the cases")}
 
 
 def measure(seed: int = 42, scales: int = 10_000) -> Divide:

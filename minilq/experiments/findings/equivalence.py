@@ -10,7 +10,7 @@ import numpy as np
 
 from minilq.data import load
 from minilq.experiments.config import RunConfig
-from minilq.experiments.findings.finding import Finding, listed, number, percent
+from minilq.experiments.findings.finding import Check, Finding, Table, number, percent
 from minilq.experiments.findings.growth_penalties import QUICK, SIZES, TITLES
 from minilq.experiments.findings.training import LR, MedianScale, Trained, latent_of, train
 from minilq.nn import codes_in
@@ -49,28 +49,35 @@ class Equivalence:
     seed: Network
     images: int
 
-    def sentences(self) -> str:
-        matched = listed([
-            f"{n.title} has {percent(n.equal)} of all codes in common with Inverse (scales {n.ratio[1]:.2f} times as "
-            f"large in the median, {n.ratio[0]:.2f} to {n.ratio[2]:.2f} for 90 % of the rows; {n.integers} integers, "
-            f"{percent(n.accuracy)} right)" for n in self.matched])
-        same = listed([f"{n.title} {percent(n.equal)} ({n.integers} integers)" for n in self.same])
-        return (f"On the embedded digits (raw, row-wise, β₂ = {QUICK:g} for the scales' Adam to keep the freeze short) "
-                f"Inverse at rate {number(RATE)} ends with {self.inverse.integers} integers and "
-                f"{percent(self.inverse.accuracy)} of {self.images:,} validation images right. The other rates were "
-                "divided, layer by layer, by the mean of max|P| and of mean|P| over the rows of Inverse's weights. "
-                f"Then {matched}. Without that, at one rate for all, it is {same}; Inverse from another seed has "
-                f"{percent(self.seed.equal)} and gets {percent(self.seed.accuracy)} right.")
+    def setting(self) -> str:
+        return (f"On the embedded digits (raw, row-wise, β₂ = {QUICK:g} for the scales' Adam to keep the freeze short; "
+                f"{self.images:,} validation images). Inverse has the rate {number(RATE)}. Matched: the rates of the "
+                "others were divided, layer by layer, by the mean of max|P| and of mean|P| over the rows of Inverse's "
+                "weights.")
 
-    def checks(self) -> Mapping[str, bool]:
+    def tables(self) -> list[Table]:
+        return [[("network", "equal codes", "scales / Inverse's", "integers", "accuracy"),
+                 ("Inverse", "-", "-", str(self.inverse.integers), percent(self.inverse.accuracy)),
+                 *(_row(f"{n.title}, matched", n) for n in self.matched),
+                 *(_row(f"{n.title}, same rate", n) for n in self.same), _row("Inverse, another seed", self.seed)]]
+
+    def checks(self) -> Mapping[str, Check]:
         error = (self.inverse.accuracy * (1 - self.inverse.accuracy) / self.images) ** 0.5
         checks = {}
         for n, unmatched in zip(self.matched, self.same, strict=True):
-            checks[f"matched {n.title} gives nearly the codes of Inverse"] = n.equal > 0.8
-            checks[f"unmatched {n.title} gives other codes"] = unmatched.equal < 0.5
-            checks[f"matched {n.title} is as accurate as Inverse"] = (
-                abs(n.accuracy - self.inverse.accuracy) < 2 * error)
+            apart = n.accuracy - self.inverse.accuracy
+            checks[f"Matched {n.title} gives nearly the codes of Inverse"] = Check(
+                n.equal > 0.8, f"{percent(n.equal)} are equal")
+            checks[f"Unmatched {n.title} gives other codes"] = Check(
+                unmatched.equal < 0.5, f"{percent(unmatched.equal)} are equal")
+            checks[f"Matched {n.title} is as accurate as Inverse"] = Check(
+                abs(apart) < 2 * error, f"{100 * apart:+.1f} points; the standard error is {100 * error:.1f}")
         return checks
+
+
+def _row(what: str, n: Network) -> tuple[str, ...]:
+    low, middle, high = n.ratio
+    return what, percent(n.equal), f"{middle:.2f} ({low:.2f} to {high:.2f})", str(n.integers), percent(n.accuracy)
 
 
 def measure(seed: int = 42, epochs: int = 20) -> Equivalence:

@@ -1,22 +1,36 @@
-"""A finding: a claim, the experiment that measures it, and the paragraph that says what came out."""
+"""A finding: a claim, the experiment that measures it, and what came out, as tables and a verdict."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
+
+
+class Check(NamedTuple):
+    """Whether the numbers show a part of a claim, and which numbers."""
+
+    holds: bool
+    numbers: str
+
+
+Table = list[tuple[str, ...]]
+"""Rows of text; the first is the head."""
 
 
 class Measured(Protocol):
     """The numbers of an experiment.
 
-    sentences    what was measured, every number taken from the run
-    checks       parts of the claim, worded to follow "that", and whether the numbers show them
+    setting      what was measured, and how, in sentences
+    tables       what came out
+    checks       parts of the claim, as sentences without a full stop, and whether the numbers show them
     """
 
-    def sentences(self) -> str: ...
+    def setting(self) -> str: ...
 
-    def checks(self) -> Mapping[str, bool]: ...
+    def tables(self) -> list[Table]: ...
+
+    def checks(self) -> Mapping[str, Check]: ...
 
 
 @dataclass(frozen=True)
@@ -35,21 +49,15 @@ class Finding:
     source: str
     measure: Callable[..., Any]
 
-    def paragraph(self, measured: Measured) -> str:
-        """Claim, numbers, verdict and source in one line of text."""
-        return f"{self.claim} {measured.sentences()} {verdict(measured.checks())} Source: {self.source}."
 
+def verdict(checks: Mapping[str, Check]) -> str:
+    """Whether a run shows what was claimed, as a whole.
 
-def verdict(checks: Mapping[str, bool]) -> str:
-    """Whether a run shows what was claimed, and if not, which parts.
-
-    >>> verdict({"water is wet": True, "fire is cold": False})
-    'This run does not show that fire is cold.'
+    >>> verdict({"water is wet": Check(True, "10 of 10"), "fire is cold": Check(False, "900 degrees")})
+    'holds in 1 of 2 parts'
     """
-    missing = [claim for claim, shown in checks.items() if not shown]
-    if not missing:
-        return "This run shows all of it."
-    return f"This run does not show that {'; nor that '.join(missing)}."
+    shown = sum(check.holds for check in checks.values())
+    return "holds" if shown == len(checks) else f"holds in {shown} of {len(checks)} parts" if shown else "does not hold"
 
 
 def percent(share: float) -> str:

@@ -10,7 +10,7 @@ from minilq.autodiff.tape import Array
 from minilq.data import load
 from minilq.experiments.build import built, quantized_sites
 from minilq.experiments.config import RunConfig
-from minilq.experiments.findings.finding import Finding, listed, number, percent
+from minilq.experiments.findings.finding import Check, Finding, Table, number, percent
 from minilq.experiments.findings.training import WEIGHT, Trained, latent_of, train
 from minilq.experiments.rounded import smallest_scale
 from minilq.quantize import Scaled, fake_quantize, scale_shape
@@ -45,28 +45,36 @@ class FloorNearest:
         enough = [2**b for b, a in zip(BITS, self.accuracy[method], strict=True) if a > self.float_accuracy - 0.01]
         return str(enough[0]) if enough else f"more than {2**BITS[-1]}"
 
-    def sentences(self) -> str:
-        few = listed([f"{method} {percent(self.shown(method))}" for method in METHODS])
-        bias = listed([f"{self.errors[method].mean():+.2f} s with {method}" for method in METHODS])
-        needs = listed([f"{method} needs {self.levels_needed(method)}" for method in METHODS])
-        learned = "; ".join(f"λ = {number(lam)}: floor {percent(fmean(a['floor']))}, nearest "
-                            f"{percent(fmean(a['nearest']))}" for lam, a in self.learned.items())
+    def setting(self) -> str:
+        seeds = len(next(iter(self.learned.values()))["floor"])
         return (f"A float network trained on the embedded digits (raw) gets {percent(self.float_accuracy)} right. Its "
-                "weights were rounded row by row, nothing trained afterwards, with the smallest scales that clip "
-                f"nothing: at {2**SHOWN} levels {few}. The mean error of the first weight there is {bias}. To stay "
-                f"within a point of the float network {needs} levels. Trained with the threshold rule, "
-                f"row-wise, mean of {len(next(iter(self.learned.values()))['floor'])} seeds: {learned}.")
+                f"weights were rounded row by row to {2**SHOWN} levels, nothing trained afterwards, with the smallest "
+                "scales that clip nothing. Levels needed: to lose less than a point. Then networks trained with the "
+                f"threshold rule, row-wise; the mean of {seeds} seed{'s' * (seeds > 1)}.")
 
-    def checks(self) -> Mapping[str, bool]:
+    def tables(self) -> list[Table]:
+        return [[("rounding", "mean error", "accuracy", "levels needed"), *(
+                    (method, f"{self.errors[method].mean():+.2f} s", percent(self.shown(method)),
+                     self.levels_needed(method)) for method in METHODS)],
+                [("trained with λ", "floor", "nearest"), *(
+                    (number(lam), percent(fmean(a["floor"])), percent(fmean(a["nearest"])))
+                    for lam, a in self.learned.items())]]
+
+    def checks(self) -> Mapping[str, Check]:
         floor, nearest, half = (self.shown(method) for method in METHODS)
         biases = {method: float(error.mean()) for method, error in self.errors.items()}
-        return {"floor rounds down by half a step on average": abs(biases["floor"] + 0.5) < 0.05,
-                "nearest and floor + 1/2 have no such bias":
+        gains = [fmean(a["nearest"]) - fmean(a["floor"]) for a in self.learned.values()]
+        return {"Floor rounds down by half a step on average": Check(
+                    abs(biases["floor"] + 0.5) < 0.05, f"its error is {biases['floor']:+.2f} s"),
+                "Nearest and floor + 1/2 have no such bias": Check(
                     max(abs(biases["nearest"]), abs(biases["floor + 1/2"])) < 0.05,
-                f"floor loses against nearest at {2**SHOWN} levels": nearest - floor > 0.1,
-                "floor + 1/2 behaves like nearest": half - floor > 0.8 * (nearest - floor) > 0,
-                "nearest is better in training at a coarse lambda too":
-                    all(fmean(a["nearest"]) > fmean(a["floor"]) for a in self.learned.values())}
+                    f"{biases['nearest']:+.2f} s and {biases['floor + 1/2']:+.2f} s"),
+                f"Floor loses against nearest at {2**SHOWN} levels": Check(
+                    nearest - floor > 0.1, f"{percent(floor)} against {percent(nearest)}"),
+                "Floor + 1/2 behaves like nearest": Check(
+                    half - floor > 0.8 * (nearest - floor) > 0, f"{percent(half)}"),
+                "Nearest is better in training at a coarse λ too": Check(
+                    all(gain > 0 for gain in gains), " and ".join(f"{100 * gain:+.1f}" for gain in gains) + " points")}
 
 
 def measure(seed: int = 42, epochs: int = 15, thresholds: tuple[float, ...] = THRESHOLDS, seeds: int = 2,

@@ -10,6 +10,7 @@ import numpy as np
 
 from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.tape import Array
+from minilq.experiments.findings.finding import Check
 from minilq.experiments.findings.training import EPSILON, LR, scales_of
 from minilq.nn import Sequential
 from minilq.optim import Adam, Optimizer
@@ -19,7 +20,7 @@ FORGOTTEN = 0.2
 and 2/(1 - beta2) steps are done: before, Adam's step is smaller by the factor sqrt(1 - beta2^t) that corrects v."""
 
 WHEN = f"from the step on at which 2/(1 - β₂) steps are done and the median √v of the scales is below {FORGOTTEN:g} ε"
-"""The same for a sentence."""
+"""The same in words."""
 
 
 @dataclass(frozen=True)
@@ -111,10 +112,23 @@ def as_predicted(run: Followed) -> bool:
     return low > 0.85 and high < 1.15 and abs(middle - 1) < 0.05
 
 
-def in_words(run: Followed) -> str:
-    """The result for a sentence."""
+LAW_HEAD = ("first weight", "steps", "grown", "of the law", "90 % of the rows")
+"""Of a table of `law_row`s."""
+
+
+def law_row(what: str, run: Followed) -> tuple[str, ...]:
+    """What came out of following a law, under LAW_HEAD."""
+    end = run.steps[-1] + Growth.EVERY
     if run.begin is None:
-        return f"that never came in {run.steps[-1] + Growth.EVERY:,} steps"
+        return (what, f"never, of {end:,}", "-", "-", "-")
     low, middle, high = run.quantiles()
-    return (f"from step {run.begin:,} to {run.steps[-1] + Growth.EVERY:,} scales grew {run.grown:.2f}-fold, to "
-            f"{middle:.2f} of the law in the median ({low:.2f} to {high:.2f} for 90 % of the rows)")
+    return (what, f"{run.begin:,}..{end:,}", f"{run.grown:.2f}-fold", f"{middle:.2f}", f"{low:.2f} to {high:.2f}")
+
+
+def law_check(run: Followed) -> Check:
+    """`as_predicted` with its numbers."""
+    if run.begin is None:
+        return Check(False, f"the law's time never came in {run.steps[-1] + Growth.EVERY:,} steps")
+    low, middle, high = run.quantiles()
+    return Check(as_predicted(run), f"{middle:.2f} of the law in the median, {low:.2f} to {high:.2f} for 90 % of the "
+                 "rows; 0.95 to 1.05 and 0.85 to 1.15 are allowed")

@@ -11,8 +11,8 @@ import numpy as np
 from minilq.autodiff.tape import Array
 from minilq.data import load
 from minilq.experiments.config import RunConfig
-from minilq.experiments.findings.finding import Finding, number
-from minilq.experiments.findings.growth import WHEN, Followed, Growth, as_predicted, in_words
+from minilq.experiments.findings.finding import Check, Finding, Table, number
+from minilq.experiments.findings.growth import LAW_HEAD, WHEN, Followed, Growth, law_check, law_row
 from minilq.experiments.findings.training import first_weight, latent_of, train
 from minilq.nn import Sequential
 from minilq.quantize.scale_rule import EPS32
@@ -26,18 +26,19 @@ class GrowthNested:
 
     runs: dict[float, Followed]
 
-    def sentences(self) -> str:
-        runs = "; ".join(f"at λ = {number(lam)} {in_words(run)}" for lam, run in self.runs.items())
+    def setting(self) -> str:
         return (f"M and f were read in every {Growth.EVERY}th step of a training on the embedded digits (raw, "
-                f"row-wise), {WHEN}, and the law was compared with each of the {self.rows} rows of the first weight: "
-                f"{runs}.")
+                f"row-wise), {WHEN}; the law was compared with each of the {self.rows} rows of the first weight.")
+
+    def tables(self) -> list[Table]:
+        return [[LAW_HEAD, *(law_row(f"λ = {number(lam)}", run) for lam, run in self.runs.items())]]
 
     @property
     def rows(self) -> int:
         return next(iter(self.runs.values())).rows
 
-    def checks(self) -> Mapping[str, bool]:
-        return {f"rows grow by the law at λ = {number(lam)}": as_predicted(run) for lam, run in self.runs.items()}
+    def checks(self) -> Mapping[str, Check]:
+        return {f"Rows grow by the law at λ = {number(lam)}": law_check(run) for lam, run in self.runs.items()}
 
 
 def measure(seed: int = 42, epochs: int = 40, thresholds: tuple[float, ...] = THRESHOLDS) -> GrowthNested:

@@ -12,8 +12,8 @@ from minilq.autodiff.tape import Array
 from minilq.data import load
 from minilq.experiments.build import built, methods_for
 from minilq.experiments.config import RunConfig
-from minilq.experiments.findings.finding import Finding, listed, number
-from minilq.experiments.findings.growth import WHEN, Followed, Growth, as_predicted, in_words
+from minilq.experiments.findings.finding import Check, Finding, Table, number
+from minilq.experiments.findings.growth import LAW_HEAD, WHEN, Followed, Growth, law_check, law_row
 from minilq.experiments.findings.training import EPSILON, LR, latent_of, scales_of, train
 from minilq.nn import Sequential, codes_in, quantize
 
@@ -37,17 +37,21 @@ class GrowthPenalties:
     thesis: Followed
     c: float
 
-    def sentences(self) -> str:
-        runs = "; ".join(f"{TITLES[name]} (rate {number(RATES[name])}): {in_words(run)}"
-                         for name, run in self.runs.items())
-        quick = self.runs["inverse"]
-        freeze = listed([f"{thawed(run):,} steps with β₂ = {beta2:g}, where 2/(1 - β₂) ln(peak/ε) says "
-                         f"{expected(run, beta2):,.0f}" for beta2, run in ((QUICK, quick), (THESIS, self.thesis))])
-        return (f"On the embedded digits the Inverse penalty's first gradients drive √v to {max(quick.memory):,.0f} ε "
-                f"(β₂ = {QUICK:g}) and {max(self.thesis.memory):,.0f} ε (β₂ = {THESIS:g}), and it takes {freeze}, "
-                f"until √v is below ε; half-way through with the thesis' Adam the median scale is {number(self.held)}, "
-                f"where the law alone would have it at {number(self.free)}. So that a quick run need not wait, the law "
-                f"was followed with β₂ = {QUICK:g}, {WHEN}: {runs}.")
+    def setting(self) -> str:
+        return (f"On the embedded digits. The thesis' Adam (β₂ = {THESIS:g}) forgets slowly: half-way through its "
+                f"freeze the median scale is {number(self.held)}, where the law alone would have it at "
+                f"{number(self.free)}. So that a quick run need not wait, the law was followed with β₂ = {QUICK:g}, "
+                f"{WHEN}.")
+
+    def tables(self) -> list[Table]:
+        freezes = [(f"β₂ = {beta2:g}", f"{max(run.memory):,.0f} ε", f"{thawed(run):,}", f"{expected(run, beta2):,.0f}")
+                   for beta2, run in self._freezes()]
+        return [[("Inverse", "peak of √v", "steps until √v < ε", "2/(1 - β₂) ln(peak/ε)"), *freezes],
+                [LAW_HEAD, *(law_row(f"{TITLES[name]}, rate {number(RATES[name])}", run)
+                             for name, run in self.runs.items())]]
+
+    def _freezes(self) -> list[tuple[float, Followed]]:
+        return [(QUICK, self.runs["inverse"]), (THESIS, self.thesis)]
 
     @property
     def held(self) -> float:
@@ -59,12 +63,13 @@ class GrowthPenalties:
         """What the law alone would make of it by then."""
         return float(np.cbrt(3 * LR / EPSILON * self.c * thawed(self.thesis) / 2))
 
-    def checks(self) -> Mapping[str, bool]:
-        freezes = {beta2: thawed(run) / expected(run, beta2)
-                   for beta2, run in ((QUICK, self.runs["inverse"]), (THESIS, self.thesis))}
-        return {**{f"rows grow by the law of {TITLES[name]}": as_predicted(run) for name, run in self.runs.items()},
-                **{f"the freeze with β₂ = {beta2:g} is as long as Adam's memory says": 0.8 < ratio < 1.2
-                   for beta2, ratio in freezes.items()}}
+    def checks(self) -> Mapping[str, Check]:
+        laws = {f"Rows grow by the law of {TITLES[name]}": law_check(run) for name, run in self.runs.items()}
+        for beta2, run in self._freezes():
+            ratio = thawed(run) / expected(run, beta2)
+            laws[f"The freeze with β₂ = {beta2:g} is as long as Adam's memory says"] = Check(
+                0.8 < ratio < 1.2, f"{ratio:.2f} times as long; 0.8 to 1.2 is allowed")
+        return laws
 
 
 def measure(seed: int = 42, epochs: int = 24, frozen_epochs: int = 66) -> GrowthPenalties:

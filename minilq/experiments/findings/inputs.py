@@ -9,7 +9,7 @@ from typing import Any
 
 from minilq.data import load
 from minilq.experiments.config import RunConfig
-from minilq.experiments.findings.finding import Finding, number, percent
+from minilq.experiments.findings.finding import Check, Finding, Table, number, percent
 from minilq.experiments.findings.growth_penalties import QUICK
 from minilq.experiments.findings.training import LR, train
 from minilq.optim import Adam
@@ -40,24 +40,34 @@ class Inputs:
         """By how much less the quantized network gets right than the float network with the same inputs."""
         return self.floats[which] - self.points[which][scheme].accuracy
 
-    def sentences(self) -> str:
-        described = [f"{TITLES[which]}: float {percent(self.floats[which])}, " + ", ".join(
-            f"{scheme} {percent(p.accuracy)} with {p.integers.unique} integers "
-            f"({p.integers.minimum}..{p.integers.maximum})" for scheme, p in self.points[which].items())
-            for which in TITLES]
+    def setting(self) -> str:
         return (f"On the embedded digits ({self.images:,} validation images, row-wise, floor; λ = {number(LAMBDA)}, "
-                f"Difference at rate {number(RATE)}, β₂ = {QUICK:g} for the scales' Adam to keep the freeze short) "
-                f"{'; '.join(described)}.")
+                f"Difference at rate {number(RATE)}, β₂ = {QUICK:g} for the scales' Adam to keep the freeze short).")
 
-    def checks(self) -> Mapping[str, bool]:
+    def tables(self) -> list[Table]:
+        rows: Table = [("inputs", "network", "accuracy", "integers", "range")]
+        for which, title in TITLES.items():
+            rows.append((title, "float", percent(self.floats[which]), "-", "-"))
+            rows += [("", scheme, percent(p.accuracy), str(p.integers.unique),
+                      f"{p.integers.minimum}..{p.integers.maximum}") for scheme, p in self.points[which].items()]
+        return [rows]
+
+    def checks(self) -> Mapping[str, Check]:
         unit, sparing = self.points["unit"], ("nested without gate", "Difference")
-        return {"unit inputs give the better float network": self.floats["unit"] > self.floats["raw"],
-                "quantization costs raw inputs more than unit inputs":
-                    all(self.loss("raw", scheme) > self.loss("unit", scheme) for scheme in SCHEMES),
-                "with unit inputs quantization costs less than a point":
-                    all(self.loss("unit", scheme) < 0.01 for scheme in SCHEMES),
-                "with unit inputs the rule without its gate and Difference need fewer integers than the rule with it":
-                    all(unit[scheme].integers.unique < unit["nested"].integers.unique for scheme in sparing)}
+        lost = {which: [100 * self.loss(which, scheme) for scheme in SCHEMES] for which in TITLES}
+        few = [unit[scheme].integers.unique for scheme in sparing]
+        return {"Unit inputs give the better float network": Check(
+                    self.floats["unit"] > self.floats["raw"],
+                    f"{percent(self.floats['unit'])} against {percent(self.floats['raw'])}"),
+                "Quantization costs raw inputs more than unit inputs": Check(
+                    all(raw > unit for raw, unit in zip(lost["raw"], lost["unit"], strict=True)),
+                    " and ".join(f"{raw:.1f} against {unit:.1f}" for raw, unit in zip(
+                        lost["raw"], lost["unit"], strict=True)) + " points"),
+                "With unit inputs quantization costs less than a point": Check(
+                    max(lost["unit"]) < 1, f"{max(lost['unit']):.1f} points at most"),
+                "With unit inputs the rule without its gate and Difference need fewer integers than the rule": Check(
+                    max(few) < unit["nested"].integers.unique,
+                    f"{few[0]} and {few[1]} against {unit['nested'].integers.unique}")}
 
 
 def measure(seed: int = 42, epochs: int = 20) -> Inputs:

@@ -8,7 +8,7 @@ from functools import partial
 
 from minilq.data import load
 from minilq.experiments.config import RunConfig
-from minilq.experiments.findings.finding import Finding, listed, number
+from minilq.experiments.findings.finding import Check, Finding, Table, number, percent
 from minilq.experiments.findings.training import EPSILON, LR, MedianScale, ScaleOptimizer, train
 from minilq.optim import SGD, Adam
 from minilq.quantize import SCALE_MIN
@@ -49,19 +49,24 @@ class LambdaEpsilon:
         ends = [curve.end for curve in self.alike]
         return max(ends) / min(ends)
 
-    def sentences(self) -> str:
-        alike = listed([f"{number(c.end)} for {c.label}" for c in self.alike])
-        return (f"After {self.slow.steps[-1]:,} steps on the embedded digits (raw, row-wise, floor; the weights keep "
-                f"their own Adam) the median scale of the first weight is {alike}; a factor of {self.spread:.2f} "
-                f"between the largest and the smallest. {self.other.label} ends at {number(self.other.end)}, and under "
-                f"{self.slow.label} scales stay at {number(self.slow.end)} (they begin at {number(SCALE_MIN)}), so "
-                f"that {self.slow.integers:,} different integers are left where the others have "
-                f"{min(c.integers for c in self.alike)} to {max(c.integers for c in self.alike)}.")
+    def setting(self) -> str:
+        return (f"Median scale of the first weight after {self.slow.steps[-1]:,} steps on the embedded digits (raw, "
+                f"row-wise, floor; the weights keep their own Adam). Scales begin at {number(SCALE_MIN)}.")
 
-    def checks(self) -> Mapping[str, bool]:
-        return {"equal lambda/epsilon ends at equal scales": self.spread < NEAR,
-                "another lambda/epsilon ends elsewhere": self.other.end > FAR * max(c.end for c in self.alike),
-                "gradient descent with rate lr never quantizes": self.slow.end < 1.1 * SCALE_MIN}
+    def tables(self) -> list[Table]:
+        return [[("scales trained with", "median scale", "integers", "accuracy"), *(
+            (c.label, number(c.end), f"{c.integers:,}", percent(c.accuracy))
+            for c in (*self.alike, self.other, self.slow))]]
+
+    def checks(self) -> Mapping[str, Check]:
+        highest = max(c.end for c in self.alike)
+        return {"Equal λ/ε ends at equal scales": Check(
+                    self.spread < NEAR, f"the largest is {self.spread:.2f} times the smallest; {NEAR} is allowed"),
+                "Another λ/ε ends elsewhere": Check(
+                    self.other.end > FAR * highest, f"at {number(self.other.end)}; those end at {number(highest)}"),
+                "Gradient descent with rate lr never quantizes": Check(
+                    self.slow.end < 1.1 * SCALE_MIN, f"its scales end at {number(self.slow.end)}, with "
+                    f"{self.slow.integers:,} integers")}
 
 
 def measure(seed: int = 42, epochs: int = 24) -> LambdaEpsilon:
