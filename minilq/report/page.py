@@ -7,7 +7,7 @@ from pathlib import Path
 
 from minilq.files import make_folder, write_text
 from minilq.report import sweep_style as style
-from minilq.report.figures import STYLE
+from minilq.report.figures import in_style
 from minilq.report.page_csv import points_csv
 from minilq.report.page_fronts import switched_fronts
 from minilq.report.page_published import published
@@ -59,9 +59,7 @@ def write_page(folder: Path) -> Path:
 
 def _figures(drawings: Iterable[Drawing], folder: Path) -> Iterator[tuple[str, str]]:
     """Each figure as a file, and its heading and itself as parts of the page."""
-    import matplotlib as mpl
-
-    with mpl.rc_context(fname=STYLE):
+    with in_style():
         for drawing in drawings:
             svg = svg_of(drawing.figure, drawing.name)
             write_text(folder / FIGURES / f"{drawing.name}.svg", svg)
