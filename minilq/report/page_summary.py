@@ -24,11 +24,11 @@ def summary(sweep: SweepData) -> str:
         level = f"the float baseline’s {100 * max(baselines.values()):.2f} %"
         if near:
             smallest = min(near, key=lambda point: (point["bytes_packed"], -point["accuracy"]))
-            lines = [f"<strong>{len(near)} of {many}</strong> quantized networks come within {100 * SEED_SPREAD:.1f} "
-                     f"points of {level}; a seed alone moves as much.",
+            lines = [f"<strong>{len(near)} of {many}</strong> quantized networks lose at most "
+                     f"{100 * SEED_SPREAD:.1f} points against {level}; a seed alone moves as much.",
                      f"The smallest of these: {_found(smallest, apart)}", f"The most accurate: {_found(best, apart)}"]
         else:
-            lines.append(f"None comes within {100 * SEED_SPREAD:.1f} points of {level}, which is what a seed moves.")
+            lines.append(f"All lose more than {100 * SEED_SPREAD:.1f} points against {level}; a seed moves no more.")
     return "".join(f"<p>{line}</p>" for line in lines)
 
 

@@ -81,7 +81,7 @@ def table(name: str, heads: Sequence[str], rows: Sequence[Sequence[Cell]]) -> st
     lines = [f'<div class="scroll" tabindex="0" role="region" aria-label="table: {escape(name)}">',
              '<table class="sortable"><thead><tr>']
     kinds = [cell.kind for cell in rows[0]] if rows else [""] * len(heads)
-    lines += [f'<th scope="col"{" class=number" if "number" in kind else ""}>{escape(head)}</th>'
+    lines += [f'<th scope="col" class="{kind}">{escape(head)}</th>'
               for head, kind in zip(heads, kinds, strict=True)]
     lines += ["</tr></thead><tbody>"]
     for row in rows:
