@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shlex
 
 import pytest
@@ -13,6 +14,8 @@ from minilq.cli.training import settings_of
 from minilq.errors import ConfigError
 from minilq.experiments.command import command
 from minilq.experiments.config import RunConfig, read_config
+from minilq.experiments.grid import points_of
+from minilq.experiments.grids import GRIDS, QUICK_GRIDS
 from minilq.quantize.flags import in_one_word, parsed, split, words_of
 
 positive = st.floats(0, 1e6, allow_subnormal=False) | st.sampled_from([1e-5, 9.999999999999999e-06, 0.1 + 0.2])
@@ -110,6 +113,18 @@ def test_a_choice_survives_its_words(chosen):
 def test_commands_read_as_one_would_write_them(settings, line):
     assert command(RunConfig(**settings)) == line
     assert given_by(line) == RunConfig(**settings)
+
+
+@pytest.mark.parametrize("blocks", [*GRIDS.values(), *QUICK_GRIDS.values()],
+                         ids=[*GRIDS, *(f"quick {name}" for name in QUICK_GRIDS)])
+def test_numbers_in_the_commands_of_a_named_grid_are_short_and_exact(blocks):
+    strengths = {}
+    for point in points_of(blocks, {"data": "mnist"}):
+        strengths.setdefault((point.scheme, point.strength), point.config)
+    for config in strengths.values():
+        line = command(config)
+        assert all(len(number) <= 6 for number in re.findall(r"[\d.]+e-\d+|\d+\.\d+", line)), line
+        assert given_by(line) == config
 
 
 @pytest.mark.parametrize(("settings", "message"), [

@@ -1,6 +1,7 @@
 """README and docs are true: examples print what they say, commands and options exist, links lead somewhere."""
 
 import contextlib
+import csv
 import io
 import re
 from pathlib import Path
@@ -45,6 +46,26 @@ def test_both_commands_stand_alone():
 def test_every_command_line_parses(command):
     options = vars(parser().parse_args(command.split()))
     assert options["command"] == command.split()[0]
+
+
+def test_the_readme_is_short_and_in_one_order():
+    assert README.count("\n") <= 200
+    assert README.index("](tutorials/pictures/front.svg)") < README.index("## ")
+    assert re.findall("^## (.*)", README, re.MULTILINE) == [
+        "Two commands", "Results", "A course", "A learned scale and its gradient", "What it is, and what it is not",
+        "The command line", "Data", "Layout", "Where it comes from"]
+
+
+@pytest.mark.parametrize(("row", "name"), [
+    ("nested, lambda 1e-10, row, from scratch", "nested-row-1e-10-floor-raw-scratch-42"),
+    ("nested, lambda 1e-10, one scale for each parameter, post-training", "nested-scalar-1e-10-floor-raw-post-42"),
+    ("Difference, gamma 1e-8, column, post-training", "difference-column-1e-08-floor-raw-post-42")])
+def test_the_results_are_those_of_the_sweep(row, name):
+    sweep = (ROOT / "benchmarks" / "sweeps" / "thesis-mnist.csv").read_text(encoding="utf-8").splitlines()
+    point = {point["name"]: point for point in csv.DictReader(sweep)}[name]
+    size, raw = int(point["bytes_entropy"]) / 1000, int(point["bytes_float32"]) / 1000
+    assert (f"| {row} | {100 * float(point['accuracy']):.1f} % | {point['unique_integers']} | {size:.1f} kB "
+            f"| {raw / size:.1f} |\n") in README
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
