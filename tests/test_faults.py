@@ -1,0 +1,301 @@
+"""Faults: the n-th file operation of a train, a sweep, an export or a resume fails; the process is killed, told to
+end, or loses its output. What remains can be read, and going on gives the same bits.
+
+A plain run tries some of them, -m deep every operation and 200 kills.
+"""
+
+import contextlib
+import errno
+import functools
+import io
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import sys
+import time
+import warnings
+from concurrent.futures import Executor, Future
+from pathlib import Path
+
+import pytest
+
+from minilq import cli, files
+from minilq.data import load
+from minilq.errors import MinilqError
+from minilq.experiments import measure, point, run, sweep
+from minilq.experiments.claim import claimed
+from minilq.experiments.config import RunConfig, read_config
+from minilq.experiments.grid import points_of
+from minilq.experiments.stored import export, network_at
+from minilq.store.modelfile import load as load_file
+from minilq.train.checkpoint import load_checkpoint
+from minilq.train.history import read_history
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks and signals are of POSIX systems")
+
+SMALL = {"limit": 40, "batch": 20, "epochs": 2, "input": "unit", "lr": 1e-3}
+POINTS = points_of([{"nested": [1e-3], "start": ["post"], **SMALL}], {})
+
+
+def quiet(text):
+    pass
+
+
+class Serial(Executor):
+    """The smallest executor there is."""
+
+    def submit(self, function, /, *args, **options):
+        future = Future()
+        try:
+            future.set_result(function(*args, **options))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+class PointsFailed(MinilqError):
+    """What a sweep reports without raising."""
+
+
+# ---- what is done: each begins, or goes on
+
+
+def train(folder):
+    with claimed(folder / "run"):
+        if (folder / "run" / "config.json").exists():
+            run.carry_on(folder / "run", quiet)
+        else:
+            run.start(RunConfig(**SMALL), folder / "run", quiet)
+        files.write_text(folder / "run" / "DONE", "")
+
+
+def resume(folder):
+    train(folder)
+
+
+def sweep_two(folder):
+    if failed := sweep.run_sweep("a grid", POINTS, folder / "sweep", Serial(), quiet):
+        raise PointsFailed(str(failed))
+
+
+def export_one(folder):
+    export(network_at(folder / "run"), folder / "run" / "model.mlq")
+
+
+JOBS = {"train": train, "resume": resume, "sweep": sweep_two, "export": export_one}
+
+
+@pytest.fixture(scope="module")
+def small():
+    """Forty images, read once; a checkpoint after each epoch; and xz, which takes most of the time, left out."""
+    data = load("digits").head(40)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (run, point):
+            patch.setattr(module, "data_of", lambda config: data)
+            patch.setattr(module, "SECONDS_BETWEEN_CHECKPOINTS", -1.0)
+        patch.setattr(measure, "compressed", lambda coded: 1)
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+    point._data.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def begun(small, tmp_path_factory):
+    """Of every job, the folder in which it begins."""
+    folders = {name: tmp_path_factory.mktemp(name) for name in JOBS}
+    with contextlib.suppress(run.Stopped):
+        run.start(RunConfig(**SMALL), folders["resume"] / "run", quiet,
+                  lambda network, epochs, done, row: (network, done) == ("quantized", 1.5) and signal.raise_signal(2))
+    assert not (folders["resume"] / "run" / "result.json").exists()
+    train(folders["export"])
+    return folders
+
+
+@pytest.fixture(scope="module")
+def undisturbed(begun, tmp_path_factory):
+    """Of every job, what it leaves, and the seconds it takes."""
+    found = {}
+    for name, job in JOBS.items():
+        folder = shutil.copytree(begun[name], tmp_path_factory.mktemp("undisturbed") / name)
+        started = time.perf_counter()
+        job(folder)
+        found[name] = contents(folder), time.perf_counter() - started
+    return found
+
+
+def without_seconds(value):
+    if isinstance(value, dict):
+        return {k: without_seconds(v) for k, v in value.items() if not k.startswith("seconds")}
+    return [without_seconds(v) for v in value] if isinstance(value, list) else value
+
+
+def contents(folder):
+    """Every file that is not hidden, read as minilq reads it, without the time that something took."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_dir() or path.name.startswith("."):
+            continue
+        if path.suffix == ".npz":
+            arrays, meta = load_checkpoint(path)
+            what = {k: (a.dtype, a.shape, a.tobytes()) for k, a in arrays.items()}, without_seconds(meta)
+        elif path.name == "history.csv":
+            what = without_seconds(read_history(path))
+        elif path.name == "config.json":
+            what = read_config(path)
+        elif path.suffix == ".json":
+            what = without_seconds(json.loads(path.read_text()))
+        else:
+            what = path.read_bytes()
+            if path.suffix == ".mlq":
+                load_file(path)
+        found[str(path.relative_to(folder))] = what
+    return found
+
+
+# ---- the n-th operation fails
+
+
+class Faults:
+    """Counts the operations on files below a folder: open, write, rename, fsync, mkdir. One of them fails, or all from
+    there on, as on a full disk; of a write, the first half is written."""
+
+    def __init__(self, folder, at=0, number=errno.ENOSPC, all_after=False):
+        self.folder, self.at, self.number, self.all_after, self.count = str(folder), at, number, all_after, 0
+
+    def step(self):
+        self.count += 1
+        if self.at and (self.count == self.at or (self.all_after and self.count > self.at)):
+            raise OSError(self.number, os.strerror(self.number))
+
+    def counted(self, function):
+        @functools.wraps(function)
+        def call(first, *args, **options):
+            if isinstance(first, int) or str(first).startswith(self.folder):
+                self.step()
+            return function(first, *args, **options)
+        return call
+
+    def opened(self, path, mode="r", *args, **options):
+        self.step()
+        if mode != "wb":
+            return open(path, mode, *args, **options)
+        faults = self
+
+        class File(io.FileIO):
+            def write(self, content):
+                super().write(content[:len(content) // 2])
+                faults.step()
+                return super().write(content[len(content) // 2:])
+
+        return File(path, "w")
+
+    def __enter__(self):
+        self.patch = pytest.MonkeyPatch()
+        for name in ("open", "write", "ftruncate", "replace", "fsync", "mkdir"):
+            self.patch.setattr(os, name, self.counted(getattr(os, name)))
+        opened = self.opened
+        self.patch.setattr(Path, "open", lambda path, mode="r": opened(path, mode))
+        self.patch.setattr(files, "open", self.opened, raising=False)
+        return self
+
+    def __exit__(self, *_):
+        self.patch.undo()
+
+
+def tried(name, faults, job, reference):
+    """Do a job with a fault, look at what remains, and go on. Returns whether the fault was told."""
+    folder, message = Path(faults.folder), ""
+    try:
+        with faults:
+            job(folder)
+    except MinilqError as error:                             # and nothing else: no traceback
+        message = str(error)
+    assert "\n" not in message
+    where = f"{name}, operation {faults.at}, {errno.errorcode[faults.number]}"
+    for path, what in contents(folder).items():              # all can be read
+        if path.endswith((".csv", "config.json", "result.json")) and path in reference:
+            assert type(what) is type(reference[path]), f"{where}: {path}"
+    job(folder)
+    assert contents(folder) == reference, where
+    assert not [path for path in folder.rglob(".*")], where
+    return message != ""
+
+
+def operations(name, begun, folder):
+    with Faults(shutil.copytree(begun[name], folder / "counted")) as faults:
+        JOBS[name](folder / "counted")
+    return faults.count
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_an_operation_that_fails_is_told_and_going_on_gives_the_same(name, begun, undisturbed, tmp_path):
+    total = operations(name, begun, tmp_path)
+    assert total > 5
+    for number, at in zip((errno.ENOSPC, errno.EIO), (1, random.Random(name).randint(2, total)), strict=True):
+        folder = shutil.copytree(begun[name], tmp_path / f"{at}")
+        tried(name, Faults(folder, at, number), JOBS[name], undisturbed[name][0])
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize(("number", "all_after"), [(errno.ENOSPC, True), (errno.ENOSPC, False), (errno.EIO, False)])
+@pytest.mark.parametrize("name", JOBS)
+def test_every_operation_may_fail(name, number, all_after, begun, undisturbed, tmp_path):
+    total, told = operations(name, begun, tmp_path), 0
+    for at in range(1, total + 1):
+        folder = shutil.copytree(begun[name], tmp_path / "work")
+        told += tried(name, Faults(folder, at, number, all_after), JOBS[name], undisturbed[name][0])
+        shutil.rmtree(folder)
+    print(f"{name}: each of {total} operations failed once; {told} were told")
+    assert told > total / 2
+
+
+# ---- killed
+
+
+def forked(work):
+    """Begin something in another process; returns its number."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads, which do nothing here
+        child = os.fork()
+    if child == 0:
+        status = 99
+        try:
+            status = work() or 0
+        finally:
+            os._exit(status)
+    return child
+
+
+def killed(name, job, tries, begun, undisturbed, folder):
+    reference, seconds = undisturbed[name]
+    moments, unfinished = random.Random(f"kills of {name}"), 0
+    for number in range(tries):
+        work = shutil.copytree(begun[name], folder / str(number))
+        child = forked(lambda work=work: job(work))
+        time.sleep(moments.uniform(0, 1.1 * seconds))
+        os.kill(child, signal.SIGKILL)
+        unfinished += os.waitpid(child, 0)[1] == signal.SIGKILL
+        contents(work)                                       # all can be read
+        job(work)
+        if name == "export":                                 # a half file is cleared by who next has the folder
+            files.clear_leftovers(work / "run")
+        assert contents(work) == reference, f"{name}, kill {number}"
+        assert not [path for path in work.rglob(".*")], f"{name}, kill {number}"
+        shutil.rmtree(work)
+    return unfinished
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_killed_at_a_random_moment_and_begun_again_it_gives_the_same(name, begun, undisturbed, tmp_path):
+    killed(name, JOBS[name], 1, begun, undisturbed, tmp_path)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize(("name", "tries"), [("train", 80), ("resume", 40), ("sweep", 60), ("export", 20)])
+def test_two_hundred_kills(name, tries, begun, undisturbed, tmp_path):
+    unfinished = killed(name, JOBS[name], tries, begun, undisturbed, tmp_path)
+    print(f"{name}: {unfinished} of {tries} were killed before the end")
+    assert unfinished > tries / 2
