@@ -12,6 +12,7 @@ import json
 import os
 import random
 import re
+import shlex
 import shutil
 import signal
 import sys
@@ -23,6 +24,8 @@ from pathlib import Path
 import pytest
 
 from minilq import cli, files
+from minilq.cli import training
+from minilq.cli.progress import Training
 from minilq.data import load
 from minilq.errors import MinilqError
 from minilq.experiments import measure, point, run, sweep
@@ -299,3 +302,128 @@ def test_two_hundred_kills(name, tries, begun, undisturbed, tmp_path):
     unfinished = killed(name, JOBS[name], tries, begun, undisturbed, tmp_path)
     print(f"{name}: {unfinished} of {tries} were killed before the end")
     assert unfinished > tries / 2
+
+
+# ---- told to end, and without output
+
+LONGER = RunConfig(**{**SMALL, "epochs": 6})
+TRAIN = ["train", *(word for name, value in {**SMALL, "epochs": 6}.items() for word in (f"--{name}", str(value)))]
+
+
+@pytest.fixture(scope="module")
+def longer(small, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("longer")
+    run.start(LONGER, folder / "run", quiet)
+    return contents(folder)
+
+
+def printed(folder, arguments, moment, fault):
+    """The status of a command in another process, what it printed, and its errors. fault() is called there when the
+    quantized network has done so many epochs; nothing is saved but for a reason."""
+    def work():
+        os.chdir(folder)
+        for number, name in ((1, "stdout"), (2, "stderr")):
+            os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT), number)
+            setattr(sys, name, open(number, "w", closefd=False))  # noqa: SIM115
+        told = Training.__call__
+
+        def tell(self, network, epochs, done, row):
+            told(self, network, epochs, done, row)
+            if network == "quantized" and row is not None and row["epoch"] == moment:
+                fault()
+
+        Training.__call__ = tell
+        run.SECONDS_BETWEEN_CHECKPOINTS = 1e9
+        training.show_figures = quiet
+        return cli.main(arguments)
+
+    _, status = os.waitpid(forked(work), 0)
+    return os.waitstatus_to_exitcode(status), *((folder / name).read_text() for name in ("stdout", "stderr"))
+
+
+def onto(path):
+    """Standard output goes there from now on."""
+    return lambda: os.dup2(os.open(path, os.O_WRONLY), 1)
+
+
+def nobody_reads():
+    reading, writing = os.pipe()
+    os.close(reading)
+    os.dup2(writing, 1)
+
+
+FULL = r"minilq: standard output: must be writable; got No space left on device\n"
+ENDS = {**{name: (lambda name=name: signal.raise_signal(getattr(signal, name)), 130, "")
+           for name in ("SIGINT", "SIGTERM", "SIGHUP")},
+        "SIGPIPE": (nobody_reads, 1, ""), "a full disk": (onto("/dev/full"), 1, FULL),
+        "closed": (lambda: os.close(1), 1, FULL.replace("No space left on device", "Bad file descriptor"))}
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+@pytest.mark.parametrize("name", ENDS)
+def test_told_to_end_or_without_output_a_training_is_saved(name, longer, tmp_path):
+    fault, status, err = ENDS[name]
+    ended = printed(tmp_path, [*TRAIN, "--out", "run"], 3, fault)
+    assert ended[0] == status
+    assert re.fullmatch(err, ended[2])
+    assert ("Go on with: minilq train --resume run\n" in ended[1]) == (status == 130)
+    done = load_checkpoint(tmp_path / "run" / "quantized.npz")[1]["place"]
+    assert 3 <= done["epoch"] < 6
+    assert len(read_history(tmp_path / "run" / "history.csv")) == 6 + done["epoch"]
+    run.carry_on(tmp_path / "run", quiet)
+    assert contents(tmp_path / "run") == {path.removeprefix("run/"): what for path, what in longer.items()}
+    assert not list((tmp_path / "run").glob(".*"))
+
+
+@pytest.mark.parametrize("ignored", ["SIGHUP", "SIGINT", "SIGTERM"])
+def test_a_signal_that_is_ignored_is_ignored(ignored, tmp_path):
+    number = getattr(signal, ignored)
+    before = signal.signal(number, signal.SIG_IGN)           # as nohup does, and a shell's &
+    try:
+        ended = printed(tmp_path, [*TRAIN, "--out", "run"], 1, lambda: signal.raise_signal(number))
+    finally:
+        signal.signal(number, before)
+    assert (ended[0], ended[2]) == (0, "")
+    assert (tmp_path / "run" / "DONE").exists()
+
+
+def test_with_all_standard_streams_closed_files_are_whole(longer, tmp_path):
+    """Whatever is printed then must not go into a file that was opened in their place."""
+    def work():
+        os.chdir(tmp_path)
+        for number in range(3):
+            os.close(number)
+        sys.stdin = sys.stdout = sys.stderr = None
+        training.show_figures = quiet
+        status = cli.main([*TRAIN, "--out", "run"])
+        os.write(1, b"something")
+        os.write(2, b"something")
+        return status
+
+    assert os.waitpid(forked(work), 0)[1] == 0
+    (tmp_path / "run" / "DONE").unlink()
+    found = contents(tmp_path / "run")
+    assert found == {path.removeprefix("run/"): what for path, what in longer.items()}
+
+
+@pytest.mark.parametrize("folder", ["my run", "it's", "a;echo X", "-x", "$HOME"])
+def test_the_command_to_go_on_can_be_copied(folder, small, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(training, "show_figures", quiet)
+    told = Training.__call__
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "__call__", lambda self, network, epochs, done, row: (
+            told(self, network, epochs, done, row), row is not None and signal.raise_signal(signal.SIGINT)))
+        assert cli.main([*TRAIN, f"--out={folder}"]) == 130
+    words = shlex.split(capsys.readouterr().out.splitlines()[-1].partition("Go on with: ")[2])
+    assert words[:2] == ["minilq", "train"]
+    assert cli.main(words[1:]) == 0
+    assert (tmp_path / folder / "DONE").exists()
+
+
+@pytest.mark.parametrize("option", ["--out", "--resume", "--from", "--data-dir"])
+def test_an_empty_name_is_no_folder(option, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["train", option, ""]) == 2
+    assert "must be a name; got an empty one" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
