@@ -23,9 +23,6 @@ LEAST_BAR, MOST_BAR = 10, 30
 MOST_WORDS = 55
 """Of a point, beside the bar of its sweep."""
 
-BEGINNING = "starting: kernels are compiled, once"
-"""Before the first batch of a network, which may take some seconds."""
-
 SLOWER = 1.4
 """A quantized epoch in float ones, until the first of them is measured: the main job's."""
 
@@ -92,7 +89,7 @@ class Training:
         if network != self.network:
             self.network, self.came_out, self.begun = network, "", time.monotonic()
         seconds = self.left(network, epochs, done, time.monotonic())
-        left = f"  {duration(seconds)} left" if seconds is not None else "" if done > 0 else f"  {BEGINNING}"
+        left = "" if seconds is None else f"  {duration(seconds)} left"
         if row is not None:
             integers = f"  {row['unique_integers']:,} integers" if "unique_integers" in row else ""
             self.came_out = f"  {100 * float(row['validation_accuracy']):6.2f} %{integers}"
