@@ -162,6 +162,13 @@ def test_a_folder_below_a_regular_file_is_a_wrong_argument(below, capsys, tmp_pa
 # ---- what works
 
 
+def test_a_learning_rate_of_0_is_said_to_teach_nothing(capsys, monkeypatch):
+    monkeypatch.setattr(run, "start", lambda *_: pytest.fail("enough"))
+    with pytest.raises(pytest.fail.Exception):
+        cli.main([*TASTE, "--lr", "0", "--out", "a"])
+    assert "a learning rate of 0: nothing will be learned" in capsys.readouterr().out
+
+
 def test_the_version(capsys):
     assert call(capsys, "--version") == (0, f"minilq {minilq.__version__}\n", [])
 

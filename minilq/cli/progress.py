@@ -83,7 +83,7 @@ class Training:
 
     def __init__(self, screen: Screen, networks: Sequence[str]) -> None:
         self.screen, self.left = screen, TimeLeft(networks)
-        self.network, self.came_out = "", ""
+        self.network, self.came_out, self.begun = "", "", 0.0
 
     def __call__(self, network: str, epochs: int, done: float, row: Row | None) -> None:
         if network != self.network:

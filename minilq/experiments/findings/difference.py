@@ -71,7 +71,7 @@ class Difference:
     def setting(self) -> str:
         return ("Scales of four rows with fixed weights, moved by Difference alone. Then networks trained on "
                 f"{IMAGES:,} embedded digits (unit inputs, row-wise) with Difference. With |P - s floor(P/s)| at rate "
-                f"{number(ABSOLUTE_RATE)} {percent(self.absolute_minimum)} of the first weight's scales end at their "
+                f"{number(ABSOLUTE_RATE)}, {percent(self.absolute_minimum)} of the first weight's scales end at their "
                 f"minimum, {number(SCALE_MIN)}, and {self.absolute_integers:,} integers are left. Last, a network "
                 f"trained with nearest and then further with the squared deviation at rate {number(SQUARED_RATE)}, the "
                 "gradient to s stopped or not.")
