@@ -138,5 +138,5 @@ def test_images_are_checked():
         check_images("conv2d", np.zeros((3, 3, 1)))
     with pytest.raises(ShapeError, match=r"PyTorch's \(N, C, H, W\) becomes that with x.transpose\(0, 2, 3, 1\)"):
         check_images("conv2d", np.zeros((3, 1)))
-    with pytest.raises(DTypeError, match="x must be an array of floats; got int64"):
+    with pytest.raises(DTypeError, match="x must be an array of floats, float32 or float64; got int64"):
         check_images("conv2d", np.zeros((1, 3, 3, 1), np.int64))

@@ -12,11 +12,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from minilq.arguments import as_array, check_flag, check_function, check_whole, is_number, shown
 from minilq.autodiff.differences import careful_difference, central_differences, complex_step
 from minilq.autodiff.guard import read_only, untouched
 from minilq.autodiff.tape import Array, checking, no_grad, walk_back
 from minilq.autodiff.tensor import Tensor
-from minilq.errors import ConfigError, DTypeError, GradientError, ShapeError
+from minilq.errors import ConfigError, DTypeError, GradientError, NonFiniteError, ShapeError
 
 Method = Literal["central", "complex"]
 
@@ -79,14 +80,17 @@ def gradcheck(f: Callable[..., Any], *inputs: Any, vjp: Callable[..., Any] | Non
     """
     arrays = as_float64("gradcheck", inputs)
     check_rtol("gradcheck", rtol)
-    if method not in ("central", "complex"):
-        raise ConfigError("gradcheck", "method must be 'central' or 'complex'", got=repr(method))
+    check_flag("gradcheck", "raises", raises)
+    if not isinstance(method, str) or method not in ("central", "complex"):
+        raise ConfigError("gradcheck", "method must be 'central' or 'complex'", got=shown(method))
     if vjp is None:
         if method == "complex":
             raise ConfigError("gradcheck", "the complex step needs plain functions on arrays: pass vjp as well")
         g, yours = tape_gradients("gradcheck", f, arrays, g, seed)
         plain = on_arrays(f)
     else:
+        check_function("gradcheck", "f", f, " of arrays")
+        check_function("gradcheck", "vjp", vjp, " of (g, y, *inputs)")
         plain = f
         y = untouched(f"gradcheck: {getattr(f, '__name__', 'f')}", f, arrays, {})
         if not isinstance(y, (np.ndarray, Real)):
@@ -170,20 +174,24 @@ def natural_size(gradients: Sequence[Array], expected: Sequence[Array], unit: fl
 
 def check_rtol(op: str, rtol: Any) -> None:
     """ConfigError for a tolerance that accepts everything, or nothing."""
-    if not isinstance(rtol, Real) or not 0 < float(rtol) < 1:
-        raise ConfigError(op, "rtol must be a number with 0 < rtol < 1", got=repr(rtol),
+    if not is_number(rtol) or not 0 < float(rtol) < 1:
+        raise ConfigError(op, "rtol must be a number with 0 < rtol < 1", got=shown(rtol),
                           cause="It is relative: 1e-6 asks for six digits")
 
 
 def as_float64(op: str, inputs: Sequence[Any]) -> list[Array]:
-    """Copies of the inputs as arrays; DTypeError unless they are float64, ConfigError when they hold no number."""
-    arrays = [np.array(x.array if isinstance(x, Tensor) else x) for x in inputs]
+    """Copies of the inputs as arrays; DTypeError unless they are float64, NonFiniteError unless they are finite,
+    ConfigError when they hold no number."""
+    arrays = [np.array(x.array if isinstance(x, Tensor) else as_array(op, x, "an input")) for x in inputs]
     for position, array in enumerate(arrays):
         if array.dtype != np.float64:
             raise DTypeError(op, "inputs must be float64", got=f"{array.dtype} for argument {position}",
                              cause="In float32, finite differences have no digits left; convert with "
                                    ".astype(np.float64)" if array.dtype.kind == "f" else
                                    "What is not to be differentiated, such as labels, belongs into f")
+        if not np.isfinite(array).all():
+            raise NonFiniteError(op, "inputs must be finite", got=f"NaN or infinity in argument {position}",
+                                 cause="There are no differences around infinity")
     if not sum(array.size for array in arrays):
         raise ConfigError(op, "there is nothing to compare", got="inputs without a single number")
     return arrays
@@ -191,9 +199,13 @@ def as_float64(op: str, inputs: Sequence[Any]) -> list[Array]:
 
 def cotangent(op: str, y: Array, g: Any, seed: int) -> Array:
     """The given g, checked, or a standard normal one."""
+    check_whole(op, "seed", seed, 0)
     if g is None:
         return np.asarray(np.random.default_rng(seed).standard_normal(y.shape))
-    g = np.array(g.array if isinstance(g, Tensor) else g, dtype=np.float64)
+    g = np.array(g.array if isinstance(g, Tensor) else as_array(op, g, "g"))
+    if g.dtype.kind not in "fiub":
+        raise DTypeError(op, "g must be an array of numbers", got=str(g.dtype))
+    g = g.astype(np.float64)
     if g.shape != y.shape:
         raise ShapeError(op, f"g must have the shape {y.shape} of the result", got=str(g.shape))
     return g
@@ -202,6 +214,7 @@ def cotangent(op: str, y: Array, g: Any, seed: int) -> Array:
 def tape_gradients(op: str, f: Callable[..., Any], arrays: Sequence[Array], g: Any,
                    seed: int) -> tuple[Array, list[Array]]:
     """Cotangent, and the gradients that the tape gives for f on Tensors."""
+    check_function(op, "f", f, " of Tensors")
     tensors = [Tensor(a, requires_grad=True) for a in arrays]
     with checking():
         y = f(*tensors)

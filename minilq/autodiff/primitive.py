@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
+from minilq.arguments import check_plain, native
 from minilq.autodiff.entry import KINDS, SamplePoints, is_own
 from minilq.autodiff.entry import Kind as Kind
 from minilq.autodiff.entry import Primitive as Primitive
@@ -47,7 +48,7 @@ def primitive(forward: Callable[P, Any]) -> Callable[P, Any]:
         arrays, inputs, dtype, wanted = _unpack(entry.name, args)
         run = entry.forward if active_memory() is None else entry.replayed
         if dtype is None or entry.own:
-            result = run(*(args if dtype is None else arrays), **options)
+            result = run(*arrays, **options)
         else:
             result = untouched(entry.name, run, arrays, options)
         if isinstance(result, WithResidual):
@@ -184,7 +185,7 @@ def _unpack(op: str, args: tuple[Any, ...],
     inputs: list[Tensor | None] = []
     dtype: np.dtype[Any] | None = None
     wanted = False
-    plain = False
+    plain = scalars = False
     complex_number: Any = None
     for a in args:
         if isinstance(a, Tensor):
@@ -203,18 +204,22 @@ def _unpack(op: str, args: tuple[Any, ...],
                 if isinstance(a, (complex, np.complexfloating)):
                     complex_number = a
                 else:
-                    a = a.item()                 # a NumPy number counts as a Python number: it takes the tensors' dtype
+                    scalars = True
             arrays.append(a)
             inputs.append(None)
     if complex_number is not None and dtype is not None:
         raise DTypeError(op, "tensors and their operands must be real", got=f"the number {complex_number}")
+    if scalars and dtype is not None:            # a NumPy number counts as a Python number: it takes their dtype
+        arrays = [a.item() if isinstance(a, (np.floating, np.integer)) else a for a in arrays]
     if plain:
-        for a in args:
-            if isinstance(a, (np.ma.MaskedArray, np.matrix)):
-                raise DTypeError(op, "arrays must be plain NumPy arrays", got=f"a {type(a).__name__}",
-                                 cause="x.filled(0.0) and np.asarray(x) make them so; a mask would be ignored, and * "
-                                       "would mean another product")
-            if dtype is not None and isinstance(a, np.ndarray) and a.dtype.kind in "fc" and a.dtype != dtype:
+        for i, a in enumerate(args):
+            if not isinstance(a, np.ndarray):
+                continue
+            if type(a) is not np.ndarray:
+                check_plain(op, a)
+            if not a.dtype.isnative:
+                arrays[i] = native(a)
+            if dtype is not None and a.dtype.kind in "fc" and arrays[i].dtype != dtype:
                 raise DTypeError(op, "arrays must have the dtype of the tensors", got=f"{a.dtype} beside {dtype}",
                                  cause="Give both one dtype, as in Tensor(data, dtype=np.float32); labels and indices "
                                        "are integers: labels.astype(int)")

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from minilq.arguments import check_flag
 from minilq.autodiff.gradcheck import (
     RTOL,
     GradientReport,
@@ -47,6 +48,7 @@ def replay_check(f: Callable[..., Any], *inputs: Any, g: Any = None, seed: int =
     """
     arrays = as_float64("replay_check", inputs)
     check_rtol("replay_check", rtol)
+    check_flag("replay_check", "raises", raises)
     memory = Memory()
     with replaying(memory):
         g, yours = tape_gradients("replay_check", f, arrays, g, seed)

@@ -6,8 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from minilq.arguments import MOST
 from minilq.autodiff.tape import Array
 from minilq.errors import DTypeError, ShapeError
+
+
+FLOATS = "fdFD"
+INTEGERS = "bBhHiIlLqQ"
+CONVERT = "Convert it: np.asarray(x, dtype=np.float32)"
 
 
 def unbroadcast(g: Array, x: Any) -> Array:
@@ -26,14 +32,25 @@ def unbroadcast(g: Array, x: Any) -> Array:
     return np.asarray(g.sum(axis=axes, keepdims=True)).reshape(shape)
 
 
+def check_operand(op: str, x: Any, masks: bool = False) -> None:
+    """DTypeError unless x is an array of floats, or a number; bool counts as 0 and 1 where masks are wanted."""
+    kinds = FLOATS + "?" * masks
+    if isinstance(x, (bool, np.ndarray)):
+        good = np.asarray(x).dtype.char in kinds
+    elif isinstance(x, int):                     # NumPy has no larger ones
+        good = abs(x) <= MOST
+    else:
+        good = isinstance(x, (float, complex)) or (isinstance(x, np.generic) and x.dtype.char in kinds + INTEGERS)
+    if not good:
+        raise DTypeError(op, "operands must be tensors, arrays of float32 or float64, or numbers", got=kind_of(x),
+                         cause=CONVERT)
+
+
 def check_operands(op: str, a: Any, b: Any) -> None:
-    """ShapeError unless the shapes of a and b broadcast; DTypeError for lists, and for integers beside floats."""
-    for one, other in ((a, b), (b, a)):
-        if isinstance(one, (list, tuple)) or (isinstance(one, np.ndarray) and one.dtype.kind in "iu"
-                                              and isinstance(other, np.ndarray) and other.dtype.kind == "f"):
-            raise DTypeError(op, "operands must be tensors, float arrays or numbers",
-                             got=str(getattr(one, "dtype", type(one).__name__)),
-                             cause="Convert it: np.asarray(x, dtype=np.float32)")
+    """ShapeError unless the shapes of a and b broadcast; DTypeError unless each is an array of floats, or a number."""
+    for one in (a, b):
+        if type(one) is not float and not (type(one) is np.ndarray and one.dtype.char in FLOATS):
+            check_operand(op, one, masks=True)
     try:
         np.broadcast_shapes(np.shape(a), np.shape(b))
     except ValueError:
@@ -42,8 +59,12 @@ def check_operands(op: str, a: Any, b: Any) -> None:
 
 
 def check_floats(op: str, **arguments: Any) -> None:
-    """DTypeError unless every argument is an array of floats (complex ones pass: the complex step needs them)."""
+    """DTypeError unless every argument is an array of float32 or float64 (or complex: the complex step needs them)."""
     for name, x in arguments.items():
-        if not isinstance(x, np.ndarray) or x.dtype.kind not in "fc":
-            raise DTypeError(op, f"{name} must be an array of floats", got=str(getattr(x, "dtype", type(x).__name__)),
-                             cause="Convert it: np.asarray(x, dtype=np.float32)")
+        if not isinstance(x, np.ndarray) or x.dtype.char not in FLOATS:
+            raise DTypeError(op, f"{name} must be an array of floats, float32 or float64", got=kind_of(x), cause=CONVERT)
+
+
+def kind_of(x: Any) -> str:
+    """What an argument is, in an error: the dtype of an array, the type of all else."""
+    return str(x.dtype) if isinstance(x, np.ndarray) else f"a {type(x).__name__}"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
+from minilq.arguments import check_flag, check_generator, is_number, shown
 from minilq.autodiff.primitive import WithResidual, primitive, vjp_of
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError
@@ -37,12 +37,11 @@ def dropout(x: Any, rate: float, rng: np.random.Generator, training: bool = True
     array([2., 2., 0., 0., 2., 0.])
     """
     check_floats("dropout", x=x)
-    if not isinstance(rate, Real) or isinstance(rate, bool) or not 0 <= rate < 1:
-        raise ConfigError("dropout", "rate must be a number with 0 <= rate < 1", got=repr(rate),
+    check_flag("dropout", "training", training)
+    if not is_number(rate) or not 0 <= rate < 1:
+        raise ConfigError("dropout", "rate must be a number with 0 <= rate < 1", got=shown(rate),
                           cause="It is the share that is dropped, not the share that is kept")
-    if not isinstance(rng, np.random.Generator):
-        raise ConfigError("dropout", "rng must be a numpy.random.Generator", got=type(rng).__name__,
-                          cause="Write np.random.default_rng(42)")
+    check_generator("dropout", rng)
     if not training or rate == 0:
         return x
     mask = drawn(x.shape, rate, rng)
@@ -65,7 +64,7 @@ def drawn(shape: tuple[int, ...], rate: float, rng: np.random.Generator) -> Arra
     n = math.prod(shape)
     words = rng.integers(1 << 64, size=-(-n // 4), dtype=np.uint64).astype("<u8", copy=False)
     bits = words.view("<u2")[:n].reshape(shape)                  # uniform in 0 .. LEVELS - 1
-    return np.asarray(bits >= min(round(rate * LEVELS), LEVELS - 1))
+    return np.asarray(bits >= min(round(float(rate) * LEVELS), LEVELS - 1))
 
 
 @twin("dropout")

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import functools
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
+from minilq.arguments import is_bound
 from minilq.autodiff.primitive import primitive, vjp_of
 from minilq.autodiff.samples import away_from, distinct, normal, off_whole, uniform
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError, ShapeError
 from minilq.kernels import twin
-from minilq.ops.broadcast import check_operands, unbroadcast
+from minilq.ops.broadcast import check_operand, check_operands, unbroadcast
 
 
 @primitive
@@ -33,8 +33,10 @@ def add_vjp(g: Array, y: Array, a: Any, b: Any) -> tuple[Array, Array]:
 def add_up(*x: Any) -> Array:
     """Sum of any number of arrays of one shape: y = x_1 + ... + x_n, with dx_i = g. Kind: exact.
 
-    Raises      ShapeError without an array and for different shapes
+    Raises      ShapeError without an array and for different shapes; DTypeError
     """
+    for a in x:
+        check_operand("add_up", a)
     if len({np.shape(a) for a in x}) != 1:
         raise ShapeError("add_up", "all arrays must have one shape",
                          got=", ".join(str(np.shape(a)) for a in x) or "none")
@@ -90,6 +92,7 @@ def divide_vjp(g: Array, y: Array, a: Any, b: Any) -> tuple[Array, Array]:
 @primitive
 def negative(x: Any) -> Array:
     """Negation: y = -x, with dx = -g. Kind: exact."""
+    check_operand("negative", x)
     return np.negative(x)
 
 
@@ -106,7 +109,8 @@ def power(x: Any, exponent: float) -> Array:
     At kinks    0^(p-1) for p < 1 is infinite, as the derivative is; p = 0 gives 0.
     Raises      ConfigError when the exponent is not a plain number.
     """
-    if not isinstance(exponent, Real):
+    check_operand("power", x)
+    if not is_bound(exponent):
         raise ConfigError("power", "the exponent must be a plain number", got=type(exponent).__name__,
                           cause="For a variable exponent write exp(exponent * log(x))")
     return np.power(x, exponent)
@@ -121,6 +125,7 @@ def power_vjp(g: Array, y: Array, x: Array, exponent: float) -> tuple[Array]:
 @primitive
 def exp(x: Any) -> Array:
     """Exponential: y = e^x, with dx = g y. Kind: exact."""
+    check_operand("exp", x)
     return np.exp(x)
 
 
@@ -133,6 +138,7 @@ def exp_vjp(g: Array, y: Array, x: Array) -> tuple[Array]:
 @primitive
 def log(x: Any) -> Array:
     """Natural logarithm: y = ln x, with dx = g / x. Kind: exact."""
+    check_operand("log", x)
     return np.log(x)
 
 
@@ -145,6 +151,7 @@ def log_vjp(g: Array, y: Array, x: Array) -> tuple[Array]:
 @primitive
 def tanh(x: Any) -> Array:
     """Hyperbolic tangent: y = tanh x, with dx = g (1 - y^2). Kind: exact."""
+    check_operand("tanh", x)
     return np.tanh(x)
 
 
@@ -161,6 +168,7 @@ def sigmoid(x: Any) -> Array:
 
     Computed as e^x / (1 + e^x) for x < 0: without an overflow, and with all its digits where y is near 0.
     """
+    check_operand("sigmoid", x)
     positive = np.real(x) >= 0
     e = np.exp(np.where(positive, np.negative(x), x))            # e^-|x|
     return np.where(positive, np.ones_like(e), e) / (1 + e)
@@ -179,6 +187,7 @@ def relu(x: Any) -> Array:
 
     At kinks    relu'(0) = 0.
     """
+    check_operand("relu", x)
     return rectified(x)
 
 
@@ -206,6 +215,7 @@ def absolute(x: Any) -> Array:
 
     At kinks    |x|' = 0 at 0.
     """
+    check_operand("absolute", x)
     return np.abs(x)
 
 
@@ -239,9 +249,11 @@ def clip(x: Any, low: float, high: float) -> Array:
     At kinks    the gradient passes at both bounds.
     Raises      ConfigError when low > high.
     """
+    check_operand("clip", x)
     for bound in (low, high):
-        if not isinstance(bound, Real):
-            raise ConfigError("clip", "bounds must be numbers; -inf and inf for none", got=type(bound).__name__)
+        if not is_bound(bound):
+            raise ConfigError("clip", "bounds must be numbers; -inf and inf for none",
+                              got=repr(bound) if isinstance(bound, float) else type(bound).__name__)
     if low > high:
         raise ConfigError("clip", "low must not be above high", got=f"low={low}, high={high}")
     return np.minimum(np.maximum(x, low), high)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minilq.arguments import as_array, is_whole, shown
 from minilq.autodiff.primitive import primitive, vjp_of
 from minilq.autodiff.samples import normal
 from minilq.autodiff.tape import Array
@@ -33,8 +34,8 @@ def concatenated(*x: Any, axis: int = 0) -> Array:
     """`concatenate`, with its arrays one by one. Kind: exact."""
     check_floats("concatenate", **{f"x[{i}]": a for i, a in enumerate(x)})
     ndim = x[0].ndim
-    if not isinstance(axis, (int, np.integer)) or not -ndim <= axis < ndim:
-        raise ShapeError("concatenate", f"axis must be one of the {ndim} axes of the arrays", got=repr(axis),
+    if not is_whole(axis, -ndim, ndim - 1):
+        raise ShapeError("concatenate", f"axis must be one of the {ndim} axes of the arrays", got=shown(axis),
                          cause="stack makes a new axis")
     if len({a.shape[:axis % ndim] + a.shape[axis % ndim + 1:] if a.ndim == ndim else a.ndim for a in x}) != 1:
         raise ShapeError("concatenate", f"shapes must be alike but for axis {axis}",
@@ -67,8 +68,8 @@ def stacked(*x: Any, axis: int = 0) -> Array:
     """`stack`, with its arrays one by one. Kind: exact."""
     check_floats("stack", **{f"x[{i}]": a for i, a in enumerate(x)})
     ndim = x[0].ndim + 1
-    if not isinstance(axis, (int, np.integer)) or not -ndim <= axis < ndim:
-        raise ShapeError("stack", f"axis must be one of the {ndim} axes of the result", got=repr(axis))
+    if not is_whole(axis, -ndim, ndim - 1):
+        raise ShapeError("stack", f"axis must be one of the {ndim} axes of the result", got=shown(axis))
     if len({a.shape for a in x}) != 1:
         raise ShapeError("stack", "all arrays must have one shape", got=", ".join(str(a.shape) for a in x))
     return np.stack(x, axis)
@@ -91,7 +92,7 @@ def where(condition: Any, a: Any, b: Any) -> Array:
     >>> where(np.array([True, False]), np.array([1.0, 2.0]), 0.0)
     array([1., 0.])
     """
-    if np.asarray(condition).dtype != bool:
+    if as_array("where", condition, "the condition").dtype != bool:
         raise DTypeError("where", "the condition must be a boolean array", got=type(condition).__name__,
                          cause="Compare: where(x > 0, a, b)")
     check_operands("where", a, b)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from minilq.arguments import as_array
 from minilq.autodiff.primitive import primitive, vjp_of
 from minilq.autodiff.samples import normal
 from minilq.autodiff.tape import Array
@@ -60,11 +61,9 @@ def softmax_cross_entropy_vjp(g: Array, y: Array, logits: Array, labels: Any) ->
 
 
 def _native(labels: Any) -> Array:
-    """As kernels need them: one after the other, in the byte order of this machine. Files often have the other."""
-    labels = np.asarray(labels)
-    if labels.dtype.isnative and labels.flags.c_contiguous:
-        return labels
-    return labels.astype(labels.dtype.newbyteorder("="), order="C")
+    """As kernels need them: one after the other, in the byte order of this machine."""
+    labels = as_array("softmax_cross_entropy", labels, "labels")
+    return labels if labels.flags.c_contiguous else labels.copy()
 
 
 @twin("loss")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
+from minilq.arguments import check_flag, is_number, shown
 from minilq.autodiff.primitive import WithResidual, primitive, vjp_of
 from minilq.autodiff.samples import normal
 from minilq.autodiff.tape import Array
@@ -123,13 +123,15 @@ def _check(x: Any, gamma: Any, beta: Any, running_mean: Any, running_var: Any, t
                              if x.ndim == 4 and v.shape == x.shape[1:2] else "")
         if v.real.dtype != x.real.dtype:
             raise DTypeError("batch_norm", f"{name} must have the dtype of x", got=f"{v.dtype} beside {x.dtype}")
-    if not isinstance(momentum, Real) or not 0 <= momentum < 1:
-        raise ConfigError("batch_norm", "momentum must be a number with 0 <= momentum < 1", got=repr(momentum),
+    check_flag("batch_norm", "training", training)
+    if not is_number(momentum) or not 0 <= momentum < 1:
+        raise ConfigError("batch_norm", "momentum must be a number with 0 <= momentum < 1", got=shown(momentum),
                           cause="It is the share of the running statistics that is kept")
-    if not isinstance(eps, Real) or not eps > 0:
-        raise ConfigError("batch_norm", "eps must be a number > 0", got=repr(eps))
+    if not is_number(eps) or not eps > 0:
+        raise ConfigError("batch_norm", "eps must be a number > 0", got=shown(eps))
     if training and x.size == 0:
         raise ShapeError("batch_norm", "a batch to train on must not be empty", got=f"x {x.shape}")
     if training and not (running_mean.flags.writeable and running_var.flags.writeable):
         raise ConfigError("batch_norm", "running statistics must be writable in training: they are updated in place",
-                          got="a read-only array", cause="Pass a copy")
+                          got="a read-only array, or one in the other byte order",
+                          cause="Pass a copy, in the byte order of this machine")

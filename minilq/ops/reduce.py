@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from minilq.arguments import check_flag, is_whole, shown
 from minilq.autodiff.primitive import primitive, vjp_of
 from minilq.autodiff.samples import normal, without_ties
 from minilq.autodiff.tape import Array
 from minilq.errors import ShapeError
+from minilq.ops.broadcast import check_operand
 
 Axis = int | tuple[int, ...] | None
 
@@ -21,8 +23,8 @@ def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Array:
     Shapes      x any; y without the reduced axes, or with 1 in their place (keepdims).
     Raises      ShapeError for an axis that x does not have.
     """
-    _check_axis("sum", x, axis)
-    return np.sum(x, axis=axis, keepdims=keepdims)
+    _check("sum", x, axis, keepdims)
+    return np.sum(x, axis=axis, keepdims=bool(keepdims))
 
 
 @vjp_of(sum, kind="exact", needs="", at=normal((3, 4), axis=1))
@@ -38,9 +40,9 @@ def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Array:
     Shapes      as for `sum`.
     Raises      ShapeError for an axis that x does not have, and for a mean of nothing.
     """
-    _check_axis("mean", x, axis)
+    _check("mean", x, axis, keepdims)
     _check_not_empty("mean", x)
-    return np.mean(x, axis=axis, keepdims=keepdims)
+    return np.mean(x, axis=axis, keepdims=bool(keepdims))
 
 
 @vjp_of(mean, kind="exact", needs="", at=normal((2, 3, 4), axis=(0, 2)))
@@ -56,6 +58,7 @@ def sum_of_squares(x: Any) -> Array:
 
     Shapes      x any -> ()
     """
+    check_operand("sum_of_squares", x)
     flat = np.asarray(x).reshape(-1)
     return np.asarray(np.dot(flat, flat))
 
@@ -73,9 +76,9 @@ def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Array:
     At kinks    entries that tie share the gradient equally.
     Raises      ShapeError for an axis that x does not have, and for a maximum of nothing.
     """
-    _check_axis("max", x, axis)
+    _check("max", x, axis, keepdims)
     _check_not_empty("max", x)
-    return np.max(x, axis=axis, keepdims=keepdims)
+    return np.max(x, axis=axis, keepdims=bool(keepdims))
 
 
 @vjp_of(max, kind="exact", needs="x y", at=without_ties((3, 4), axis=1))
@@ -94,13 +97,15 @@ def _widen(g: Array, x: Array, axis: Axis) -> Array:
     return g.reshape(tuple([1 if i in axes else n for i, n in enumerate(x.shape)]))
 
 
-def _check_axis(op: str, x: Any, axis: Axis) -> None:
+def _check(op: str, x: Any, axis: Axis, keepdims: bool) -> None:
+    check_operand(op, x)
+    check_flag(op, "keepdims", keepdims)
     ndim = np.ndim(x)
     axes = () if axis is None else axis if isinstance(axis, tuple) else (axis,)
     for a in axes:
-        if not isinstance(a, (int, np.integer)) or not -ndim <= a < ndim:
+        if not is_whole(a, -ndim, ndim - 1):
             raise ShapeError(op, f"axis must be one of the {ndim} axes of x, or a tuple of them",
-                             got=f"axis {a!r} for {np.shape(x)}")
+                             got=f"axis {shown(a)} for {np.shape(x)}")
     if len({a % ndim for a in axes}) != len(axes):
         raise ShapeError(op, "each axis may be named once", got=f"axis={axis}")
 

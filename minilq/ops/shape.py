@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from minilq.arguments import is_whole, shown
 from minilq.autodiff.primitive import primitive, vjp_of
 from minilq.autodiff.samples import normal
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError, ShapeError
+from minilq.ops.broadcast import check_floats, check_operand
 from minilq.ops.window import check_images, sides_of
 
 Sides = int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]]
@@ -21,6 +23,9 @@ def reshape(x: Any, shape: int | tuple[int, ...]) -> Array:
 
     Raises      ShapeError when the sizes differ.
     """
+    check_operand("reshape", x)
+    if not (is_whole(shape) or (isinstance(shape, (tuple, list)) and all(map(is_whole, shape)))):
+        raise ShapeError("reshape", "the new shape must be a whole number, or a tuple of them", got=shown(shape))
     try:
         return np.asarray(x).reshape(shape)
     except ValueError:
@@ -40,9 +45,11 @@ def transpose(x: Any, axes: tuple[int, ...] | None = None) -> Array:
 
     Raises      ShapeError when axes is not a permutation of all axes of x.
     """
+    check_operand("transpose", x)
     ndim = np.ndim(x)
-    if axes is not None and sorted(a + ndim * (a < 0) for a in axes) != list(range(ndim)):
-        raise ShapeError("transpose", f"axes must name each of the {ndim} axes of x once", got=str(axes))
+    if axes is not None and not (isinstance(axes, (tuple, list)) and all(map(is_whole, axes)) and sorted(
+            a + ndim * (a < 0) for a in axes) == list(range(ndim))):
+        raise ShapeError("transpose", f"axes must name each of the {ndim} axes of x once", got=shown(axes))
     return np.transpose(x, axes)
 
 
@@ -59,9 +66,10 @@ def index(x: Any, key: Any) -> Array:
     A place that is selected twice receives both gradients.
     Raises      ShapeError for a key that does not fit x.
     """
+    check_floats("index", x=x)
     try:
         return np.asarray(x[key])
-    except IndexError as error:
+    except (IndexError, TypeError, ValueError, OverflowError) as error:  # NumPy alone knows all keys that it takes
         raise ShapeError("index", f"the key must fit the shape {np.shape(x)}", got=str(error)) from None
 
 

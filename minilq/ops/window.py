@@ -6,15 +6,18 @@ Convolution and pooling look at the same windows; only what they do with the num
 from __future__ import annotations
 
 import functools
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 
+from minilq.arguments import is_whole, shown
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError, ShapeError
 from minilq.kernels.window import Window
 from minilq.ops.broadcast import check_floats
+
+MOST_PIXELS = 2**24
+"""No window, stride or side of a border is longer."""
 
 Padding = str | int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]]
 
@@ -26,8 +29,8 @@ def pair(op: str, name: str, value: Any) -> tuple[int, int]:
     ((2, 2), (2, 1))
     """
     two = (value, value) if not isinstance(value, (tuple, list)) else tuple(value)
-    if len(two) != 2 or not all(_is_whole(n) for n in two):
-        raise ConfigError(op, f"{name} must be a whole number or a pair of them", got=repr(value))
+    if len(two) != 2 or not all(is_whole(n, most=MOST_PIXELS) for n in two):
+        raise ConfigError(op, f"{name} must be a whole number or a pair of them", got=shown(value))
     if min(two) < 1:
         raise ConfigError(op, f"{name} must be at least 1", got=repr(value))
     return int(two[0]), int(two[1])
@@ -49,7 +52,7 @@ def geometry(op: str, height: int, width: int, kernel: tuple[int, int], stride: 
     try:
         hash(padding)
     except TypeError:                            # a list
-        raise ConfigError(op, _PADDINGS, got=repr(padding), cause="Write a tuple") from None
+        raise ConfigError(op, _PADDINGS, got=shown(padding), cause="Write a tuple") from None
     return _geometry(op, height, width, kernel, stride, padding)
 
 
@@ -61,7 +64,8 @@ def _geometry(op: str, height: int, width: int, kernel: tuple[int, int], stride:
         raise ShapeError(op, "images must have at least one pixel", got=f"height {height}, width {width}")
     if KH < 1 or KW < 1:
         raise ShapeError(op, "the kernel must have at least one pixel", got=f"a kernel of {KH} x {KW}")
-    top, bottom, left, right = sides_of(op, padding) if padding != "same" else (
+    same = isinstance(padding, str) and padding == "same"
+    top, bottom, left, right = sides_of(op, padding) if not same else (
         *_same(height, KH, SH), *_same(width, KW, SW))
     if height + top + bottom < KH or width + left + right < KW:
         raise ShapeError(op, "the kernel must fit into the input with its padding",
@@ -72,21 +76,21 @@ def _geometry(op: str, height: int, width: int, kernel: tuple[int, int], stride:
 
 def sides_of(op: str, padding: Padding) -> tuple[int, int, int, int]:
     """(top, bottom, left, right) of a padding that does not depend on the image: any but "same"."""
-    if padding == "valid":
+    if isinstance(padding, str) and padding == "valid":
         return 0, 0, 0, 0
     p: Any = padding
-    if _is_whole(p):
+    if _is_side(p):
         p = (p, p)
     if isinstance(p, tuple) and len(p) == 2:
         sides: list[Any] = []
         for side in p:
-            sides += (side, side) if _is_whole(side) else side if isinstance(side, tuple) and len(side) == 2 else ()
-        if len(sides) == 4 and all(_is_whole(side) for side in sides):
+            sides += (side, side) if _is_side(side) else side if isinstance(side, tuple) and len(side) == 2 else ()
+        if len(sides) == 4 and all(_is_side(side) for side in sides):
             if min(sides) < 0:
                 raise ConfigError(op, "padding must not be negative", got=repr(padding))
             top, bottom, left, right = map(int, sides)
             return top, bottom, left, right
-    raise ConfigError(op, _PADDINGS, got=repr(padding))
+    raise ConfigError(op, _PADDINGS, got=shown(padding))
 
 
 _PADDINGS = 'padding must be "same", "valid", a whole number, (p_h, p_w) or ((top, bottom), (left, right))'
@@ -143,5 +147,5 @@ def _same(n: int, k: int, s: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def _is_whole(n: Any) -> bool:
-    return isinstance(n, Integral) and not isinstance(n, bool)
+def _is_side(n: Any) -> bool:
+    return is_whole(n, -MOST_PIXELS, MOST_PIXELS)

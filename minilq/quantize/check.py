@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from minilq.arguments import check_flag, check_function, check_whole, shown
 from minilq.autodiff.gradcheck import RTOL, GradientReport, against_differences
 from minilq.autodiff.memory import Memory, replaying
 from minilq.autodiff.parameter import Parameter
@@ -64,6 +65,9 @@ def check(method: Quantizer | type[Quantizer], log: Callable[[str], None] = prin
     [True, True, True, True, True]
     """
     methods = variants_of(method)
+    check_function("check", "log", log, " of one line")
+    check_whole("check", "seed", seed, 0)
+    check_flag("check", "raises", raises)
     found = []
     for verdict in itertools.chain(*(_verdicts(label, one, seed) for label, one in methods.items()),
                                    _rivals(methods, seed)):
@@ -81,7 +85,7 @@ def variants_of(method: Quantizer | type[Quantizer]) -> dict[str, Quantizer]:
     if isinstance(method, Quantizer):
         return {repr(method): method}
     if not (isinstance(method, type) and issubclass(method, Quantizer)):
-        raise ConfigError("check", "wants a method, a Quantizer or a class of them", got=repr(method))
+        raise ConfigError("check", "wants a method, a Quantizer or a class of them", got=shown(method))
     return {f"{method.__name__}({', '.join(f'{flag}={value!r}' for flag, value in flags.items())})": method(**flags)
             for flags in method.variants}
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from minilq.arguments import is_whole, shown
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError, DTypeError, NonFiniteError, ShapeError, meant
 
@@ -25,8 +26,10 @@ def kept_axes(granularity: Granularity, ndim: int) -> tuple[int, ...]:
             raise ConfigError("granularity", f"must be one of {', '.join(NAMED_AXES)}, or a tuple of kept axes",
                               got=repr(granularity), cause=meant(granularity, NAMED_AXES))
         axes = NAMED_AXES[granularity]
+    elif isinstance(granularity, tuple) and all(map(is_whole, granularity)):
+        axes = granularity
     else:
-        axes = tuple(granularity)
+        raise ConfigError("granularity", "must be a name or a tuple of kept axes", got=shown(granularity))
     for axis in axes:
         if not -ndim <= axis < ndim:
             raise ConfigError("granularity", f"{granularity!r} keeps axis {axis}",
@@ -35,7 +38,6 @@ def kept_axes(granularity: Granularity, ndim: int) -> tuple[int, ...]:
     return tuple(sorted({axis % ndim for axis in axes}))
 
 
-@functools.lru_cache(maxsize=4096)
 def scale_shape(granularity: Granularity, shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape of s for an array of the given shape: its length on kept axes, 1 elsewhere; (1,) for scalar.
 
@@ -44,6 +46,17 @@ def scale_shape(granularity: Granularity, shape: tuple[int, ...]) -> tuple[int, 
     >>> scale_shape("channel", (3, 3, 16, 32)), scale_shape((0, 3), (3, 3, 16, 32))
     ((1, 1, 16, 1), (3, 1, 1, 32))
     """
+    try:
+        return _scale_shape(granularity, shape)
+    except TypeError:                            # nothing that cannot be hashed is a name, or a tuple of whole numbers
+        raise ConfigError("scale_shape", "granularity must be a name or a tuple of axes, the shape a tuple of lengths",
+                          got=f"{shown(granularity)} and {shown(shape)}") from None
+
+
+@functools.lru_cache(maxsize=4096)
+def _scale_shape(granularity: Granularity, shape: tuple[int, ...]) -> tuple[int, ...]:
+    if not (isinstance(shape, tuple) and all(is_whole(n, 0) for n in shape)):
+        raise ConfigError("scale_shape", "the shape must be a tuple of lengths", got=shown(shape))
     kept = kept_axes(granularity, len(shape))
     return tuple(n if i in kept else 1 for i, n in enumerate(shape)) if kept else (1,)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from minilq.arguments import as_array
 from minilq.autodiff.parameter import Constraint, Parameter
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
@@ -104,9 +105,9 @@ def method_named(name: str) -> type[Quantizer]:
     return QUANTIZERS[name]
 
 
-def plain(x: Any) -> Array:
-    """The array of a Tensor, or the array itself: `start` and `coded` take both."""
-    return x.array if isinstance(x, Tensor) else np.asarray(x)
+def plain(x: Any, name: str = "x") -> Array:
+    """The array of a Tensor, or the array itself: `start` and `coded` take both, and lists of numbers."""
+    return x.array if isinstance(x, Tensor) else as_array("method", x, name)
 
 
 def trained(held: Held, name: str) -> Tensor:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from minilq.arguments import as_array
 from minilq.autodiff.memory import Keep
 from minilq.autodiff.primitive import primitive, smooth_of, vjp_of
 from minilq.autodiff.samples import normal
@@ -96,10 +97,13 @@ def pretend(x: Any, value: Any, slope: Any = 1.0) -> Array:
         raise ShapeError("pretend", "value must have the shape of x", got=f"x {x.shape}, value {value.shape}")
     if value.dtype != x.dtype:
         raise DTypeError("pretend", "value must have the dtype of x", got=f"{value.dtype} beside {x.dtype}")
-    narrow = np.shape(slope)[::-1]               # from the last axis
+    slope = as_array("pretend", slope, "slope")
+    if slope.dtype.kind not in "fiub":
+        raise DTypeError("pretend", "slope must be a number or an array of numbers", got=str(slope.dtype))
+    narrow = slope.shape[::-1]                   # from the last axis
     if len(narrow) > x.ndim or any(n not in (1, m) for n, m in zip(narrow, x.shape[::-1], strict=False)):
         raise ShapeError("pretend", "slope must broadcast to the shape of x",
-                         got=f"x {x.shape}, slope {np.shape(slope)}")
+                         got=f"x {x.shape}, slope {slope.shape}")
     return np.array(value)
 
 

@@ -270,8 +270,7 @@ def codes_of(P: Any, s: Any, quantizer: Scaled) -> Array:
     >>> codes_of(np.array([0.12, -0.31]), np.array([0.1]), Scaled(granularity="scalar"))
     array([ 1, -4], dtype=int8)
     """
-    P = P.array if isinstance(P, Tensor) else np.asarray(P)
-    s = s.array if isinstance(s, Tensor) else np.asarray(s)
+    P, s = plain(P, "P"), plain(s, "s")
     _check("codes_of", P, s, quantizer)
     check_positive("codes_of", s)
     v = P / s
