@@ -82,6 +82,20 @@ def check_instance(op: str, name: str, value: Any, kind: type | tuple[type, ...]
                           cause="A class is called first, as in ReLU()" if isinstance(value, type) else "")
 
 
+def float_type(op: str, dtype: Any) -> np.dtype[Any]:
+    """float32 or float64, by any of their names; DTypeError for all else.
+
+    >>> float_type("Dense", float), float_type("Dense", "f4")
+    (dtype('float64'), dtype('float32'))
+    """
+    if isinstance(dtype, (type, str, np.dtype)):
+        for kind in (np.dtype(np.float32), np.dtype(np.float64)):
+            if dtype is kind.type or (dtype is float and kind.itemsize == 8) or dtype in (kind, kind.name, kind.str[1:],
+                                                                                          kind.str, kind.char):
+                return kind
+    raise DTypeError(op, "dtype must be float32 or float64", got=shown(dtype), cause="Write dtype=np.float32")
+
+
 def as_array(op: str, value: Any, name: str = "x") -> Array:
     """A plain array, in the byte order of this machine, of an array or a list; what it holds is another question.
 
@@ -105,8 +119,8 @@ def check_plain(op: str, value: Any, name: str = "arrays") -> None:
     if isinstance(value, (np.ma.MaskedArray, np.matrix)):
         raise DTypeError(op, f"{name} must be plain NumPy arrays" if name == "arrays" else f"{name} must be a plain "
                          "NumPy array", got=f"a {type(value).__name__}",
-                         cause="x.filled(0.0) and np.asarray(x) make them so; a mask would be ignored, and * would mean "
-                               "another product")
+                         cause="x.filled(0.0) and np.asarray(x) make them so; a mask would be ignored, and * would "
+                               "mean another product")
 
 
 def native(a: Array) -> Array:

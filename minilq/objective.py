@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
+from minilq.arguments import check_flag, check_instance, is_number, shown
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError, meant
 from minilq.nn import Layer
@@ -37,9 +38,13 @@ class Objective:
     """
 
     def __init__(self, parts: Mapping[str, Part] | None = None) -> None:
+        if not (parts is None or (isinstance(parts, Mapping) and all(map(callable, parts.values())))):
+            raise ConfigError("Objective", "parts must be a dict from names to functions that give a scalar Tensor",
+                              got=shown(parts))
         self.parts = dict(parts or {})
 
     def __call__(self, task: Tensor) -> tuple[Tensor, dict[str, float]]:
+        check_instance("Objective", "the loss", task, Tensor, "a Tensor")
         values = {}
         for name, part in self.parts.items():
             y = part()
@@ -65,13 +70,17 @@ def penalty_on(model: Layer, name: str, rate: float, layer_rates: Mapping[str, f
     >>> round(penalty_on(model, "inverse", rate=1e-4)().item(), 2)      # 1e-4 / SCALE_MIN
     8.39
     """
-    layer_rates = dict(layer_rates or {})
-    if name not in PENALTIES:
-        raise ConfigError("penalty", f"must be one of {', '.join(PENALTIES)}", got=repr(name),
+    check_instance("penalty", "the model", model, Layer, "a Layer")
+    if not isinstance(name, str) or name not in PENALTIES:
+        raise ConfigError("penalty", f"must be one of {', '.join(PENALTIES)}", got=shown(name),
                           cause=meant(name, PENALTIES))
+    if not (layer_rates is None or isinstance(layer_rates, Mapping)):
+        raise ConfigError("penalty", "layer_rates must be a dict from names of layers to rates", got=shown(layer_rates))
+    layer_rates = dict(layer_rates or {})
     for factor in (rate, *layer_rates.values()):
-        if not factor >= 0:
-            raise ConfigError("penalty", "a rate must be a number >= 0", got=repr(factor))
+        if not (is_number(factor) and factor >= 0):
+            raise ConfigError("penalty", "a rate must be a number >= 0", got=shown(factor))
+    check_flag("penalty", "to_scales", to_scales)
     sites = [(site, name.rpartition(".")[0]) for name, site in model.sites().items() if site.latent is not None]
 
     def there() -> list[tuple[Tensor, Tensor, Scaled, float]]:
@@ -130,6 +139,14 @@ def l2(parameters: Iterable[Tensor], rate: float) -> Tensor:
     >>> l2([Tensor([1.0, 2.0]), Tensor([[3.0]])], rate=0.5).item()
     7.0
     """
+    if isinstance(parameters, (Tensor, Mapping)) or not isinstance(parameters, Iterable):
+        raise ConfigError("l2", "parameters must be a list of Parameters", got=shown(parameters),
+                          cause="Write model.parameters().values()")
+    if not is_number(rate):
+        raise ConfigError("l2", "a rate must be a number", got=shown(rate))
+    parameters = list(parameters)
+    for p in parameters:
+        check_instance("l2", "every parameter", p, Tensor, "a Parameter")
     squares = [sum_of_squares(p) for p in parameters]
     if not squares:
         raise ConfigError("l2", "there must be a parameter", got="none")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
-from numbers import Real
 from typing import Any, Protocol
 
 import numpy as np
 
+from minilq.arguments import is_bound, is_number, shown
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError
@@ -41,8 +40,8 @@ class Within:
 
     def __post_init__(self) -> None:
         for name, bound in (("low", self.low), ("high", self.high)):
-            if bound is not None and (isinstance(bound, bool) or not isinstance(bound, Real) or math.isnan(bound)):
-                raise ConfigError("Within", f"{name} must be a number, or None for no bound", got=repr(bound))
+            if bound is not None and not is_bound(bound):
+                raise ConfigError("Within", f"{name} must be a number, or None for no bound", got=shown(bound))
         if self.low is not None and self.high is not None and self.low > self.high:
             raise ConfigError("Within", "low must not be above high", got=f"low={self.low}, high={self.high}")
 
@@ -83,7 +82,7 @@ class Parameter(Tensor):
         super().__init__(data, requires_grad=True, dtype=dtype)
         if not (constraint is None or callable(constraint)):
             raise ConfigError("Parameter", "constraint must be a function of the array, such as Within(-1, 1)",
-                              got=repr(constraint))
-        if isinstance(lr, bool) or not (isinstance(lr, Real) and math.isfinite(lr) and lr >= 0):
-            raise ConfigError("Parameter", "lr, a factor on the learning rate, must be a number >= 0", got=repr(lr))
+                              got=shown(constraint))
+        if not (is_number(lr) and lr >= 0):
+            raise ConfigError("Parameter", "lr, a factor on the learning rate, must be a number >= 0", got=shown(lr))
         self.constraint, self.lr, self.second_moment = constraint, float(lr), None

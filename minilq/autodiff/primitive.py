@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from minilq.arguments import check_plain, native
+from minilq.arguments import check_function, check_plain, native, shown
 from minilq.autodiff.entry import KINDS, SamplePoints, is_own
 from minilq.autodiff.entry import Kind as Kind
 from minilq.autodiff.entry import Primitive as Primitive
@@ -34,7 +34,13 @@ def primitive(forward: Callable[P, Any]) -> Callable[P, Any]:
 
     Called with arrays alone it is the plain function. Its derivative follows directly under it, see `vjp_of`.
     """
-    entry = Primitive(forward.__name__, forward)
+    if not callable(forward) or not hasattr(forward, "__name__"):
+        raise ConfigError("primitive", "a forward must be a function with a name", got=shown(forward))
+    try:
+        entry = Primitive(forward.__name__, forward)
+    except (TypeError, ValueError):
+        raise ConfigError("primitive", "a forward must say its arguments", got=forward.__name__,
+                          cause="Write def around a function of NumPy's") from None
     known = PRIMITIVES.get(entry.name)
     if known is not None and _origin(known.forward) != _origin(forward):      # a notebook cell may run twice
         raise ConfigError("primitive", "every primitive needs a name of its own", got=f"a second {entry.name!r}")
@@ -96,8 +102,13 @@ def vjp_of(operation: Callable[..., Any], kind: Kind, needs: str = "all", heuris
                 dict of the others by name. minilq's own primitives must have them, yours may.
     """
     entry = _entry("vjp_of", operation, "a derivative")
-    if kind not in KINDS:
-        raise ConfigError("vjp_of", f"kind must be one of {', '.join(KINDS)}", got=repr(kind), cause=meant(kind, KINDS))
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise ConfigError("vjp_of", f"kind must be one of {', '.join(KINDS)}", got=shown(kind),
+                          cause=meant(kind, KINDS))
+    for what, value in (("needs", needs), ("heuristic", heuristic)):
+        if not isinstance(value, str) and not (what == "heuristic" and callable(value)):
+            raise ConfigError("vjp_of", f"{what} must be names of arguments in one text", got=shown(value),
+                              cause='Write needs="x w"')
     names = list(entry.signature.parameters)
     wanted = [*names, "y"] if needs == "all" else needs.split()
     for name in wanted:
@@ -111,6 +122,7 @@ def vjp_of(operation: Callable[..., Any], kind: Kind, needs: str = "all", heuris
                           cause="Write at=lambda rng: ([rng.standard_normal((3, 4))], {})")
 
     def register(vjp: Callable[..., R]) -> Callable[..., R]:
+        check_function("vjp_of", "a derivative", vjp, " of (g, y, *the arguments)")
         entry.vjp = vjp  # type: ignore[assignment]
         entry.kind = kind
         entry.heuristic = heuristic
@@ -150,6 +162,7 @@ def smooth_of(operation: Callable[..., Any]) -> Callable[[Callable[..., R]], Cal
     entry = _entry("smooth_of", operation, "a smooth program")
 
     def register(smooth: Callable[..., R]) -> Callable[..., R]:
+        check_function("smooth_of", "a smooth program", smooth, " of (keep, *the arguments)")
         entry.smooth = smooth
         return smooth
 
@@ -157,10 +170,10 @@ def smooth_of(operation: Callable[..., Any]) -> Callable[[Callable[..., R]], Cal
 
 
 def _entry(op: str, operation: Callable[..., Any], what: str) -> Primitive:
-    if not hasattr(operation, "primitive"):
-        raise ConfigError(op, f"{what} belongs to a primitive", got=getattr(operation, "__name__", repr(operation)),
+    entry = getattr(operation, "primitive", None)
+    if not isinstance(entry, Primitive):
+        raise ConfigError(op, f"{what} belongs to a primitive", got=getattr(operation, "__name__", shown(operation)),
                           cause="Write @primitive above the forward")
-    entry: Primitive = operation.primitive
     return entry
 
 

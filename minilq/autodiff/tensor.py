@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minilq.arguments import as_array, check_flag, float_type, is_bound, is_whole, shown
 from minilq.autodiff import numpy_functions
 from minilq.autodiff.tape import Array, Node, Storage, walk_back
 from minilq.errors import DTypeError, ShapeError, TapeError
@@ -46,23 +47,16 @@ class Tensor:
     storage: Storage
 
     def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None) -> None:
-        if isinstance(data, Tensor):
-            data = data.array
-        try:
-            given = np.asarray(data)
-        except ValueError as error:
-            raise ShapeError("Tensor", "rows must have equal lengths", got=str(error)) from None
-        if isinstance(data, np.ma.MaskedArray):
-            raise DTypeError("Tensor", "data must be a plain array", got="a masked array",
-                             cause="Say what stands in the masked places: x.filled(0.0)")
-        native = given.dtype.newbyteorder("=")
-        array = np.array(given, dtype=(dtype or native) if native.kind in "fiub" else None, order="C")
+        check_flag("Tensor", "requires_grad", requires_grad)
+        wanted = None if dtype is None else float_type("Tensor", dtype)
+        given = data.array if isinstance(data, Tensor) else as_array("Tensor", data, "data")
+        array = np.array(given, dtype=wanted if given.dtype.kind in "fiub" else None, order="C")
         if array.dtype not in FLOATS:
             raise DTypeError("Tensor", "data must be float32 or float64", got=str(array.dtype),
                              cause="Pass dtype=np.float32, or write 1.0 for 1")
         self.array = array
         self.grad = None
-        self.requires_grad = requires_grad
+        self.requires_grad = bool(requires_grad)
         self.node = None
         self.storage = Storage(array)
 
@@ -154,9 +148,13 @@ class Tensor:
                 raise ShapeError("backward", "a tensor of more than one element needs g, the gradient of the loss "
                                  "with respect to it", got=f"shape {self.shape} and no g")
             g = np.array(1, self.dtype).reshape(self.shape)
-        elif not isinstance(g, (Tensor, np.ndarray)):
-            g = np.asarray(g, self.dtype)
-        g = g.array if isinstance(g, Tensor) else np.asarray(g)
+        elif isinstance(g, Tensor):
+            g = g.array
+        else:
+            listed = not isinstance(g, np.ndarray)
+            g = as_array("backward", g, "g")
+            if listed and g.dtype.kind in "fiub":            # numbers, and lists of numbers, have no float type yet
+                g = g.astype(self.dtype)
         if g.shape != self.shape:
             raise ShapeError("backward", f"g must have the shape {self.shape} of the tensor", got=str(g.shape))
         if g.dtype != self.dtype:
@@ -227,16 +225,30 @@ class Tensor:
 
     # Comparisons have no derivative: they give plain boolean arrays.
     def __lt__(self, other: Any) -> Array:
-        return self.array < _plain(other)
+        return self.array < self._beside(other)
 
     def __le__(self, other: Any) -> Array:
-        return self.array <= _plain(other)
+        return self.array <= self._beside(other)
 
     def __gt__(self, other: Any) -> Array:
-        return self.array > _plain(other)
+        return self.array > self._beside(other)
 
     def __ge__(self, other: Any) -> Array:
-        return self.array >= _plain(other)
+        return self.array >= self._beside(other)
+
+    def _beside(self, other: Any) -> Any:
+        """What this tensor is compared with: an array of real numbers, or a number."""
+        if is_bound(other):
+            return other
+        array = other.array if isinstance(other, Tensor) else as_array("comparison", other, "the other side")
+        if array.dtype.kind not in "fiub":
+            raise DTypeError("comparison", "a tensor is compared with numbers", got=shown(other))
+        try:
+            np.broadcast_shapes(self.shape, array.shape)
+        except ValueError:
+            raise ShapeError("comparison", "shapes must be equal, or 1 where they differ, counted from the last axis",
+                             got=f"{self.shape} and {array.shape}") from None
+        return array
 
     def sum(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
         return OPERATORS["sum"](self, axis, keepdims)
@@ -251,12 +263,11 @@ class Tensor:
         return OPERATORS["reshape"](self, shape[0] if len(shape) == 1 else shape)
 
     def transpose(self, *axes: Any) -> Tensor:
-        return OPERATORS["transpose"](self, (axes[0] if len(axes) == 1 and axes[0] is not None else axes) or None)
+        order = axes[0] if len(axes) == 1 and not is_whole(axes[0]) else axes or None
+        return OPERATORS["transpose"](self, order)
 
     @property
     def T(self) -> Tensor:
         return OPERATORS["transpose"](self)
 
 
-def _plain(value: Any) -> Any:
-    return value.array if isinstance(value, Tensor) else value

@@ -15,6 +15,7 @@ from typing import ParamSpec, TypeVar
 
 import numpy as np
 
+from minilq.arguments import check_flag, shown
 from minilq.errors import ConfigError, DTypeError, meant
 
 P = ParamSpec("P")
@@ -41,6 +42,7 @@ def use_kernels(on: bool) -> None:
     >>> minilq.use_kernels(before)
     """
     global _in_use  # noqa: PLW0603 - one switch for the process, as the environment variable is
+    check_flag("use_kernels", "on", on)
     _in_use = bool(on)
 
 
@@ -65,9 +67,9 @@ def use_convolution(algorithm: str) -> None:
     >>> minilq.use_convolution(before)
     """
     global _convolution  # noqa: PLW0603 - one setting for the process, as the environment variable is
-    if algorithm not in CONVOLUTIONS:
+    if not isinstance(algorithm, str) or algorithm not in CONVOLUTIONS:
         raise ConfigError("use_convolution", f"the algorithm must be one of {', '.join(CONVOLUTIONS)}",
-                          got=repr(algorithm), cause=meant(algorithm, CONVOLUTIONS))
+                          got=shown(algorithm), cause=meant(algorithm, CONVOLUTIONS))
     _convolution = algorithm
 
 

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from minilq.errors import ConfigError
+from minilq.arguments import check_whole
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -45,8 +45,7 @@ def use_threads(count: int) -> None:
     >>> use_threads(before)
     """
     global _count, _pool
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise ConfigError("use_threads", "the number of threads must be a whole number, at least 1", got=repr(count))
+    check_whole("use_threads", "the number of threads", count)
     with _lock:
         before, _count, _pool = _pool, count, None
     if before is not None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minilq.arguments import check_generator, float_type, is_number, is_whole, shown
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError, ShapeError
 from minilq.nn.initialise import normal
@@ -27,15 +28,14 @@ class Weighted(Layer):
     def __init__(self, shape: tuple[int, ...], inputs: tuple[int, ...], rng: np.random.Generator, std: float,
                  dtype: Any) -> None:
         op = type(self).__name__
-        if not isinstance(rng, np.random.Generator):
-            raise ConfigError(op, "rng must be a numpy.random.Generator", got=type(rng).__name__,
-                              cause="Write np.random.default_rng(42)")
+        check_generator(op, rng)
         for n in shape:
-            if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
-                raise ConfigError(op, "numbers of inputs and outputs must be whole numbers, at least 1", got=repr(n),
+            if not is_whole(n, 1):
+                raise ConfigError(op, "numbers of inputs and outputs must be whole numbers, at least 1", got=shown(n),
                                   cause="Write 784 // 2 for a half" if isinstance(n, float) else "")
-        if isinstance(std, bool) or not isinstance(std, (int, float, np.floating)) or not 0 <= std < math.inf:
-            raise ConfigError(op, "std must be a number >= 0", got=repr(std))
+        if not is_number(std) or std < 0:
+            raise ConfigError(op, "std must be a number >= 0", got=shown(std))
+        dtype = float_type(op, dtype)
         self.input = Site(shape=inputs, dtype=dtype)
         self.weight = Site(normal(rng, shape, std, dtype))
         self.bias = Site(normal(rng, shape[-1:], std, dtype))
@@ -88,6 +88,7 @@ class Flatten(Layer):
     """(N, ...) -> (N, product of the rest)."""
 
     def __call__(self, x: Tensor, training: bool = False) -> Tensor:
+        x = x if isinstance(x, Tensor) else Tensor(x)
         if x.ndim == 0:
             raise ShapeError("Flatten", "x must be (N, ...)", got="a single number")
         return reshape(x, (x.shape[0], math.prod(x.shape[1:])))

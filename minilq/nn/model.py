@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+from minilq.arguments import check_flag, shown
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError, ShapeError
 from minilq.nn.layer import Layer
@@ -41,6 +42,7 @@ class Sequential(Container):
 
     def __call__(self, x: Any, training: bool = False) -> Tensor:
         x = x if isinstance(x, Tensor) else Tensor(x)
+        check_flag("Sequential", "training", training)
         for layer in self.layers.values():
             x = layer(x, training)
         return x
@@ -105,5 +107,5 @@ def check_layers(op: str, layers: Iterable[Any]) -> None:
     """ConfigError unless all are Layers."""
     for layer in layers:
         if not isinstance(layer, Layer):
-            raise ConfigError(op, "every layer must be a Layer", got=repr(layer),
+            raise ConfigError(op, "every layer must be a Layer", got=shown(layer),
                               cause="Write ReLU(), not ReLU or relu")

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from minilq.arguments import check_whole, float_type
 from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.tensor import Tensor
-from minilq.errors import ConfigError
 from minilq.nn.layer import Layer
 from minilq.ops import batch_norm, dropout
 
@@ -31,8 +31,8 @@ class BatchNorm(Layer):
     """
 
     def __init__(self, channels: int, momentum: float = 0.99, eps: float = 1e-3, dtype: Any = np.float32) -> None:
-        if isinstance(channels, bool) or not isinstance(channels, (int, np.integer)) or channels < 1:
-            raise ConfigError("BatchNorm", "channels must be a whole number, at least 1", got=repr(channels))
+        check_whole("BatchNorm", "channels", channels)
+        dtype = float_type("BatchNorm", dtype)
         self.gamma, self.beta = Parameter(np.ones(channels), dtype=dtype), Parameter(np.zeros(channels), dtype=dtype)
         self.mean, self.variance = np.zeros(channels, dtype), np.ones(channels, dtype)
         self.momentum, self.eps = momentum, eps

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from minilq.arguments import check_function, check_instance, shown
 from minilq.autodiff.tape import Array, no_grad
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError, ShapeError
@@ -31,7 +32,7 @@ class Quantize(Layer):
     def __init__(self, method: Quantizer | None = None, shape: tuple[int, ...] = (1, 1), dtype: Any = np.float32,
                  ) -> None:
         if not (isinstance(shape, tuple) and shape and all(type(n) is int and n >= 1 for n in shape)):
-            raise ConfigError("Quantize", "shape must be a tuple of whole numbers, at least 1", got=repr(shape))
+            raise ConfigError("Quantize", "shape must be a tuple of whole numbers, at least 1", got=shown(shape))
         self.input = Site(shape=shape, dtype=dtype)
         self.input.change(method)
 
@@ -60,6 +61,8 @@ def quantize(model: L, choose: Callable[[str], Quantizer | None]) -> L:
     >>> list(layer.parameters())
     ['weight.latent', 'weight.scale', 'bias.latent']
     """
+    check_instance("quantize", "the model", model, Layer, "a Layer")
+    check_function("quantize", "choose", choose, " from the name of a site to its method, or None")
     for name, site in model.sites().items():
         site.change(choose(name))
     return model
@@ -85,6 +88,7 @@ def calibrate(model: L, images: Any) -> L:
                 what the layers raise for images of another shape
     Warns       of an input behind dead layers, which was one number for all images
     """
+    check_instance("calibrate", "the model", model, Layer, "a Layer")
     x = images if isinstance(images, Tensor) else Tensor(images)
     if x.ndim == 0 or len(x) == 0:
         raise ShapeError("calibrate", "at least one image is needed, in an array (N, ...)", got=str(x.shape))

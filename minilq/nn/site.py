@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minilq.arguments import check_flag, float_type, is_whole, shown
 from minilq.autodiff.parameter import Constraint, Parameter
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
@@ -35,7 +36,11 @@ class Site(Part):
 
     def __init__(self, latent: Parameter | None = None, shape: tuple[int, ...] = (1, 1), dtype: Any = np.float32,
                  ) -> None:
-        self.latent, self.dtype = latent, np.dtype(dtype)
+        if not (latent is None or isinstance(latent, Parameter)):
+            raise ConfigError("Site", "a latent must be a Parameter, or None for an input", got=shown(latent))
+        if latent is None and not (isinstance(shape, tuple) and all(is_whole(n, 1) for n in shape)):
+            raise ConfigError("Site", "shape must be a tuple of whole numbers, at least 1", got=shown(shape))
+        self.latent, self.dtype = latent, float_type("Site", dtype)
         self.shape = shape if latent is None else latent.shape
         self.own = (None, 1.0) if latent is None else (latent.constraint, latent.lr)     # whatever its methods ask for
         self.method: Quantizer | None = None
@@ -50,7 +55,7 @@ class Site(Part):
     def change(self, method: Quantizer | None) -> None:
         """Give the site another method, or none; it starts from what is there."""
         if not (method is None or isinstance(method, Quantizer)):
-            raise ConfigError("Site", "a method must be a Quantizer such as LSQ(4), or None", got=repr(method),
+            raise ConfigError("Site", "a method must be a Quantizer such as LSQ(4), or None", got=shown(method),
                               cause="A class is called first: LSQ()" if isinstance(method, type) else "")
         held: dict[str, Parameter | Array] = {}
         if method is not None:                   # what raises here leaves the site as it was
@@ -89,9 +94,11 @@ class Site(Part):
         """What the network sees of the latent, or of the input x."""
         if self.latent is not None:
             return self.latent if self.method is None else self.method(self.latent, self.held, training)
-        assert x is not None
+        if not isinstance(x, Tensor):
+            x = Tensor(x)
         if self.method is None:
             return x
+        check_flag("Site", "training", training)
         if not self.started or self.calibrating:
             if not (training or self.calibrating):
                 raise ConfigError("Site", "an input must be seen before it can be quantized",

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from minilq.arguments import is_number, shown
 from minilq.autodiff.primitive import WithResidual, primitive, vjp_of
 from minilq.autodiff.samples import away_from, distinct, uniform
 from minilq.autodiff.tape import Array
@@ -171,12 +172,15 @@ def difference(pairs: Pairs, rates: Rates = None) -> Tensor:
 def total(op: str, pairs: Pairs, rates: Rates, term: Callable[..., Tensor], by_count: bool,
           quantizers: Sequence[Any] | None = None) -> Tensor:
     """sum_t rate_t * weight_t * term_t, with weight_t = #_t / T, or 1; terms that round take each pair's quantizer."""
-    pairs = list(pairs)
+    if not isinstance(pairs, (list, tuple)):
+        raise ConfigError(op, "pairs must be [(P, s), ...] of Tensors", got=shown(pairs))
     if not pairs:
         raise ConfigError(op, "there must be a pair (P, s)", got="none", cause="Is any parameter quantized?")
     for pair in pairs:
         if not (isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(x, Tensor) for x in pair)):
-            raise ConfigError(op, "pairs must be [(P, s), ...] of Tensors", got=repr(pair)[:60])
+            raise ConfigError(op, "pairs must be [(P, s), ...] of Tensors", got=shown(pair))
+    if not (rates is None or (isinstance(rates, (list, tuple)) and all(map(is_number, rates)))):
+        raise ConfigError(op, "rates must be a list of numbers, one for each pair", got=shown(rates))
     rates = [1.0] * len(pairs) if rates is None else list(rates)
     if len(rates) != len(pairs):
         raise ConfigError(op, "there must be one rate for each pair", got=f"{len(rates)} for {len(pairs)}")

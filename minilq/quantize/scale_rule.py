@@ -13,11 +13,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from numbers import Real
 from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from minilq.arguments import check_flag, is_number, shown
 from minilq.autodiff.memory import Keep
 from minilq.autodiff.primitive import Kind
 from minilq.autodiff.tape import Array
@@ -99,8 +99,9 @@ def threshold(lam: float, gate: bool = True) -> Threshold:
     >>> threshold(1e-10)
     Threshold(lam=1e-10, gate=True)
     """
-    if not (isinstance(lam, Real) and math.isfinite(lam) and lam >= 0):
-        raise ConfigError("threshold", "lambda must be a number >= 0", got=repr(lam))
+    if not (is_number(lam) and lam >= 0):
+        raise ConfigError("threshold", "lambda must be a number >= 0", got=shown(lam))
+    check_flag("threshold", "gate", gate)
     return Threshold(float(lam), bool(gate))
 
 
@@ -173,9 +174,11 @@ def chain_rule(grad_factor: float | Literal["lsq"] = 1.0) -> ChainRule:
     >>> chain_rule()
     ChainRule(grad_factor=1.0)
     """
-    if grad_factor != "lsq" and not (isinstance(grad_factor, Real) and math.isfinite(grad_factor)):
-        raise ConfigError("chain_rule", "grad_factor must be a finite number or 'lsq'", got=repr(grad_factor))
-    return ChainRule(grad_factor if grad_factor == "lsq" else float(grad_factor))
+    if isinstance(grad_factor, str) and grad_factor == "lsq":
+        return ChainRule("lsq")
+    if not is_number(grad_factor):
+        raise ConfigError("chain_rule", "grad_factor must be a finite number or 'lsq'", got=shown(grad_factor))
+    return ChainRule(float(grad_factor))
 
 
 SCALE_RULES: dict[str, Callable[..., ScaleRule]] = {
