@@ -139,7 +139,7 @@ def l2(parameters: Iterable[Tensor], rate: float) -> Tensor:
     >>> l2([Tensor([1.0, 2.0]), Tensor([[3.0]])], rate=0.5).item()
     7.0
     """
-    if isinstance(parameters, (Tensor, Mapping)) or not isinstance(parameters, Iterable):
+    if isinstance(parameters, (Tensor, Mapping, np.ndarray)) or not isinstance(parameters, Iterable):
         raise ConfigError("l2", "parameters must be a list of Parameters", got=shown(parameters),
                           cause="Write model.parameters().values()")
     if not is_number(rate):

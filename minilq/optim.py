@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from numbers import Real
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from minilq.arguments import check_instance, check_plain, check_whole, is_number, is_whole, shown
 from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
@@ -29,8 +29,8 @@ class Optimizer:
     slots: tuple[str, ...] = ()                  # names of the arrays kept for each tensor
 
     def __init__(self, parameters: Iterable[Tensor], lr: float) -> None:
-        if not (_number(lr) and lr >= 0):
-            raise ConfigError(type(self).__name__, "a learning rate must be a number >= 0", got=repr(lr))
+        if not (is_number(lr) and lr >= 0):
+            raise ConfigError(type(self).__name__, "a learning rate must be a number >= 0", got=shown(lr))
         self.lr = lr
         self.lr_factor = 1.0
         self.steps = 0
@@ -45,7 +45,7 @@ class Optimizer:
     def follow(self, parameters: Iterable[Tensor]) -> None:
         """Train these from now on, after the model was given other methods; those that stay keep their moments."""
         op = type(self).__name__
-        if isinstance(parameters, Mapping) or not isinstance(parameters, Iterable):
+        if isinstance(parameters, (Mapping, np.ndarray)) or not isinstance(parameters, Iterable):
             raise ConfigError(op, "parameters must be a list of Parameters", got=f"a {type(parameters).__name__}",
                               cause="Write model.parameters().values()")
         tensors = [parameters] if isinstance(parameters, Tensor) else list(parameters)
@@ -82,6 +82,8 @@ class Optimizer:
             g, p = tensor.grad, tensor.array
             if g is None:
                 continue
+            if type(g) is not np.ndarray or g.dtype != p.dtype or g.shape != p.shape:
+                _check_gradient(type(self).__name__, tensor)
             try:
                 if parameter is None:
                     update(p, g, rate * factor, moments, self.steps - came)
@@ -114,6 +116,7 @@ class Optimizer:
         whole number >= 0, and for moments that no training has, ShapeError for another shape, DTypeError for another
         kind of number."""
         op = type(self).__name__
+        _check_state(op, state)
         mine = {f"{i}/{slot}": a for i, kept in enumerate(self._kept) for slot, a in kept.moments.items()}
         for key in ("steps", *mine):
             if key not in state:
@@ -146,10 +149,27 @@ class _Kept(NamedTuple):
     came: int                                    # after how many steps: Adam corrects its moments by their own age
 
 
+def _check_gradient(op: str, tensor: Tensor) -> None:
+    """For gradients that a backward pass did not leave."""
+    g = tensor.grad
+    check_plain(op, g, "a gradient")
+    if not isinstance(g, np.ndarray) or g.dtype != tensor.dtype or g.shape != tensor.shape:
+        raise DTypeError(op, f"a gradient must be an array of {tensor.dtype} and shape {tensor.shape}, as its tensor",
+                         got=shown(g))
+
+
 def _check_writable(op: str, tensor: Tensor) -> None:
     if not tensor.array.flags.writeable:
         raise ConfigError(op, "every parameter must be writable", got=f"one of shape {tensor.shape}, read-only",
                           cause="Make it from a copy of the array") from None
+
+
+def _check_state(op: str, state: Any) -> None:
+    if not isinstance(state, Mapping):
+        raise DataError(op, "a saved state must be a dict of arrays", got=shown(state))
+    for key, array in state.items():
+        if type(array) is not np.ndarray:
+            raise DataError(op, "a saved state must be a dict of arrays", got=f"{key!r}: {shown(array)}")
 
 
 def _whole(op: str, name: str, number: Array) -> int:
@@ -159,19 +179,14 @@ def _whole(op: str, name: str, number: Array) -> int:
     return int(number)
 
 
-def _number(value: Any) -> bool:
-    """Whether this is a finite real number."""
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-
-
 class SGD(Optimizer):
     """Gradient descent with momentum: b <- momentum b + g;  p <- p - lr b."""
 
     slots = ("momentum",)
 
     def __init__(self, parameters: Iterable[Tensor], lr: float = 1e-2, momentum: float = 0.0) -> None:
-        if not (_number(momentum) and 0 <= momentum < 1):
-            raise ConfigError("SGD", "momentum must lie in [0, 1)", got=repr(momentum))
+        if not (is_number(momentum) and 0 <= momentum < 1):
+            raise ConfigError("SGD", "momentum must lie in [0, 1)", got=shown(momentum))
         super().__init__(parameters, lr)
         self.momentum = momentum
 
@@ -198,11 +213,11 @@ class Adam(Optimizer):
 
     def __init__(self, parameters: Iterable[Tensor], lr: float = 1e-3, beta1: float = 0.9,
                  beta2: float = 0.999, epsilon: float = 1e-7, form: Literal["keras", "torch"] = "keras") -> None:
-        if form not in ("keras", "torch"):
-            raise ConfigError("Adam", "form must be 'keras' or 'torch'", got=repr(form))
-        if not (all(map(_number, (beta1, beta2, epsilon))) and 0 <= beta1 < 1 and 0 <= beta2 < 1 and epsilon > 0):
+        if not isinstance(form, str) or form not in ("keras", "torch"):
+            raise ConfigError("Adam", "form must be 'keras' or 'torch'", got=shown(form))
+        if not (all(map(is_number, (beta1, beta2, epsilon))) and 0 <= beta1 < 1 and 0 <= beta2 < 1 and epsilon > 0):
             raise ConfigError("Adam", "beta1 and beta2 must be numbers in [0, 1), epsilon one above 0",
-                              got=f"beta1={beta1!r}, beta2={beta2!r}, epsilon={epsilon!r}")
+                              got=f"beta1={shown(beta1)}, beta2={shown(beta2)}, epsilon={shown(epsilon)}")
         super().__init__(parameters, lr)
         self.beta1, self.beta2, self.epsilon, self.form = beta1, beta2, epsilon, form
         self._computed_for: tuple[int, str, float] | None = None         # most tensors share one correction per step
@@ -242,6 +257,10 @@ class Together:
     """Several optimizers as one: weights by Adam and scales by SGD, for example."""
 
     def __init__(self, *optimizers: Optimizer) -> None:
+        for optimizer in optimizers:
+            check_instance("Together", "each", optimizer, Optimizer, "an optimizer, such as Adam")
+        if not optimizers:
+            raise ConfigError("Together", "there must be an optimizer", got="none")
         self.optimizers = optimizers
 
     @property
@@ -265,6 +284,7 @@ class Together:
         return {f"{i}/{k}": a for i, o in enumerate(self.optimizers) for k, a in o.state().items()}
 
     def load_state(self, state: Mapping[str, Array]) -> None:
+        _check_state("Together", state)
         for i, optimizer in enumerate(self.optimizers):
             optimizer.load_state({k.removeprefix(f"{i}/"): a for k, a in state.items() if k.startswith(f"{i}/")})
 
@@ -285,7 +305,16 @@ def steps(factors: Mapping[int, float]) -> Schedule:
     >>> [schedule(epoch) for epoch in (0, 39, 40, 60)]
     [1.0, 1.0, 0.5, 0.1]
     """
-    return lambda epoch: math.prod((f for start, f in factors.items() if epoch >= start), start=1.0)
+    if not (isinstance(factors, Mapping) and all(is_whole(epoch, 0) and is_number(factor) and factor >= 0
+                                                 for epoch, factor in factors.items())):
+        raise ConfigError("steps", "wants a dict from epochs to factors >= 0", got=shown(factors),
+                          cause="Write steps({40: 0.5})")
+
+    def schedule(epoch: int) -> float:
+        check_whole("steps", "the epoch", epoch, 0)
+        return math.prod((f for start, f in factors.items() if epoch >= start), start=1.0)
+
+    return schedule
 
 
 def cosine(epochs: int) -> Schedule:
@@ -294,4 +323,10 @@ def cosine(epochs: int) -> Schedule:
     >>> [round(cosine(4)(epoch), 3) for epoch in range(4)]
     [1.0, 0.854, 0.5, 0.146]
     """
-    return lambda epoch: 0.5 * (1 + math.cos(math.pi * min(epoch, epochs) / epochs))
+    check_whole("cosine", "the number of epochs", epochs)
+
+    def schedule(epoch: int) -> float:
+        check_whole("cosine", "the epoch", epoch, 0)
+        return 0.5 * (1 + math.cos(math.pi * min(epoch, epochs) / epochs))
+
+    return schedule

@@ -53,10 +53,8 @@ def primitive(forward: Callable[P, Any]) -> Callable[P, Any]:
             args, options = bound.args, bound.kwargs  # type: ignore[assignment]
         arrays, inputs, dtype, wanted = _unpack(entry.name, args)
         run = entry.forward if active_memory() is None else entry.replayed
-        if dtype is None or entry.own:
-            result = run(*arrays, **options)
-        else:
-            result = untouched(entry.name, run, arrays, options)
+        kept = dtype is None or entry.own
+        result = run(*arrays, **options) if kept else untouched(entry.name, run, arrays, options)
         if isinstance(result, WithResidual):
             options = {"residual": result.residual}  # type: ignore[assignment]
             result = result.y

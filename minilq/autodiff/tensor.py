@@ -237,8 +237,8 @@ class Tensor:
         return self.array >= self._beside(other)
 
     def _beside(self, other: Any) -> Any:
-        """What this tensor is compared with: an array of real numbers, or a number."""
-        if is_bound(other):
+        """What this tensor is compared with: an array of real numbers, or a number, NaN included."""
+        if isinstance(other, float) or is_bound(other):
             return other
         array = other.array if isinstance(other, Tensor) else as_array("comparison", other, "the other side")
         if array.dtype.kind not in "fiub":

@@ -91,6 +91,7 @@ class Residual(Container):
         check_layers("Residual", self.layers.values())
 
     def __call__(self, x: Tensor, training: bool = False) -> Tensor:
+        x = x if isinstance(x, Tensor) else Tensor(x)
         y = self.layers["body"](x, training)
         beside = self.layers["shortcut"](x, training) if "shortcut" in self.layers else x
         if y.shape != beside.shape:

@@ -10,7 +10,6 @@ from minilq.arguments import MOST
 from minilq.autodiff.tape import Array
 from minilq.errors import DTypeError, ShapeError
 
-
 FLOATS = "fdFD"
 INTEGERS = "bBhHiIlLqQ"
 CONVERT = "Convert it: np.asarray(x, dtype=np.float32)"
@@ -62,7 +61,16 @@ def check_floats(op: str, **arguments: Any) -> None:
     """DTypeError unless every argument is an array of float32 or float64 (or complex: the complex step needs them)."""
     for name, x in arguments.items():
         if not isinstance(x, np.ndarray) or x.dtype.char not in FLOATS:
-            raise DTypeError(op, f"{name} must be an array of floats, float32 or float64", got=kind_of(x), cause=CONVERT)
+            raise DTypeError(op, f"{name} must be an array of floats, float32 or float64", got=kind_of(x),
+                             cause=CONVERT)
+
+
+def check_reals(op: str, **arguments: Any) -> None:
+    """As `check_floats`, for what rounds: complex numbers have no codes."""
+    check_floats(op, **arguments)
+    for name, x in arguments.items():
+        if x.dtype.kind == "c":
+            raise DTypeError(op, f"{name} must be an array of floats, float32 or float64", got=kind_of(x))
 
 
 def kind_of(x: Any) -> str:

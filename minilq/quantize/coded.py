@@ -9,11 +9,13 @@ products of integers; and what a file must have `stored` beside the codes.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from minilq.arguments import check_plain, shown
 from minilq.autodiff.tape import Array
+from minilq.errors import DTypeError
 
 Plane = tuple[Array, Array]
 """(scale, int8 codes): the scale is broadcast to the codes."""
@@ -47,6 +49,7 @@ class Even(NamedTuple):
 
     def values(self, codes: Array) -> Array:
         """What codes stand for, in the dtype of the scale: the same bits as rounding and multiplying back."""
+        check_codes(codes)
         k = codes if self.zero is None else codes.astype(np.int64) - self.zero
         scale = np.asarray(self.scale)
         y: Array = k.astype(scale.dtype) * scale
@@ -58,6 +61,7 @@ class Even(NamedTuple):
         >>> [(float(s[0]), k.tolist()) for s, k in Even(np.array([0.5])).planes(np.array([-3, 300]))]
         [(0.5, [-3, 44]), (128.0, [0, 1])]
         """
+        check_codes(codes)
         rest = codes.astype(np.int64) - (0 if self.zero is None else self.zero)
         scale = self.scale
         planes: list[Plane] = []
@@ -88,6 +92,7 @@ class Table(NamedTuple):
 
     def values(self, codes: Array) -> Array:
         """The level of each code, to the bit."""
+        check_codes(codes)
         if self.levels.ndim == 1:
             return np.asarray(self.levels[codes])
         K, *groups = self.levels.shape
@@ -127,6 +132,13 @@ class Coded(NamedTuple):
     def planes(self) -> list[Plane]:
         """Scaled int8 arrays that add up to the values, but for rounding."""
         return self.grid.planes(self.codes)
+
+
+def check_codes(codes: Any) -> None:
+    """DTypeError unless codes are an array of integers."""
+    check_plain("codes", codes)
+    if not isinstance(codes, np.ndarray) or codes.dtype.kind not in "iu":
+        raise DTypeError("codes", "must be an array of integers", got=shown(codes))
 
 
 def narrowed(k: Array) -> Array:

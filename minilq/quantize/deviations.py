@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from minilq.arguments import shown
 from minilq.autodiff.primitive import WithResidual, primitive, vjp_of
 from minilq.autodiff.samples import away_from, cells
 from minilq.autodiff.tape import Array
@@ -24,7 +25,7 @@ from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError
 from minilq.quantize.granularity import reduced_axes
 from minilq.quantize.methods.scaled import Scaled, round_trip
-from minilq.quantize.penalties import Pairs, Rates, check_pair, finite, total
+from minilq.quantize.penalties import Pairs, Rates, check_pair, check_pairs, finite, total
 
 GRID = np.array([[0.2], [0.3], [0.5]])           # of the sample points below
 NEAREST = Scaled("nearest", qmin=-4, qmax=3)
@@ -245,8 +246,9 @@ def _over_groups(x: Array, s: Array) -> Array:
 
 def _each(op: str, pairs: Pairs, quantizer: Any) -> list[Scaled]:
     """One quantizer for each pair."""
+    check_pairs(op, pairs)
     each = [quantizer] * len(pairs) if isinstance(quantizer, Scaled) else quantizer
     if not (isinstance(each, (list, tuple)) and len(each) == len(pairs) and all(isinstance(q, Scaled) for q in each)):
         raise ConfigError(op, "the second argument must be a Scaled, or a list with one for each pair",
-                          got=type(quantizer).__name__)
+                          got=shown(quantizer))
     return list(each)

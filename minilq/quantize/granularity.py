@@ -68,7 +68,7 @@ def reduced_axes(shape: tuple[int, ...], s_shape: tuple[int, ...]) -> tuple[int,
     ((1,), (0, 1))
     """
     padded = (1,) * (len(shape) - len(s_shape)) + s_shape
-    return tuple(i for i, n in enumerate(padded) if n == 1)
+    return tuple(i for i, n in enumerate(padded[:len(shape)]) if n == 1)
 
 
 def in_groups(x: Array, s_shape: tuple[int, ...]) -> Array:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from minilq.arguments import as_array
+from minilq.arguments import as_array, shown
 from minilq.autodiff.parameter import Constraint, Parameter
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
@@ -99,7 +99,7 @@ def method_named(name: str) -> type[Quantizer]:
     """The class of a name. Raises ConfigError for an unknown one."""
     import minilq.quantize.methods  # noqa: F401 - now QUANTIZERS holds them all
 
-    if name not in QUANTIZERS:
+    if not isinstance(name, str) or name not in QUANTIZERS:
         raise ConfigError("method", f"must be one of {', '.join(sorted(QUANTIZERS))}", got=repr(name),
                           cause=meant(name, QUANTIZERS))
     return QUANTIZERS[name]
@@ -112,13 +112,31 @@ def plain(x: Any, name: str = "x") -> Array:
 
 def trained(held: Held, name: str) -> Tensor:
     """What a method trains under this name: a Parameter, or whatever Tensor stands for it in a check of gradients."""
-    value = held[name]
-    assert isinstance(value, Tensor)
+    value = _held(held, name)
+    if not isinstance(value, Tensor):
+        raise ConfigError("method", f"held must be what start gave, with {name!r} in it, a Parameter", got=shown(value))
     return value
 
 
 def remembered(held: Held, name: str) -> Array:
     """The array that a method remembers under this name."""
-    value = held[name]
-    assert isinstance(value, np.ndarray)
+    value = _held(held, name)
+    if not isinstance(value, np.ndarray):
+        raise ConfigError("method", f"held must be what start gave, with {name!r} in it, an array", got=shown(value))
     return value
+
+
+def seen(x: Any) -> Tensor:
+    """The Tensor that a method is called with, or one of an array."""
+    return x if isinstance(x, Tensor) else Tensor(x)
+
+
+def holds(held: Held, name: str) -> bool:
+    """Whether a method holds something under this name."""
+    return isinstance(held, Mapping) and name in held
+
+
+def _held(held: Held, name: str) -> Any:
+    if not holds(held, name):
+        raise ConfigError("method", f"held must be what start gave, with {name!r} in it", got=shown(held))
+    return held[name]

@@ -172,13 +172,10 @@ def difference(pairs: Pairs, rates: Rates = None) -> Tensor:
 def total(op: str, pairs: Pairs, rates: Rates, term: Callable[..., Tensor], by_count: bool,
           quantizers: Sequence[Any] | None = None) -> Tensor:
     """sum_t rate_t * weight_t * term_t, with weight_t = #_t / T, or 1; terms that round take each pair's quantizer."""
-    if not isinstance(pairs, (list, tuple)):
-        raise ConfigError(op, "pairs must be [(P, s), ...] of Tensors", got=shown(pairs))
+    check_pairs(op, pairs)
+    pairs = list(pairs)
     if not pairs:
         raise ConfigError(op, "there must be a pair (P, s)", got="none", cause="Is any parameter quantized?")
-    for pair in pairs:
-        if not (isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(x, Tensor) for x in pair)):
-            raise ConfigError(op, "pairs must be [(P, s), ...] of Tensors", got=shown(pair))
     if not (rates is None or (isinstance(rates, (list, tuple)) and all(map(is_number, rates)))):
         raise ConfigError(op, "rates must be a list of numbers, one for each pair", got=shown(rates))
     rates = [1.0] * len(pairs) if rates is None else list(rates)
@@ -189,6 +186,14 @@ def total(op: str, pairs: Pairs, rates: Rates, term: Callable[..., Tensor], by_c
     y: Tensor = add_up(*[term(*each, rate * (each[0].size / count if by_count else 1))
                          for each, rate in zip(arguments, rates, strict=True)])
     return y
+
+
+def check_pairs(op: str, pairs: Any) -> None:
+    """ConfigError unless these are pairs of Tensors."""
+    for pair in pairs if isinstance(pairs, (list, tuple)) else [pairs]:
+        if not (isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(x, Tensor) for x in pair)) or (
+                pair is pairs):
+            raise ConfigError(op, "pairs must be [(P, s), ...] of Tensors", got=shown(pair))
 
 
 def check_pair(op: str, P: Array, s: Array) -> None:

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from minilq.arguments import shown
 from minilq.autodiff.memory import Keep
 from minilq.autodiff.parameter import Constraint, Within
 from minilq.autodiff.primitive import primitive, smooth_of, vjp_of
@@ -133,7 +134,7 @@ def positivity_named(name: str) -> Positivity:
     >>> positivity_named("power_of_two").scale_of(positivity_named("power_of_two").latent_of(np.array([0.3, 0.4])))
     array([0.25, 0.5 ])
     """
-    if name not in POSITIVITIES:
-        raise ConfigError("Scaled", f"positivity must be one of {', '.join(POSITIVITIES)}", got=repr(name),
+    if not isinstance(name, str) or name not in POSITIVITIES:
+        raise ConfigError("Scaled", f"positivity must be one of {', '.join(POSITIVITIES)}", got=shown(name),
                           cause=meant(name, POSITIVITIES))
     return POSITIVITIES[name]

@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from minilq.arguments import check_generator, native, shown
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError, meant
+from minilq.ops.broadcast import check_reals
 
 Rounding = Callable[[Array], Array]
 
@@ -34,12 +36,12 @@ class stochastic:
     """
 
     def __init__(self, rng: np.random.Generator) -> None:
-        if not isinstance(rng, np.random.Generator):
-            raise ConfigError("stochastic", "rng must be a numpy.random.Generator", got=type(rng).__name__,
-                              cause="Write stochastic(np.random.default_rng(42))")
+        check_generator("stochastic", rng)
         self.rng = rng
 
     def __call__(self, u: Array) -> Array:
+        check_reals("stochastic", u=u)
+        u = native(u)
         down = np.floor(u)
         return down + (self.rng.random(u.shape, dtype=u.dtype) < u - down)
 
@@ -63,18 +65,20 @@ def rounding_function(rounding: str | Rounding) -> Rounding:
     """The function behind a name, or the function itself; ConfigError for an unknown name."""
     if callable(rounding):
         return rounding
-    if rounding not in ROUNDINGS:
-        hint = "Stochastic rounding needs a generator: rounding=stochastic(rng)" if rounding == "stochastic" else (
-            meant(rounding, ROUNDINGS))
+    if not isinstance(rounding, str) or rounding not in ROUNDINGS:
+        drawn = isinstance(rounding, str) and rounding == "stochastic"
         raise ConfigError("Scaled", f"rounding must be one of {', '.join(ROUNDINGS)}, or a function",
-                          got=repr(rounding), cause=hint)
+                          got=shown(rounding),
+                          cause="Stochastic rounding needs a generator: rounding=stochastic(rng)" if drawn else
+                          meant(rounding, ROUNDINGS))
     return ROUNDINGS[rounding]
 
 
 def rounded(rounding: str | Rounding, u: Array) -> Array:
     """rounding(u); ConfigError when a function of the user's does not return whole numbers of the same shape."""
     k = rounding_function(rounding)(u)
-    if callable(rounding) and not (k.shape == u.shape and np.array_equal(k, np.rint(k), equal_nan=True)):
+    if callable(rounding) and not (isinstance(k, np.ndarray) and k.shape == u.shape
+                                   and np.array_equal(k, np.rint(k), equal_nan=True)):
         raise ConfigError("Scaled", "a rounding must return whole numbers, one for each value",
                           got=f"{getattr(rounding, '__name__', rounding)} with other results")
     return k

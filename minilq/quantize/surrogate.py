@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from minilq.arguments import check_function, shown
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError, meant
 
@@ -19,11 +20,17 @@ Curve = Callable[[Array, float | None, float | None], Array]
 
 @dataclass(frozen=True)
 class Surrogate:
-    """A curve and its derivative, both functions of (u, low, high)."""
+    """A curve and its derivative, both functions of (u, low, high). Raises ConfigError for what is none."""
 
     name: str
     curve: Curve
     slope: Curve
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise ConfigError("Surrogate", "name must be a text", got=shown(self.name))
+        check_function("Surrogate", "curve", self.curve, " of (u, low, high)")
+        check_function("Surrogate", "slope", self.slope, " of (u, low, high)")
 
 
 def _line(u: Array, low: float | None, high: float | None) -> Array:
@@ -121,7 +128,7 @@ def surrogate_named(surrogate: str | Surrogate) -> Surrogate:
     """The surrogate of a name, or the surrogate itself; ConfigError for an unknown name."""
     if isinstance(surrogate, Surrogate):
         return surrogate
-    if surrogate not in SURROGATES:
+    if not isinstance(surrogate, str) or surrogate not in SURROGATES:
         raise ConfigError("Scaled", f"surrogate must be one of {', '.join(SURROGATES)}, or a Surrogate",
-                          got=repr(surrogate), cause=meant(surrogate, SURROGATES))
+                          got=shown(surrogate), cause=meant(surrogate, SURROGATES))
     return SURROGATES[surrogate]

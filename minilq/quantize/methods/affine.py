@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
 
+from minilq.arguments import check_flag, is_number, is_whole, shown
 from minilq.autodiff.memory import Keep
 from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.primitive import primitive, smooth_of, vjp_of
@@ -17,7 +17,7 @@ from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError
 from minilq.quantize.coded import Coded, Even, narrowed
 from minilq.quantize.granularity import Granularity, reduced_axes, scale_shape
-from minilq.quantize.method import Held, Quantizer, plain, remembered, trained
+from minilq.quantize.method import Held, Quantizer, plain, remembered, seen, trained
 from minilq.quantize.methods.bounds import check_flags, check_scale, code_bounds, corners, in_range, one_of
 from minilq.quantize.methods.learned_range import learned_range, range_parameters
 from minilq.quantize.methods.lsq import checked, codable
@@ -121,15 +121,16 @@ class Affine(Quantizer):
 
     def __post_init__(self) -> None:
         check_flags("Affine", self.mask, self.granularity)
+        check_flag("Affine", "symmetric", self.symmetric)
         one_of("Affine", "ranges", self.ranges, RANGES)
         one_of("Affine", "without_zero", self.without_zero, WITHOUT_ZERO)
         low, high = self._bounds
         if low == high:
             raise ConfigError("Affine", "there must be two codes at least", got=f"bits={self.bits} and narrow")
-        if isinstance(self.momentum, bool) or not isinstance(self.momentum, Real) or not 0 <= self.momentum <= 1:
-            raise ConfigError("Affine", "momentum must be a number in 0..1", got=repr(self.momentum))
-        if isinstance(self.delay, bool) or not isinstance(self.delay, (int, np.integer)) or self.delay < 0:
-            raise ConfigError("Affine", "delay must be a whole number >= 0", got=repr(self.delay))
+        if not is_number(self.momentum) or not 0 <= self.momentum <= 1:
+            raise ConfigError("Affine", "momentum must be a number in 0..1", got=shown(self.momentum))
+        if not is_whole(self.delay, 0):
+            raise ConfigError("Affine", "delay must be a whole number >= 0", got=shown(self.delay))
         if self.delay and self.ranges != "average":
             raise ConfigError("Affine", "a delay needs ranges='average'", got=f"ranges={self.ranges!r}")
         if self.symmetric and self.ranges == "learned":
@@ -150,11 +151,13 @@ class Affine(Quantizer):
         return held if self.ranges == "data" else {**held, "count": np.zeros(1, np.int64)}
 
     def __call__(self, x: Tensor, held: Held, training: bool = False) -> Tensor:
+        x = seen(x)
         y: Tensor
         if self.ranges == "learned":
             a, b = trained(held, "low"), trained(held, "high")
             y = learned_range(x, a, b, *self._bounds, self.without_zero, self.mask)
             return y
+        check_flag("Affine", "training", training)
         if training and self.ranges == "average":
             self._average(x.array, held)
             if remembered(held, "count")[0] <= self.delay:

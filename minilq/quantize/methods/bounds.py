@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from minilq.arguments import check_flag, is_whole, shown
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError, DTypeError, ShapeError, meant
 from minilq.ops.broadcast import check_floats
@@ -24,10 +25,12 @@ def code_bounds(method: str, bits: int, signed: bool, narrow: bool = False) -> t
     >>> code_bounds("LSQ", 4, signed=True), code_bounds("LSQ", 4, signed=False)
     ((-8, 7), (0, 15))
     """
+    check_flag(method, "signed", signed)
+    check_flag(method, "narrow", narrow)
     least = 2 if signed else 1
-    if isinstance(bits, bool) or not isinstance(bits, (int, np.integer)) or not least <= bits <= MOST_BITS:
+    if not is_whole(bits, least, MOST_BITS):
         raise ConfigError(method, f"bits must be a whole number in {least}..{MOST_BITS} for "
-                          f"{'signed' if signed else 'unsigned'} codes", got=repr(bits))
+                          f"{'signed' if signed else 'unsigned'} codes", got=shown(bits))
     low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
     return low + narrow, high
 
@@ -65,14 +68,14 @@ def check_flags(method: str, mask: str, granularity: Granularity) -> None:
 
 def check_granularity(method: str, granularity: Granularity) -> None:
     """ConfigError unless the granularity has a name that exists, or is a tuple of axes."""
-    if not (isinstance(granularity, tuple) and all(isinstance(axis, int) for axis in granularity)):
+    if not (isinstance(granularity, tuple) and all(map(is_whole, granularity))):
         one_of(method, "granularity", granularity, (*NAMED_AXES,), ", or a tuple of kept axes")
 
 
 def one_of(method: str, flag: str, value: Any, names: tuple[str, ...], otherwise: str = "") -> None:
     """ConfigError unless the value of a flag is one of these names."""
     if not isinstance(value, str) or value not in names:
-        raise ConfigError(method, f"{flag} must be one of {', '.join(names)}{otherwise}", got=repr(value),
+        raise ConfigError(method, f"{flag} must be one of {', '.join(names)}{otherwise}", got=shown(value),
                           cause=meant(value, names))
 
 

@@ -13,7 +13,7 @@ from minilq.autodiff.samples import normal
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError
-from minilq.ops.broadcast import check_floats
+from minilq.ops.broadcast import check_reals
 from minilq.quantize.coded import Coded, Even, narrowed
 from minilq.quantize.method import Held, Quantizer, plain
 from minilq.quantize.methods.lsq import codable
@@ -35,7 +35,7 @@ def dual_copy(w: Any, integer_bits: int = 0, fraction_bits: int = 1) -> Array:
     >>> dual_copy(np.array([-0.25, 0.2, 0.9]))
     array([-0.5,  0. ,  0.5])
     """
-    check_floats("dual_copy", w=w)
+    check_reals("dual_copy", w=w)
     return np.asarray(fixed_codes(w, integer_bits, fraction_bits) * w.dtype.type(2.0**-fraction_bits))
 
 

@@ -14,7 +14,7 @@ from minilq.autodiff.samples import normal
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError
-from minilq.ops.broadcast import check_floats
+from minilq.ops.broadcast import check_reals
 from minilq.quantize.coded import Coded, Table, narrowed
 from minilq.quantize.draws import draws_of, first_draw, next_draw
 from minilq.quantize.method import Held, Quantizer, plain
@@ -38,7 +38,7 @@ def exponential(w: Any, low: int = -22, high: int = 9, u: Array | None = None) -
     >>> exponential(np.array([0.7, -0.8, 3.0, 3.1]))
     array([ 0.5, -1. ,  2. ,  4. ])
     """
-    check_floats("exponential", w=w)
+    check_reals("exponential", w=w)
     return powers(w, low, high, u)
 
 

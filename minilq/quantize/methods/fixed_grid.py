@@ -12,7 +12,7 @@ from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError, NonFiniteError, meant
 from minilq.quantize.coded import Coded, Even, Grid, Table, narrowed
-from minilq.quantize.method import Held, Quantizer, plain, remembered
+from minilq.quantize.method import Held, Quantizer, holds, plain, remembered, seen
 from minilq.quantize.methods.lsq import checked, codable
 from minilq.quantize.pretend import pretend
 from minilq.quantize.rounding import ROUNDINGS
@@ -62,12 +62,13 @@ class FixedGrid(Quantizer):
         return {"scale": np.full(1, most if most > 0 else 1, x.dtype)}
 
     def __call__(self, x: Tensor, held: Held, training: bool = False) -> Tensor:
+        x = seen(x)
         y: Tensor = pretend(x, self.coded(x.array, held).values)
         return y
 
     def coded(self, x: Array, held: Held) -> Coded:
         x = codable("FixedGrid", plain(x))
-        if "levels" in held:
+        if holds(held, "levels"):
             levels = remembered(held, "levels")
             return Coded(narrowed(nearest_level(x, levels)), Table(levels))
         scale, zero, offset = remembered(held, "scale"), _maybe(held, "zero"), _maybe(held, "offset")
@@ -124,4 +125,4 @@ def nearest_level(x: Array, levels: Array) -> Array:
 
 
 def _maybe(held: Held, name: str) -> Array | None:
-    return remembered(held, name) if name in held else None
+    return remembered(held, name) if holds(held, name) else None

@@ -12,7 +12,7 @@ from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import NonFiniteError, ShapeError
 from minilq.quantize.coded import Coded, Even
-from minilq.quantize.method import Held, Quantizer, plain, remembered
+from minilq.quantize.method import Held, Quantizer, plain, remembered, seen
 from minilq.quantize.methods.bounds import code_bounds, one_of
 from minilq.quantize.methods.lsq import checked
 from minilq.quantize.methods.scaled import Scaled, codes_of, fake_quantize
@@ -72,6 +72,7 @@ class FixedRange(Quantizer):
         return {"scale": scale, "offset": low}
 
     def __call__(self, x: Tensor, held: Held, training: bool = False) -> Tensor:
+        x = seen(x)
         scale, offset = remembered(held, "scale"), remembered(held, "offset")
         on = self._on(x.array, offset)
         y: Tensor = fake_quantize(x - offset, scale, on) + offset

@@ -16,10 +16,10 @@ from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import NonFiniteError, ShapeError
 from minilq.kernels import twin
-from minilq.ops.broadcast import check_floats
+from minilq.ops.broadcast import check_reals
 from minilq.quantize.coded import Coded, even_codes
 from minilq.quantize.granularity import Granularity, reduced_axes, scale_shape
-from minilq.quantize.method import Held, Quantizer, plain, trained
+from minilq.quantize.method import Held, Quantizer, plain, seen, trained
 from minilq.quantize.methods.bounds import check_flags, check_scale, code_bounds, corners, in_range, one_of
 from minilq.quantize.methods.scaled import Scaled
 from minilq.quantize.positivity import SCALE_MIN
@@ -132,6 +132,7 @@ class LSQ(Quantizer):
         return {"scale": step(2 * mean / math.sqrt(self.high), x.dtype)}
 
     def __call__(self, x: Tensor, held: Held, training: bool = False) -> Tensor:
+        x = seen(x)
         s = trained(held, "scale")
         factor = gradient_factor(self.count, x.shape, s.size, self.high)
         y: Tensor = lsq(x, s, self.low, self.high, factor, self.mask)
@@ -177,7 +178,7 @@ def checked(method: str, x: Array) -> Array:
 
 def codable(method: str, x: Array) -> Array:
     """What a method gives codes: x, once it is known to be an array of floats without NaN."""
-    check_floats(method, x=x)
+    check_reals(method, x=x)
     if np.isnan(x).any():
         raise NonFiniteError(method, "NaN has no code", got=f"{np.sum(np.isnan(x))} of {x.size}",
                              cause="Training has diverged, or the data holds NaN")

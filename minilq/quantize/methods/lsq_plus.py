@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from minilq.arguments import check_flag
 from minilq.autodiff.memory import Keep
 from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.primitive import primitive, smooth_of, vjp_of
@@ -16,7 +17,7 @@ from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError
 from minilq.quantize.coded import Coded, Even, even_codes
 from minilq.quantize.granularity import Granularity, reduced_axes, scale_shape
-from minilq.quantize.method import Held, Quantizer, plain, trained
+from minilq.quantize.method import Held, Quantizer, plain, seen, trained
 from minilq.quantize.methods.bounds import check_flags, check_scale, code_bounds, one_of
 from minilq.quantize.methods.lsq import (
     COUNTS,
@@ -118,6 +119,7 @@ class LSQPlus(Quantizer):
     def __post_init__(self) -> None:
         check_flags("LSQPlus", self.mask, self.granularity)
         one_of("LSQPlus", "count", self.count, COUNTS)
+        check_flag("LSQPlus", "offset", self.offset)
         one_of("LSQPlus", "steps", self.steps, STEPS)
         one_of("LSQPlus", "sigma", self.sigma, SIGMAS)
         code_bounds("LSQPlus", self.bits, self.signed)
@@ -143,6 +145,7 @@ class LSQPlus(Quantizer):
         return {"scale": step(scale, x.dtype), "offset": Parameter(offset, dtype=x.dtype)}
 
     def __call__(self, x: Tensor, held: Held, training: bool = False) -> Tensor:
+        x = seen(x)
         if not self.offset:
             return self._without(x, held)
         s, b = trained(held, "scale"), trained(held, "offset")

@@ -46,8 +46,9 @@ class Nested(Quantizer):
 
     @cached_property
     def scaled(self) -> Scaled:
-        rule = threshold(self.lam, self.gate) if self.lam else frozen()
-        return Scaled(self.rounding, granularity=self.granularity, scale_rule=rule, positivity=self.positivity)
+        rule = threshold(self.lam, self.gate)
+        return Scaled(self.rounding, granularity=self.granularity, scale_rule=rule if rule.lam else frozen(),
+                      positivity=self.positivity)
 
     def start(self, x: Array) -> dict[str, Parameter | Array]:
         return self.scaled.start(x)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
 
+from minilq.arguments import is_number, shown
 from minilq.autodiff.memory import Keep
 from minilq.autodiff.parameter import Parameter, Within
 from minilq.autodiff.primitive import primitive, smooth_of, vjp_of
@@ -105,9 +104,8 @@ class PACT(Quantizer):
         code_bounds("PACT", self.bits, signed=False)
         one_of("PACT", "gradient", self.gradient, GRADIENTS)
         for name, value, fits in (("alpha", self.alpha, "> 0"), ("decay", self.decay, ">= 0")):
-            if isinstance(value, bool) or not isinstance(value, Real) or not (
-                    math.isfinite(value) and (value > 0 or (value == 0 and fits == ">= 0"))):
-                raise ConfigError("PACT", f"{name} must be a number {fits}", got=repr(value))
+            if not is_number(value) or not (value > 0 or (value == 0 and fits == ">= 0")):
+                raise ConfigError("PACT", f"{name} must be a number {fits}", got=shown(value))
 
     @property
     def high(self) -> int:

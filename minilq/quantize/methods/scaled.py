@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
 
+from minilq.arguments import is_number, is_whole, shown
 from minilq.autodiff.memory import Keep
 from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.primitive import WithResidual, primitive, smooth_of, vjp_of
@@ -26,7 +26,7 @@ from minilq.quantize.granularity import (
     check_positive,
     scale_shape,
 )
-from minilq.quantize.method import Held, Quantizer, plain
+from minilq.quantize.method import Held, Quantizer, plain, trained
 from minilq.quantize.positivity import POSITIVITIES, SCALE_MIN, positivity_named
 from minilq.quantize.rounding import Rounding, rounded, rounding_function
 from minilq.quantize.scale_rule import ScaleRule, Threshold, chain_rule, frozen, rule_named, threshold
@@ -84,24 +84,24 @@ class Scaled(Quantizer):
         rounding_function(self.rounding)
         surrogate_named(self.surrogate)
         positivity_named(self.positivity)
-        if self.mask not in MASKS:
-            raise ConfigError("Scaled", f"mask must be one of {', '.join(MASKS)}", got=repr(self.mask),
+        if not isinstance(self.mask, str) or self.mask not in MASKS:
+            raise ConfigError("Scaled", f"mask must be one of {', '.join(MASKS)}", got=shown(self.mask),
                               cause=meant(self.mask, MASKS))
         if isinstance(self.granularity, str):
             if self.granularity not in NAMED_AXES:
                 raise ConfigError("Scaled", f"granularity must be one of {', '.join(NAMED_AXES)}, or a tuple of "
                                   "kept axes", got=repr(self.granularity), cause=meant(self.granularity, NAMED_AXES))
-        elif not (isinstance(self.granularity, tuple) and all(isinstance(a, int) for a in self.granularity)):
+        elif not (isinstance(self.granularity, tuple) and all(map(is_whole, self.granularity))):
             raise ConfigError("Scaled", "granularity must be a name or a tuple of axes",
-                              got=repr(self.granularity))
+                              got=shown(self.granularity))
         if isinstance(self.scale_rule, str):
             object.__setattr__(self, "scale_rule", rule_named(self.scale_rule))
         if not hasattr(self.scale_rule, "scale_gradient"):
             raise ConfigError("Scaled", "scale_rule must be threshold(lam), frozen() or chain_rule()",
-                              got=repr(self.scale_rule), cause="A rule is called first: threshold(1e-10)")
+                              got=shown(self.scale_rule), cause="A rule is called first: threshold(1e-10)")
         for name, value in (("qmin", self.qmin), ("qmax", self.qmax)):
-            if value is not None and not (isinstance(value, Real) and float(value).is_integer()):
-                raise ConfigError("Scaled", f"{name} must be a whole number, or None for no bound", got=repr(value))
+            if value is not None and not (is_number(value) and float(value).is_integer()):
+                raise ConfigError("Scaled", f"{name} must be a whole number, or None for no bound", got=shown(value))
             if value is not None:                # a NumPy number of few bits would overflow in N qmax
                 object.__setattr__(self, name, int(value))
         if self.qmin is not None and self.qmax is not None and self.qmin > self.qmax:
@@ -126,7 +126,7 @@ class Scaled(Quantizer):
 
     def scale(self, held: Held) -> Tensor:
         positivity = POSITIVITIES[self.positivity]
-        scale: Tensor = positivity.scale_of(held[positivity.held_name])
+        scale: Tensor = positivity.scale_of(trained(held, positivity.held_name))
         return scale
 
     @property
@@ -292,5 +292,5 @@ def _codes(v: Array, quantizer: Scaled) -> Array:
 
 def _check(op: str, P: Any, s: Any, quantizer: Any) -> None:
     if not isinstance(quantizer, Scaled):
-        raise ConfigError(op, "the third argument must be a Scaled", got=type(quantizer).__name__)
+        raise ConfigError(op, "the third argument must be a Scaled", got=shown(quantizer))
     check_arguments(op, P, s, quantizer.granularity)
