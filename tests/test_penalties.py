@@ -306,7 +306,7 @@ P, s = Tensor(np.ones((2, 3))), Tensor(np.ones((2, 1)))
     (lambda: minilq.inverse([(P, Tensor(np.zeros((2, 1))))]), minilq.ConfigError, "> 0; got the smallest"),
     (lambda: minilq.maxbin([(P, Tensor(np.array([[1.0], [np.nan]])))]), minilq.ConfigError, "> 0"),
     (lambda: minilq.difference([(Tensor(np.array([[np.nan]])), Tensor([[1.0]]))]), minilq.NonFiniteError, "P is not"),
-    (lambda: minilq.squared_deviation([(P, s)], "floor"), minilq.ConfigError, "a Scaled, or a list .*; got str"),
+    (lambda: minilq.squared_deviation([(P, s)], "floor"), minilq.ConfigError, "a Scaled, or a list .*; got 'floor'"),
     (lambda: penalty_on(small_model(), "maxbins", 1.0), minilq.ConfigError, "one of maxbin, inverse"),
     (lambda: penalty_on(small_model(), "maxbin", -1.0), minilq.ConfigError, ">= 0; got -1"),
     (lambda: penalty_on(small_model(), "maxbin", 1.0, {"dense3": 1.0}), minilq.ConfigError, "dense2; got dense3"),
