@@ -1,14 +1,13 @@
-"""Optimizers and learning-rate schedules. After each step every parameter is set to what its constraint allows."""
+"""Optimizers. After each step every parameter is set to what its constraint allows."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from minilq.arguments import check_instance, check_plain, check_whole, is_number, is_whole, shown
+from minilq.arguments import as_array, check_instance, is_number, shown
 from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
@@ -83,7 +82,7 @@ class Optimizer:
             if g is None:
                 continue
             if type(g) is not np.ndarray or g.dtype != p.dtype or g.shape != p.shape:
-                _check_gradient(type(self).__name__, tensor)
+                g = _gradient_of(type(self).__name__, tensor)
             try:
                 if parameter is None:
                     update(p, g, rate * factor, moments, self.steps - came)
@@ -149,13 +148,15 @@ class _Kept(NamedTuple):
     came: int                                    # after how many steps: Adam corrects its moments by their own age
 
 
-def _check_gradient(op: str, tensor: Tensor) -> None:
-    """For gradients that a backward pass did not leave."""
-    g = tensor.grad
-    check_plain(op, g, "a gradient")
+def _gradient_of(op: str, tensor: Tensor) -> Array:
+    """A gradient that a backward pass did not leave, once it is known to be one."""
+    g: Any = tensor.grad
+    if isinstance(g, np.ndarray):
+        g = as_array(op, g, "a gradient")
     if not isinstance(g, np.ndarray) or g.dtype != tensor.dtype or g.shape != tensor.shape:
         raise DTypeError(op, f"a gradient must be an array of {tensor.dtype} and shape {tensor.shape}, as its tensor",
                          got=shown(g))
+    return g
 
 
 def _check_writable(op: str, tensor: Tensor) -> None:
@@ -287,46 +288,3 @@ class Together:
         _check_state("Together", state)
         for i, optimizer in enumerate(self.optimizers):
             optimizer.load_state({k.removeprefix(f"{i}/"): a for k, a in state.items() if k.startswith(f"{i}/")})
-
-
-Schedule = Callable[[int], float]
-"""Epoch (from 0) -> factor on every learning rate."""
-
-
-def constant(epoch: int) -> float:
-    """No schedule: factor 1."""
-    return 1.0
-
-
-def steps(factors: Mapping[int, float]) -> Schedule:
-    """From each epoch on, multiply by its factor.
-
-    >>> schedule = steps({40: 0.5, 60: 0.2})                     # the thesis' schedule for Imagenette
-    >>> [schedule(epoch) for epoch in (0, 39, 40, 60)]
-    [1.0, 1.0, 0.5, 0.1]
-    """
-    if not (isinstance(factors, Mapping) and all(is_whole(epoch, 0) and is_number(factor) and factor >= 0
-                                                 for epoch, factor in factors.items())):
-        raise ConfigError("steps", "wants a dict from epochs to factors >= 0", got=shown(factors),
-                          cause="Write steps({40: 0.5})")
-
-    def schedule(epoch: int) -> float:
-        check_whole("steps", "the epoch", epoch, 0)
-        return math.prod((f for start, f in factors.items() if epoch >= start), start=1.0)
-
-    return schedule
-
-
-def cosine(epochs: int) -> Schedule:
-    """Half a cosine from 1 to almost 0 over `epochs` epochs.
-
-    >>> [round(cosine(4)(epoch), 3) for epoch in range(4)]
-    [1.0, 0.854, 0.5, 0.146]
-    """
-    check_whole("cosine", "the number of epochs", epochs)
-
-    def schedule(epoch: int) -> float:
-        check_whole("cosine", "the epoch", epoch, 0)
-        return 0.5 * (1 + math.cos(math.pi * min(epoch, epochs) / epochs))
-
-    return schedule

@@ -13,12 +13,13 @@ from minilq.errors import DataError
 from minilq.experiments.build import streams
 from minilq.nn import Dense, Flatten, ReLU, Sequential, codes_in, quantize
 from minilq.objective import Objective, l2
-from minilq.optim import Adam, steps
+from minilq.optim import Adam
 from minilq.quantize import Nested, Scaled, chain_rule, frozen, stochastic, threshold
 from minilq.quantize.branches import Branches, branches
 from minilq.quantize.granularity import scale_shape
 from minilq.quantize.methods.scaled import countable
 from minilq.quantize.scale_rule import EPS32, Threshold, threshold_scale_gradient
+from minilq.schedule import steps
 from minilq.train.checkpoint import load_checkpoint, save_checkpoint
 from minilq.train.diagnostics import flips, scale_movement
 from minilq.train.history import read_history, write_history

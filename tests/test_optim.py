@@ -7,7 +7,8 @@ import pytest
 
 import minilq
 from minilq import SCALE_MIN, SGD, Adam, Parameter, Tensor, Within
-from minilq.optim import Together, constant, cosine, steps
+from minilq.optim import Together
+from minilq.schedule import constant, cosine, steps
 from tests.networks import scales, weights
 
 pytestmark = pytest.mark.usefixtures("both_backends")

@@ -11,7 +11,8 @@ from minilq.data import Dataset
 from minilq.experiments.build import streams
 from minilq.nn import Dense, Flatten, ReLU, Sequential
 from minilq.objective import Objective
-from minilq.optim import SGD, Together, steps
+from minilq.optim import SGD, Together
+from minilq.schedule import steps
 from minilq.train.checkpoint import load_checkpoint, save_checkpoint
 from minilq.train.loop import Trainer
 from minilq.train.metrics import INPUTS, evaluate
@@ -175,7 +176,7 @@ def test_a_checkpoint_of_a_later_stage_fits_no_training_without_it():
     (lambda: Stage(1, lr_factor="1"), "lr_factor must be"),
     (lambda: Stage(1, LSQ(4)), r"choose must be a function .*got LSQ"),
     (lambda: trainer([Stage(1), 3]), "stages must be a list of Stages; got 3"),
-    (lambda: trainer(Stage(1)), "stages must be a list of Stages; got a Stage"),
+    (lambda: trainer(Stage(1)), "stages must be a list of Stages; got Stage"),
     (lambda: trainer([Stage(1, lambda name: "lsq")]), r"Site: a method must be a Quantizer.*'lsq'"),
 ])
 def test_wrong_stages_are_refused_in_one_line(make, match):

@@ -15,9 +15,10 @@ from minilq.data import Dataset
 from minilq.errors import ConfigError, DataError, NonFiniteError, ShapeError
 from minilq.experiments.build import streams
 from minilq.nn import Dense, Flatten, ReLU, Sequential, codes_in, quantize
-from minilq.optim import SGD, Adam, Together, steps
+from minilq.optim import SGD, Adam, Together
 from minilq.quantize import Scaled, stochastic, threshold
 from minilq.quantize.statistics import Integers, bits_for, integers_of, integers_together
+from minilq.schedule import steps
 from minilq.train.checkpoint import load_checkpoint, save_checkpoint
 from minilq.train.history import ALWAYS, integer_columns, read_history, write_history
 from minilq.train.interrupt import Interrupt

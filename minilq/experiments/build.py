@@ -21,9 +21,10 @@ from minilq.experiments.config import RunConfig
 from minilq.experiments.thesis import RECIPES
 from minilq.nn import Sequential, quantize
 from minilq.objective import OF_PAIRS, Objective, l2, own_penalties, penalty_on
-from minilq.optim import Adam, steps
+from minilq.optim import Adam
 from minilq.quantize import Quantizer
 from minilq.quantize.flags import Choice, flags_of
+from minilq.schedule import steps
 from minilq.train.checkpoint import load_checkpoint
 from minilq.train.loop import Augment, Trainer, under
 from minilq.train.metrics import INPUTS, ToInput

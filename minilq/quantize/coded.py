@@ -15,7 +15,7 @@ import numpy as np
 
 from minilq.arguments import check_plain, shown
 from minilq.autodiff.tape import Array
-from minilq.errors import DTypeError
+from minilq.errors import ConfigError, DTypeError
 
 Plane = tuple[Array, Array]
 """(scale, int8 codes): the scale is broadcast to the codes."""
@@ -93,6 +93,9 @@ class Table(NamedTuple):
     def values(self, codes: Array) -> Array:
         """The level of each code, to the bit."""
         check_codes(codes)
+        if codes.size and not 0 <= codes.min() <= codes.max() < len(self.levels):
+            raise ConfigError("codes", f"must lie in 0..{len(self.levels) - 1}, one for each level",
+                              got=f"{codes.min()}..{codes.max()}")
         if self.levels.ndim == 1:
             return np.asarray(self.levels[codes])
         K, *groups = self.levels.shape

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from minilq.arguments import check_function, check_instance, check_whole, shown
 from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
@@ -20,9 +21,10 @@ from minilq.data import Dataset
 from minilq.data.loader import prefetched
 from minilq.errors import ConfigError, DataError, NonFiniteError
 from minilq.kernels.blas import one_blas_thread
-from minilq.nn import Sequential
+from minilq.nn import Layer, Sequential
 from minilq.objective import Objective, own_penalties
-from minilq.optim import Optimizer, Schedule, Together, constant
+from minilq.optim import Optimizer, Together
+from minilq.schedule import Schedule, constant
 from minilq.train.diagnostics import Watch
 from minilq.train.history import Row, integer_columns
 from minilq.train.metrics import ToInput, evaluate
@@ -76,16 +78,26 @@ class Trainer:
                  batch: int, generators: Mapping[str, np.random.Generator], schedule: Schedule = constant,
                  augment: Augment | None = None, objective: Objective | None = None, task: Task = cross_entropy,
                  stages: Sequence[Stage] = ()) -> None:
-        if batch < 1:
-            raise ConfigError("Trainer", "batch must be at least 1", got=str(batch))
+        check_instance("Trainer", "the model", model, Layer, "a Layer")
+        check_instance("Trainer", "the optimizer", optimizer, (Optimizer, Together), "an optimizer, such as Adam")
+        check_instance("Trainer", "the data", data, Dataset, "a Dataset")
+        check_whole("Trainer", "batch", batch)
+        for name, function in (("to_input", to_input), ("schedule", schedule), ("task", task), ("augment", augment)):
+            if not (name == "augment" and function is None):
+                check_function("Trainer", name, function)
+        if objective is not None:
+            check_instance("Trainer", "the objective", objective, Objective, "an Objective, or None")
+        if not (isinstance(generators, Mapping) and all(isinstance(g, np.random.Generator)
+                                                        for g in generators.values())):
+            raise ConfigError("Trainer", "generators must be a dict of numpy.random.Generators", got=shown(generators))
         for name in ("shuffle", *(("augment",) if augment is not None else ())):
             if name not in generators:
                 raise ConfigError("Trainer", f"generators must hold one called {name!r}", got=", ".join(generators))
         self.model, self.optimizer, self.data, self.to_input = model, optimizer, data, to_input
         self.batch, self.generators, self.schedule = batch, dict(generators), schedule
         self.augment, self.given_objective, self.task = augment, objective, task
-        if isinstance(stages, Stage):
-            raise ConfigError("Trainer", "stages must be a list of Stages", got="a Stage")
+        if not isinstance(stages, (list, tuple)):
+            raise ConfigError("Trainer", "stages must be a list of Stages", got=shown(stages))
         self.stages, self.stage = list(stages), -1               # the stage that the model is in
         self.watch = Watch(model)
         if wrong := [stage for stage in self.stages if not isinstance(stage, Stage)]:
@@ -104,6 +116,9 @@ class Trainer:
     def run(self, epochs: int, after_epoch: Callable[[Row], None] = lambda row: None,
             stop: Callable[[], bool] = lambda: False) -> bool:
         """Train until `epochs` epochs are done. False when `stop()` said so before, after any batch."""
+        check_whole("Trainer.run", "epochs", epochs, 0)
+        check_function("Trainer.run", "after_epoch", after_epoch, " of a row")
+        check_function("Trainer.run", "stop", stop, " without arguments")
         while self.place.epoch < epochs:
             started = time.perf_counter() - self.place.seconds
             finished = self._epoch(stop)
@@ -224,6 +239,9 @@ class Trainer:
 
     def load_state(self, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:
         """Go on from what `state` gave. Raises DataError and ShapeError when it is of another training."""
+        for what, part in (("arrays", arrays), ("meta", meta)):
+            if not isinstance(part, Mapping):
+                raise DataError("resume", f"{what} of a training must be a dict", got=shown(part))
         try:
             place, rows = Place(**meta["place"]), [dict(row) for row in meta["rows"]]
             states = {name: json.loads(meta["generators"][name]) for name in self.generators}

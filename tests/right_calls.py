@@ -1,0 +1,186 @@
+"""A right call of every public function, class and method: CALLS, name -> (function, *its positional arguments).
+
+They are copied before they are made (`fresh`), so that no call sees what another one did.
+"""
+
+import copy
+import dataclasses
+import functools
+
+import numpy as np
+
+import minilq
+from minilq import Dense, Parameter, Tensor, nn, objective, optim, schedule
+from minilq.quantize.method import QUANTIZERS
+from tests.wrong_arguments import f32, f64
+
+RNG = np.random.default_rng(0)
+X, T = f32(2, 3), Tensor(f32(2, 3))
+IMAGES, LABELS = f32(1, 4, 4, 2), np.array([0, 1])
+PAIRS = [(Parameter(f32(2, 3)), Parameter(f32(2, 1) + 2))]
+UNARY = ("absolute", "exp", "negative", "relu", "sigmoid", "tanh", "sum_of_squares", "hold", "nearest")
+BINARY = ("add", "subtract", "multiply", "divide", "maximum")
+METHODS = [method for method in QUANTIZERS.values() if method.__module__.startswith("minilq.")]
+
+
+def named(function, name, *before):
+    """function(*before, name=value) as a function of the value."""
+    return lambda value: function(*before, **{name: value})
+
+
+def square(a):
+    return a * a
+
+
+def slope(g, y, a):
+    return (2 * g * a,)
+
+
+def forward(scratch):
+    return np.asarray(scratch)
+
+
+def nothing(*args):
+    return None
+
+
+def network(inputs=None):
+    model = nn.Sequential(Dense(3, 4, RNG), nn.ReLU(), Dense(4, 2, RNG))
+    return nn.quantize(model, lambda name: minilq.LSQ(4) if name.endswith("weight") else inputs)
+
+
+def with_gradient(g):
+    optimizer = optim.Adam([Parameter(X)])
+    optimizer.tensors[0].grad = g
+    optimizer.step()
+
+
+def with_data(value):
+    tensor = Tensor(X)
+    tensor.data = value
+    return tensor.numpy()
+
+
+def loaded(part, value):
+    model = network()
+    model.load_state({**model.state(), part: value})
+
+
+def moment(value):
+    optimizer = optim.Adam([Parameter(X)])
+    optimizer.load_state({**optimizer.state(), "0/m": value})
+
+
+def scheduled(make, *args):
+    return make(*args[:-1])(args[-1])
+
+
+def method(kind, flag, value):
+    return kind(**{flag: value})
+
+
+MODEL, ADAM = network(), optim.Adam([Parameter(X)])
+
+OPS = {
+    **{name: (getattr(minilq, name), X) for name in UNARY},
+    **{f"{name} of a Tensor": (getattr(minilq, name), T) for name in UNARY},
+    **{name: (getattr(minilq, name), X, f32(3) + 3) for name in BINARY},
+    **{f"{name} of a Tensor": (getattr(minilq, name), T, f32(3) + 3) for name in BINARY},
+    **{name: (getattr(minilq, name), X, 1, True) for name in ("sum", "mean", "max")},
+    "log": (minilq.log, X + 2), "add_up": (minilq.add_up, X, X), "power": (minilq.power, X + 2, 2.5),
+    "clip": (minilq.clip, X, -0.5, 0.5), "matmul": (minilq.matmul, X, f32(3, 2)),
+    "dense": (minilq.dense, X, f32(3, 4), f32(4)),
+    "dense of Tensors": (minilq.dense, T, Parameter(f32(3, 4)), Parameter(f32(4))),
+    "conv2d": (minilq.conv2d, IMAGES, f32(3, 3, 2, 8), f32(8), 1, "same"),
+    "zero_pad2d": (minilq.zero_pad2d, IMAGES, 1), "max_pool2d": (minilq.max_pool2d, IMAGES, 2, 2, "valid"),
+    "average_pool2d": (minilq.average_pool2d, IMAGES, 2, 2, "valid"),
+    "global_average_pool2d": (minilq.global_average_pool2d, IMAGES),
+    "batch_norm": (minilq.batch_norm, X, f32(3), f32(3), f32(3), f32(3) + 2, False, 0.9, 1e-3),
+    "batch_norm in training": (minilq.batch_norm, X, f32(3), f32(3), f32(3), f32(3) + 2, True, 0.9, 1e-3),
+    "dropout": (minilq.dropout, X, 0.5, RNG, True),
+    "softmax_cross_entropy": (minilq.softmax_cross_entropy, X, LABELS),
+    "softmax_cross_entropy of a Tensor": (minilq.softmax_cross_entropy, T, LABELS),
+    "concatenate": (minilq.concatenate, [X, X], 0), "stack": (minilq.stack, [X, X], 0),
+    "where": (minilq.where, X > 0, X, f32(3)), "index": (minilq.index, X, LABELS),
+    "index of a Tensor": (minilq.index, T, LABELS), "reshape": (minilq.reshape, X, (3, 2)),
+    "transpose": (minilq.transpose, X, (1, 0)), "pretend": (minilq.pretend, X, X, 1.0),
+    "fake_quantize": (minilq.fake_quantize, X, f32(2, 1) + 2, minilq.Scaled("nearest")),
+    "codes_of": (minilq.codes_of, X, f32(2, 1) + 2, minilq.Scaled("nearest")),
+    "scale_shape": (minilq.scale_shape, "row", (2, 3)),
+}
+TENSORS = {
+    "Tensor": (Tensor, X, True, np.float32),
+    "Tensor.backward": (Tensor(X, requires_grad=True).backward, X),
+    "Tensor.data": (with_data, X), "Tensor.reshape": (T.reshape, (3, 2)), "Tensor.transpose": (T.transpose, (1, 0)),
+    "Tensor.sum": (T.sum, 0, True), "Tensor[]": (T.__getitem__, 0), "Tensor +": (T.__add__, 1.0),
+    "+ Tensor": (T.__radd__, 1.0), "Tensor -": (T.__sub__, 1.0), "- Tensor": (T.__rsub__, 1.0),
+    "Tensor *": (T.__mul__, 1.0), "* Tensor": (T.__rmul__, 1.0), "Tensor /": (T.__truediv__, 1.0),
+    "/ Tensor": (T.__rtruediv__, 1.0), "Tensor **": (T.__pow__, 2.0), "Tensor @": (T.__matmul__, f32(3, 2)),
+    "@ Tensor": (T.__rmatmul__, f32(3, 2)), "Tensor <": (T.__lt__, 0.0), "Tensor >=": (T.__ge__, 0.0),
+    "Parameter": (Parameter, X, minilq.Within(0), 1.0, np.float32), "Within": (minilq.Within, -1.0, 1.0),
+    "gradcheck": (minilq.gradcheck, square, f64(2)),
+    "gradcheck vjp": (named(minilq.gradcheck, "vjp", square, f64(2)), slope),
+    **{f"gradcheck {name}": (named(minilq.gradcheck, name, square, f64(2)), value) for name, value in (
+        ("g", f64(2)), ("seed", 0), ("method", "central"), ("rtol", 1e-6), ("raises", True))},
+    "replay_check": (minilq.replay_check, minilq.nearest, f64(2) + 0.1),
+    **{f"replay_check {name}": (named(minilq.replay_check, name, minilq.nearest, f64(2) + 0.1), value)
+       for name, value in (("g", f64(2)), ("seed", 0), ("rtol", 1e-6), ("raises", True))},
+    "primitive": (minilq.primitive, forward),
+    "vjp_of": (minilq.vjp_of, minilq.primitive(forward), "exact", "scratch", "scratch", nothing),
+    "vjp_of()": (minilq.vjp_of(minilq.primitive(forward), "exact"), slope),
+    "smooth_of": (minilq.smooth_of, minilq.primitive(forward)), "use_kernels": (minilq.use_kernels, True),
+    "use_convolution": (minilq.use_convolution, "winograd"), "use_threads": (minilq.use_threads, 1),
+}
+LAYERS = {
+    "Dense": (Dense, 3, 2, RNG, 0.05, np.float32), "MaxPool2D": (nn.MaxPool2D, 2, 2, "valid"),
+    "Conv2D": (nn.Conv2D, 3, 2, 3, RNG, 1, "same", 0.05, np.float32),
+    "AveragePool2D": (nn.AveragePool2D, 2, 2, "valid"),
+    "BatchNorm": (nn.BatchNorm, 3, 0.9, 1e-3, np.float32), "Dropout": (nn.Dropout, 0.5, RNG),
+    "Sequential": (nn.Sequential, nn.ReLU(), nn.Flatten()), "Residual": (nn.Residual, nn.ReLU(), nn.ReLU()),
+    "Quantize": (nn.Quantize, minilq.LSQ(4), (1, 3), np.float32), "Quantize()": (nn.Quantize(minilq.LSQ(4)), T, True),
+    "Site": (nn.Site, Parameter(X), (1, 1), np.float32), "Site.change": (nn.Site(Parameter(X)).change, minilq.LSQ(4)),
+    "fold_batch_norm": (nn.fold_batch_norm, Dense(3, 2, RNG), nn.BatchNorm(2)),
+    **{f"{type(layer).__name__}()": (layer, Tensor(x), True) for layer, x in (
+        (Dense(3, 2, RNG), X), (nn.ReLU(), X), (nn.Flatten(), X), (nn.BatchNorm(3), X), (nn.Dropout(0.5, RNG), X),
+        (MODEL, X), (nn.Residual(nn.ReLU()), X), (nn.Conv2D(2, 3, 3, RNG), IMAGES), (nn.MaxPool2D(2), IMAGES),
+        (nn.AveragePool2D(2), IMAGES), (nn.GlobalAveragePool2D(), IMAGES))},
+    "load_state": (MODEL.load_state, MODEL.state()),
+    "load_state of a scale": (functools.partial(loaded, "dense1.weight.scale"), f32(1) + 2),
+    "load_state of a weight": (functools.partial(loaded, "dense1.weight.latent"), f32(3, 4)),
+    "quantize": (nn.quantize, MODEL, nothing), "calibrate": (nn.calibrate, network(minilq.LSQ(4)), X),
+}
+VARIANTS = [kind(**flags) for kind in METHODS for flags in kind.variants
+            if flags.get("granularity", "scalar") == "scalar"]
+OF_METHODS = {
+    **{f"{kind.__name__} {flag.name}": (functools.partial(method, kind, flag.name), flag.default)
+       for kind in METHODS for flag in dataclasses.fields(kind)},
+    **{f"{one}.start": (one.start, X) for one in VARIANTS},
+    **{f"{one}.coded": (one.coded, X, one.start(X)) for one in VARIANTS},
+    **{f"{one}()": (one, T, one.start(X)) for one in VARIANTS},
+    "Surrogate": (minilq.Surrogate, "mine", nothing, nothing), "threshold": (minilq.threshold, 1e-10, True),
+    "chain_rule": (minilq.chain_rule, 1.0), "stochastic": (minilq.stochastic, RNG),
+    "stochastic()": (minilq.stochastic(RNG), X), "check": (minilq.check, minilq.PACT(4), nothing, 0, True),
+    "Even.values": (minilq.Even(f32(1) + 2).values, LABELS), "Table.values": (minilq.Table(f32(2)).values, LABELS),
+}
+TRAINING = {
+    **{name: (getattr(minilq, name), PAIRS, [1.0]) for name in ("maxbin", "inverse", "difference", "sine",
+                                                                "hoyer_square")},
+    **{name: (getattr(minilq, name), PAIRS, [minilq.Scaled()], [1.0]) for name in (
+        "squared_deviation", "absolute_deviation", "dampening")},
+    "penalty_on": (minilq.penalty_on, MODEL, "inverse", 1e-3, {"dense1": 1e-3}, True),
+    "Objective": (minilq.Objective, {"l2": nothing}), "Objective()": (minilq.Objective({}), Tensor(1.0)),
+    "l2": (objective.l2, [Parameter(f32(3))], 0.5), "SGD": (optim.SGD, [Parameter(f32(3))], 0.1, 0.9),
+    "Adam": (optim.Adam, [Parameter(f32(3))], 0.1, 0.9, 0.99, 1e-7, "keras"),
+    "Together": (optim.Together, ADAM, optim.Adam([Parameter(X)])), "Adam.load_state": (ADAM.load_state, ADAM.state()),
+    "Adam.load_state of a moment": (moment, X), "Adam.follow": (ADAM.follow, [Parameter(f32(3))]),
+    "Together.load_state": (optim.Together(ADAM).load_state, optim.Together(ADAM).state()),
+    "a gradient": (with_gradient, X), "steps": (functools.partial(scheduled, schedule.steps), {1: 0.5}, 2),
+    "cosine": (functools.partial(scheduled, schedule.cosine), 4, 2),
+}
+CALLS = {**OPS, **TENSORS, **LAYERS, **OF_METHODS, **TRAINING}
+
+
+def fresh(name):
+    """(function, arguments) of a call that no other call has touched."""
+    function, *args = copy.deepcopy(CALLS[name])
+    return function, args
