@@ -49,6 +49,8 @@ class Tensor:
     def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None) -> None:
         check_flag("Tensor", "requires_grad", requires_grad)
         wanted = None if dtype is None else float_type("Tensor", dtype)
+        if isinstance(data, np.matrix):          # what is copied here is an array afterwards
+            data = np.asarray(data)
         given = data.array if isinstance(data, Tensor) else as_array("Tensor", data, "data")
         array = np.array(given, dtype=wanted if given.dtype.kind in "fiub" else None, order="C")
         if array.dtype not in FLOATS:

@@ -169,8 +169,8 @@ def gradient_factor(count: str, shape: tuple[int, ...], scales: int, high: int) 
 
 def checked(method: str, x: Array) -> Array:
     """What a method starts from: x, once it is known to be an array of finite floats with an entry."""
-    if codable(method, x).ndim == 0 or x.size == 0:
-        raise ShapeError(method, "x must have an axis, and an entry to start from", got=f"the shape {x.shape}")
+    if codable(method, x).size == 0:
+        raise ShapeError(method, "x must have an entry to start from", got=f"the shape {x.shape}")
     if np.isinf(x).any():
         raise NonFiniteError(method, "every value must be finite", got=f"{np.sum(np.isinf(x))} infinite")
     return x
@@ -179,6 +179,8 @@ def checked(method: str, x: Array) -> Array:
 def codable(method: str, x: Array) -> Array:
     """What a method gives codes: x, once it is known to be an array of floats without NaN."""
     check_reals(method, x=x)
+    if x.ndim == 0:
+        raise ShapeError(method, "x must have an axis", got="a single number", cause="Write x.reshape(1)")
     if np.isnan(x).any():
         raise NonFiniteError(method, "NaN has no code", got=f"{np.sum(np.isnan(x))} of {x.size}",
                              cause="Training has diverged, or the data holds NaN")
