@@ -150,8 +150,8 @@ LAYERS = {
     "load_state of a weight": (functools.partial(loaded, "dense1.weight.latent"), f32(3, 4)),
     "quantize": (nn.quantize, MODEL, nothing), "calibrate": (nn.calibrate, network(minilq.LSQ(4)), X),
 }
-VARIANTS = [kind(**flags) for kind in METHODS for flags in kind.variants
-            if flags.get("granularity", "scalar") == "scalar"]
+VARIANTS = [one for kind in METHODS for one in (kind(**flags) for flags in kind.variants)
+            if getattr(one, "granularity", "scalar") == "scalar"]
 OF_METHODS = {
     **{f"{kind.__name__} {flag.name}": (functools.partial(method, kind, flag.name), flag.default)
        for kind in METHODS for flag in dataclasses.fields(kind)},

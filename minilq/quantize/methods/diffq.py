@@ -19,7 +19,7 @@ from minilq.ops.elementwise import sigmoid
 from minilq.quantize.coded import Coded, Even, narrowed
 from minilq.quantize.draws import first_draw, generator_of, next_draw
 from minilq.quantize.granularity import Granularity, scale_shape
-from minilq.quantize.method import Held, Quantizer, plain, remembered, trained
+from minilq.quantize.method import Held, Quantizer, plain, remembered, seen, trained
 from minilq.quantize.methods.bounds import check_granularity, one_of
 from minilq.quantize.methods.lsq import checked, codable, group_sum
 from minilq.quantize.pretend import pretend
@@ -152,6 +152,7 @@ class DiffQ(Quantizer):
         return {"logit": logit, "entries": np.array([x.size // math.prod(shape)]), "draw": first_draw(x)}
 
     def __call__(self, x: Tensor, held: Held, training: bool = False) -> Tensor:
+        x = seen(x)
         if not training:
             return pretend(x, self.coded(x.array, held).values)
         rng = generator_of(held)

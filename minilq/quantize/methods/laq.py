@@ -13,7 +13,7 @@ from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError
 from minilq.quantize.coded import Coded, Table, narrowed, of_scale
-from minilq.quantize.method import Held, Quantizer, plain, remembered
+from minilq.quantize.method import Held, Quantizer, plain, remembered, seen
 from minilq.quantize.methods.bounds import one_of
 from minilq.quantize.methods.loss_aware import (
     ROUNDS,
@@ -57,6 +57,7 @@ class LAB(Quantizer):
         return _started("LAB", x, self._scales)
 
     def __call__(self, x: Tensor, held: Held, training: bool = False) -> Tensor:
+        x = seen(x)
         return _called(x, _moved(x, held, self._scales, training) * SIGNS.astype(x.dtype))
 
     def coded(self, x: Array, held: Held) -> Coded:
@@ -105,6 +106,7 @@ class LAT(Quantizer):
         return _started("LAT", x, self._scales)
 
     def __call__(self, x: Tensor, held: Held, training: bool = False) -> Tensor:
+        x = seen(x)
         scale = _moved(x, held, self._scales, training)
         return _called(x, _two_levels(scale) if self.two else scale * TRITS.astype(x.dtype))
 
@@ -174,6 +176,7 @@ class LAQ(Quantizer):
         return _started("LAQ", x, lambda w, d: [self._unit(w, d, float(np.abs(w).max() / self.codes[-1]), 100)])
 
     def __call__(self, x: Tensor, held: Held, training: bool = False) -> Tensor:
+        x = seen(x)
         before = float(remembered(held, "scale")[0])
         scale = _moved(x, held, lambda w, d: [self._unit(w, d, before, ROUNDS)], training)
         return _called(x, scale * self.codes.astype(x.dtype))
