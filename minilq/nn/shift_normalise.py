@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from minilq.arguments import check_whole, float_type
 from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.tensor import Tensor
-from minilq.errors import ConfigError
 from minilq.nn.layer import Layer
 from minilq.ops import shift_batch_norm
+from minilq.ops.normalise import check_settings
 
 
 class ShiftBatchNorm(Layer):
@@ -27,11 +28,9 @@ class ShiftBatchNorm(Layer):
     """
 
     def __init__(self, channels: int, momentum: float = 0.875, eps: float = 1e-5, dtype: Any = np.float32) -> None:
-        if isinstance(channels, bool) or not isinstance(channels, (int, np.integer)) or channels < 1:
-            raise ConfigError("ShiftBatchNorm", "channels must be a whole number, at least 1", got=repr(channels))
-        if not (0 <= momentum < 1 and eps > 0):
-            raise ConfigError("ShiftBatchNorm", "momentum must lie in [0, 1), eps must be > 0",
-                              got=f"momentum={momentum!r}, eps={eps!r}")
+        check_whole("ShiftBatchNorm", "channels", channels)
+        dtype = float_type("ShiftBatchNorm", dtype)
+        check_settings("ShiftBatchNorm", False, momentum, eps)
         self.gamma, self.beta = Parameter(np.ones(channels), dtype=dtype), Parameter(np.zeros(channels), dtype=dtype)
         self.mean, self.inverse = np.zeros(channels, dtype), np.ones(channels, dtype)
         self.momentum, self.eps = momentum, eps

@@ -123,15 +123,20 @@ def _check(x: Any, gamma: Any, beta: Any, running_mean: Any, running_var: Any, t
                              if x.ndim == 4 and v.shape == x.shape[1:2] else "")
         if v.real.dtype != x.real.dtype:
             raise DTypeError("batch_norm", f"{name} must have the dtype of x", got=f"{v.dtype} beside {x.dtype}")
-    check_flag("batch_norm", "training", training)
-    if not is_number(momentum) or not 0 <= momentum < 1:
-        raise ConfigError("batch_norm", "momentum must be a number with 0 <= momentum < 1", got=shown(momentum),
-                          cause="It is the share of the running statistics that is kept")
-    if not is_number(eps) or not eps > 0:
-        raise ConfigError("batch_norm", "eps must be a number > 0", got=shown(eps))
+    check_settings("batch_norm", training, momentum, eps, running_mean, running_var)
     if training and x.size == 0:
         raise ShapeError("batch_norm", "a batch to train on must not be empty", got=f"x {x.shape}")
-    if training and not (running_mean.flags.writeable and running_var.flags.writeable):
-        raise ConfigError("batch_norm", "running statistics must be writable in training: they are updated in place",
+
+
+def check_settings(op: str, training: bool, momentum: float, eps: float, *running: Array) -> None:
+    """ConfigError for settings that a batch normalisation cannot have, and in training for read-only statistics."""
+    check_flag(op, "training", training)
+    if not is_number(momentum) or not 0 <= momentum < 1:
+        raise ConfigError(op, "momentum must be a number with 0 <= momentum < 1", got=shown(momentum),
+                          cause="It is the share of the running statistics that is kept")
+    if not is_number(eps) or not eps > 0:
+        raise ConfigError(op, "eps must be a number > 0", got=shown(eps))
+    if training and not all(a.flags.writeable for a in running):
+        raise ConfigError(op, "running statistics must be writable in training: they are updated in place",
                           got="a read-only array, or one in the other byte order",
                           cause="Pass a copy, in the byte order of this machine")

@@ -12,6 +12,7 @@ from minilq.autodiff.samples import normal
 from minilq.autodiff.tape import Array
 from minilq.errors import ShapeError
 from minilq.ops.broadcast import check_floats
+from minilq.ops.normalise import check_settings
 from minilq.ops.powers import ap2
 
 
@@ -40,6 +41,7 @@ def shift_batch_norm(x: Any, gamma: Any, beta: Any, running_mean: Array, running
     if x.ndim == 0 or any(a.shape != x.shape[-1:] for a in (gamma, beta, running_mean, running_inverse)) or not x.size:
         raise ShapeError("shift_batch_norm", "x must be (..., C), not empty, and the others (C,)",
                          got=f"x {x.shape}, gamma {gamma.shape}, beta {beta.shape}")
+    check_settings("shift_batch_norm", training, momentum, eps, running_mean, running_inverse)
     mean, inverse = running_mean.copy(), running_inverse.copy()
     if training:
         mean, inverse = shift_statistics(x, eps)
