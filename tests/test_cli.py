@@ -187,6 +187,14 @@ def test_help_names_every_option(command, capsys):
         assert all(name in out for name in ("train", "report", "check", "methods"))
 
 
+def test_every_option_says_what_holds_without_it():
+    commands = next(action.choices for action in cli.parser()._actions if action.dest == "command")
+    assert sorted(commands) == sorted(cli.COMMANDS)
+    silent = [(name, action.option_strings) for name, command in commands.items() for action in command._actions
+              if action.option_strings and action.dest != "help" and not action.help.endswith(")")]
+    assert silent == []
+
+
 def test_a_run_leaves_every_file_and_done(finished):
     assert {path.name for path in finished.iterdir()} == {"config.json", "env.json", "history.csv", "result.json",
                                                           "float.npz", "quantized.npz", "DONE"}

@@ -121,7 +121,7 @@ def _sweep(sweep: argparse.ArgumentParser) -> None:
     data.add_argument("--data-dir", metavar="DIR", help="where the files are (MINILQ_DATA, or the user's cache folder)")
     data.add_argument("--limit", type=int, metavar="N", help="the first N training images, and N/4 to validate (all)")
     data.add_argument("--holdout", type=int, metavar="N", help="validate on the last N training images instead (none)")
-    data.add_argument("--quick", action="store_true", help="a taste: 2,000 images, few epochs, fewer points")
+    data.add_argument("--quick", action="store_true", help="a taste: 2,000 images, few epochs, fewer points (all)")
     work = sweep.add_argument_group("work")
     work.add_argument("--epochs", type=int, metavar="N", help="for every point (the data's, as in minilq train)")
     work.add_argument("--jobs", type=int, metavar="N", help="processes (one for each processor)")
@@ -154,4 +154,5 @@ def _file_commands(command: Any) -> None:
                                                             "folder)")
     evaluate.add_argument("--input", metavar="I", help="raw or unit (what the file says)")
     evaluate.add_argument("--limit", type=int, metavar="N", help="the first N/4 validation images (all)")
-    evaluate.add_argument("--integer", action="store_true", help="run it on integers alone too, beside its float twin")
+    evaluate.add_argument("--integer", action="store_true",
+                          help="run it on integers alone too, beside its float twin (no)")
