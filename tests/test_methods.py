@@ -40,7 +40,9 @@ def both_gradients(method, x, held, g):
 # --- what is true of every method, with no line for each ------------------------------------------------------------
 
 @pytest.mark.parametrize("name", sorted(METHODS))
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(("both_backends", "seed"), [
+    (True, 0), (False, 1), pytest.param(True, 1, marks=pytest.mark.deep), pytest.param(False, 0, marks=pytest.mark.deep),
+], indirect=["both_backends"], ids=["kernels-0", "numpy-1", "kernels-1", "numpy-0"])
 def test_every_method_keeps_its_promises(name, seed, both_backends):
     verdicts = check(METHODS[name], silent, seed)
     assert len(verdicts) >= 5 * len(METHODS[name].variants)
