@@ -99,6 +99,7 @@ if TYPE_CHECKING:
         LAT,
         LSQ,
         PACT,
+        QNN,
         SCALE_MIN,
         TTQ,
         TWN,
@@ -141,7 +142,7 @@ else:                                            # what a network in floats does
         "autodiff.gradcheck": "GradientReport gradcheck",
         "autodiff.replay": "replay_check",
         "objective": "Objective penalty_on",
-        "quantize": "BNN BWN LAB LAQ LAT LSQ PACT SCALE_MIN TTQ TWN Affine BinaryConnect DiffQ DoReFa DoReFaInput "
+        "quantize": "BNN BWN LAB LAQ LAT LSQ PACT QNN SCALE_MIN TTQ TWN Affine BinaryConnect DiffQ DoReFa DoReFaInput "
                     "DualCopy Exponential FixedRange LQNets LSQPlus Nested Scaled Surrogate Ternary VecQ "
                     "absolute_deviation chain_rule codes_of dampening difference fake_quantize frozen hoyer_square "
                     "inverse maxbin scale_shape sine squared_deviation stochastic threshold",
@@ -150,7 +151,7 @@ else:                                            # what a network in floats does
 
 # `max` and `sum` are public too, but a star import must not replace the builtins.
 __all__ = [
-    "BNN", "BWN", "LAB", "LAQ", "LAT", "LSQ", "PACT", "SCALE_MIN", "SGD", "TTQ", "TWN", "Adam", "Affine",
+    "BNN", "BWN", "LAB", "LAQ", "LAT", "LSQ", "PACT", "QNN", "SCALE_MIN", "SGD", "TTQ", "TWN", "Adam", "Affine",
     "AveragePool2D", "BatchNorm", "BinaryConnect", "Coded", "ConfigError", "Conv2D", "DTypeError", "DataError", "Dense",
     "DiffQ", "DoReFa", "DoReFaInput", "Dropout", "DualCopy", "Even", "Exponential", "FixedRange", "Flatten",
     "GlobalAveragePool2D", "GradientError", "GradientReport", "LQNets", "LSQPlus", "MaxPool2D", "MinilqError", "Nested",

@@ -30,6 +30,7 @@ from minilq.quantize.methods import (
     LAB,
     LAQ,
     LAT,
+    QNN,
     TTQ,
     TWN,
     BinaryConnect,
@@ -95,6 +96,8 @@ WRONG = {
     "lq_nets: not clipped": (LQNets(2, signed=False), "lq_nets", lambda g, y, x, basis, signed: (g,)),
     "lq_nets: clipped": (LQNets(2), "lq_nets", lambda g, y, x, basis, signed: (g * (x <= basis.sum(axis=0)),)),
     "laq: clipped": (LAQ(), "nearest_of", lambda g, y, w, levels: (g * (np.abs(w) <= levels[-1]),)),
+    "qnn: not clipped": (QNN(3), "qnn", lambda g, y, x, *flags: (g,)),
+    "qnn: of the log": (QNN(3, "log"), "qnn", lambda g, y, x, *flags: (g * np.abs(y / x) * (np.abs(x) <= 1),)),
     "ttq: sign of down": (TTQ(0.3), "ttq", lambda g, y, w, up, down, t: (
         g * np.where(y == 0, 1, np.abs(y)), g[w > t * np.abs(w).max()].sum().reshape(1),
         g[w < -t * np.abs(w).max()].sum().reshape(1))),
@@ -116,6 +119,7 @@ WEIGHTS = [BinaryConnect(), BinaryConnect(0.25, stochastic=True, rate="glorot"),
            TWN(), TWN("filter", "best"), TTQ(), TTQ(0.3, 1.0), Ternary(), Ternary(0.1, stochastic=True), Exponential(),
            DualCopy(0, 4), DoReFa(1), DoReFa(2, "stopped"), VecQ(2), VecQ(1, "filter"), LQNets(2),
            LQNets(1, average="debiased"), LAB(), LAT(), LAT(two=True), LAQ(), LAQ(3, "log"),
+           QNN(4), QNN(3, "log"),
            DiffQ(4), DiffQ(2.5, "scalar", "uniform", 0.0)]
 
 
@@ -143,7 +147,7 @@ def test_a_network_is_trained_saved_and_run_on_integers(method, tmp_path):
 
 
 @pytest.mark.parametrize("weights", [BWN(), BinaryConnect(), DoReFa(2)], ids=str)
-@pytest.mark.parametrize("inputs", [BNN(), DoReFaInput(2), DoReFaInput(1)], ids=str)
+@pytest.mark.parametrize("inputs", [BNN(), DoReFaInput(2), DoReFaInput(1), QNN(3)], ids=str)
 def test_trained_inputs_are_the_same_on_integers(weights, inputs):
     """Activations on a grid of their own: every class is that of the network that was trained."""
     rng = np.random.default_rng(0)
@@ -152,6 +156,32 @@ def test_trained_inputs_are_the_same_on_integers(weights, inputs):
     nn.quantize(model, lambda name: {"weight": weights, "input": inputs}.get(name.rpartition(".")[2]))
     model(Tensor(x), training=True)
     np.testing.assert_array_equal(convert(model, x).predict(x), model(x).numpy().argmax(axis=1))
+
+
+@pytest.mark.parametrize("method", [BinaryConnect(stochastic=True), LAB(), LAQ(), DiffQ(4.0), BWN(centre=True),
+                                    LQNets(2, average="debiased"), TTQ()], ids=str)
+def test_a_training_goes_on_from_its_state_to_the_same_bits(method):
+    """Draws, averages and the curvature that Adam knows are part of it."""
+    rng = np.random.default_rng(0)
+    x, labels = rng.standard_normal((20, 10)).astype(np.float32), rng.integers(0, 3, 20)
+
+    def made():
+        model = Sequential(Dense(10, 3, np.random.default_rng(1), std=0.5))
+        nn.quantize(model, lambda name: method if name.endswith("weight") else None)
+        return model, Adam(model.parameters().values(), 0.05)
+
+    def trained_on(model, adam, steps):
+        for _ in range(steps):
+            adam.zero_grad()
+            softmax_cross_entropy(model(Tensor(x), training=True), labels).backward()
+            adam.step()
+        return model(x).numpy()
+
+    one, other = made(), made()
+    trained_on(*one, 3)
+    for part, again in zip(one, other, strict=True):
+        again.load_state(part.state())
+    np.testing.assert_array_equal(trained_on(*one, 3), trained_on(*other, 3))
 
 
 def test_what_is_wrong_is_said_in_one_line():
@@ -174,7 +204,9 @@ def test_what_is_wrong_is_said_in_one_line():
             (VecQ, {"granularity": "all"}, "granularity"), (LQNets, {"bits": 0}, "in 1..8"),
             (LQNets, {"average": "moving"}, "average must be one of plain, debiased"),
             (LQNets, {"signed": "yes"}, "signed must be a bool"), (LQNets, {"granularity": 2}, "got 2"),
-            (DiffQ, {"bits": 2}, "above 2 and below 15; got 2"), (DiffQ, {"noise": "normal"}, "gaussian, uniform"),
+            (QNN, {"bits": 1}, "in 2..16 for linear levels"), (QNN, {"levels": "ln"}, "linear, log"),
+            (QNN, {"bits": 8, "levels": "log"}, "in 2..7"), (DiffQ, {"bits": 2}, "above 2 and below 15; got 2"),
+            (DiffQ, {"noise": "normal"}, "gaussian, uniform"),
             (DiffQ, {"rate": -1}, "rate must be a number >= 0"), (DiffQ, {"granularity": 0}, "got 0"),
             (LAT, {"search": "all"}, "search must be one of exact, alternate"), (LAT, {"two": 1}, "two must be a bool"),
             (LAQ, {"bits": 1}, "in 2..8 for linear levels"), (LAQ, {"bits": 5, "levels": "log"}, "in 2..4 for log"),
@@ -553,6 +585,23 @@ def test_wrong_derivatives_of_diffq_are_found(monkeypatch):
     w, held = random(0), DiffQ(3.0).start(random(0))
     replay_check(lambda w, logit: DiffQ(3.0)(w, {"logit": logit, "draw": held["draw"].copy()}, training=True), w,
                  held["logit"].array + random(1, (8, 1)))
+
+
+# --- QNN ------------------------------------------------------------------------------------------------------------
+
+@given(seed=seeds, bits=st.integers(2, 7))
+def test_qnn_takes_the_nearest_step_or_power(seed, bits):
+    x = random(seed, (50,))
+    y = QNN(bits)(Tensor(x), {}).numpy()
+    inside = np.abs(x) <= 1 - 2.0 ** (1 - bits)
+    assert (np.abs(y - x) <= 2.0**-bits)[inside].all()
+    assert -1 <= y.min() <= y.max() < 1
+    assert len(np.unique(y)) <= 2**bits
+    y = QNN(bits, "log")(Tensor(x), {}).numpy()
+    np.testing.assert_array_equal(np.frexp(np.abs(y))[0], 0.5)
+    inside = (np.abs(x) <= 1) & (np.abs(x) >= 2.0 ** (2 - 2 ** (bits - 1)))
+    assert (np.abs(np.log2(y / x, where=inside, out=np.zeros(50))) <= 0.5 + 1e-12).all()
+    assert len(np.unique(np.abs(y))) <= 2 ** (bits - 1)
 
 
 # --- TWN ------------------------------------------------------------------------------------------------------------

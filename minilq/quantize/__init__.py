@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         LAT,
         LSQ,
         PACT,
+        QNN,
         TTQ,
         TWN,
         Affine,
@@ -49,7 +50,7 @@ else:
     __getattr__ = imported_later(__name__, {
         "deviations": "absolute_deviation dampening hoyer_square sine squared_deviation",
         "granularity": "scale_shape",
-        "methods": "BNN BWN LAB LAQ LAT LSQ PACT TTQ TWN Affine BinaryConnect DiffQ DoReFa DoReFaInput DualCopy "
+        "methods": "BNN BWN LAB LAQ LAT LSQ PACT QNN TTQ TWN Affine BinaryConnect DiffQ DoReFa DoReFaInput DualCopy "
                    "Exponential FixedRange LQNets LSQPlus Nested Scaled Ternary VecQ",
         "methods.scaled": "codes_of fake_quantize",
         "penalties": "difference inverse maxbin",
@@ -60,11 +61,11 @@ else:
     })
 
 __all__ = [
-    "BNN", "BWN", "LAB", "LAQ", "LAT", "LSQ", "PACT", "SCALE_MIN", "TTQ", "TWN", "Affine", "BinaryConnect", "Coded",
-    "DiffQ", "DoReFa", "DoReFaInput", "DualCopy", "Even", "Exponential", "FixedRange", "Held", "LQNets", "LSQPlus",
-    "Nested", "Quantizer", "Scaled", "Surrogate", "Table", "Ternary", "VecQ", "absolute_deviation", "chain_rule",
-    "codes_of", "dampening", "difference", "fake_quantize", "frozen", "hold", "hoyer_square", "inverse", "maxbin",
-    "nearest", "pretend", "scale_shape", "sine", "squared_deviation", "stochastic", "threshold",
+    "BNN", "BWN", "LAB", "LAQ", "LAT", "LSQ", "PACT", "QNN", "SCALE_MIN", "TTQ", "TWN", "Affine", "BinaryConnect",
+    "Coded", "DiffQ", "DoReFa", "DoReFaInput", "DualCopy", "Even", "Exponential", "FixedRange", "Held", "LQNets",
+    "LSQPlus", "Nested", "Quantizer", "Scaled", "Surrogate", "Table", "Ternary", "VecQ", "absolute_deviation",
+    "chain_rule", "codes_of", "dampening", "difference", "fake_quantize", "frozen", "hold", "hoyer_square", "inverse",
+    "maxbin", "nearest", "pretend", "scale_shape", "sine", "squared_deviation", "stochastic", "threshold",
 ]
 
 

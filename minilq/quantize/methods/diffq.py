@@ -122,6 +122,8 @@ class DiffQ(Quantizer):
 
     Raises ConfigError for unknown names, bits outside 2 .. 15 and a rate below 0.
 
+    Source      Defossez, Adi and Synnaeve 2021 (arXiv 2104.09987)
+
     >>> method, w = DiffQ(bits=2.4, granularity="scalar"), np.array([0.0, 0.4, 3.0])
     >>> held = method.start(w)
     >>> method(Tensor(w), held).numpy().tolist(), method.coded(w, held).codes.tolist()
