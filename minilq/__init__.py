@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from minilq import _ctrl_c as _ctrl_c
 from minilq._version import __version__
 from minilq.autodiff.parameter import Parameter, Within
 from minilq.autodiff.primitive import WithResidual, primitive, smooth_of, vjp_of

@@ -12,9 +12,9 @@ import minilq
 PACKAGE = Path(minilq.__file__).parent
 
 # A file may import only from rooms to the left of its own, and from its own.
-ORDER = ["_version", "errors", "arguments", "schedule", "later", "files", "kernels", "autodiff", "ops", "quantize",
-         "nn", "objective", "optim", "data", "train", "coding", "store", "integer", "experiments", "report",
-         "selfcheck", "cli", "__main__"]
+ORDER = ["_ctrl_c", "_version", "errors", "arguments", "schedule", "later", "files", "kernels", "autodiff", "ops",
+         "quantize", "nn", "objective", "optim", "data", "train", "coding", "store", "integer", "experiments",
+         "report", "selfcheck", "cli", "__main__"]
 
 
 def room_of(module):

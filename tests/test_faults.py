@@ -15,6 +15,7 @@ import re
 import shlex
 import shutil
 import signal
+import subprocess
 import sys
 import time
 import warnings
@@ -24,6 +25,7 @@ from pathlib import Path
 import pytest
 
 from minilq import cli, files
+from minilq._ctrl_c import is_program
 from minilq.cli import training
 from minilq.cli.progress import Training
 from minilq.data import load
@@ -427,3 +429,24 @@ def test_an_empty_name_is_no_folder(option, tmp_path, monkeypatch, capsys):
     assert cli.main(["train", option, ""]) == 2
     assert "must be a name; got an empty one" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("argv", "original", "program"), [
+    (["/usr/bin/minilq", "train"], ["python", "/usr/bin/minilq", "train"], True),
+    (["minilq.exe", "train"], ["python", "minilq.exe", "train"], True),
+    (["-m", "train"], ["python", "-W", "error", "-m", "minilq", "train"], True),
+    (["-m"], ["python", "-mminilq"], True), (["-m", "minilq"], ["python", "-m", "other", "minilq"], False),
+    (["-c"], ["python", "-c", "import minilq"], False), ([], [], False),
+    (["minilq.py.py"], ["python", "minilq.py.py"], False)])
+def test_only_the_program_ends_at_once_while_it_is_imported(argv, original, program):
+    assert is_program(argv, original) == program
+
+
+def test_ctrl_c_ends_the_program_without_a_traceback_from_the_beginning():
+    code = ("import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+            "sys.argv[0] = sys.argv.pop(); import minilq; signal.raise_signal(signal.SIGINT)")
+    for argv, status, err in (("minilq", -signal.SIGINT, ""), ("other", -signal.SIGINT, "KeyboardInterrupt\n")):
+        ended = subprocess.run([sys.executable, "-c", code, argv], capture_output=True, text=True, check=False,
+                               env={**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[2])})
+        assert ended.returncode == status
+        assert ended.stderr[-18:] == err

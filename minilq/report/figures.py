@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from minilq.errors import ConfigError
 from minilq.experiments.run import CHECKPOINTS, HISTORY, trained
-from minilq.files import make_folder, write_bytes
+from minilq.files import make_folder, opened, write_bytes
 from minilq.nn import codes_in
 from minilq.report import plots
 from minilq.train.history import read_history
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 STYLE = Path(__file__).parent / "minilq.mplstyle"
 FEW = 6                                          # parameters whose names fit into a legend inside the plot
+HEAD = 2000                                      # bytes of a figure in which Matplotlib says that it has drawn it
 PER_COLUMN = 20                                  # names in one column of a legend beside it
 
 
@@ -51,7 +53,15 @@ def in_style() -> Iterator[None]:
 
 
 def save_svg(figure: Figure, path: Path) -> Path:
-    """Write a figure in the style that is in force: the same bytes each time. Returns the path."""
+    """Write a figure in the style that is in force: the same bytes each time. Returns the path.
+
+    Raises ConfigError when the path holds something that is no figure of Matplotlib, which is never overwritten.
+    """
+    if os.path.isfile(path):
+        with opened(path) as file:
+            if b"Matplotlib" not in file.read(HEAD):
+                raise ConfigError("figure", f"{path} must be a figure, or not there yet", got="another file",
+                                  cause="Name another with --out")
     content = io.BytesIO()
     figure.savefig(content, format="svg", metadata={"Date": None})
     write_bytes(path, content.getvalue())
