@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from minilq.coding.ladder import RUNGS, TOTAL, XZ_HEADER, Weight, ladder
 from minilq.coding.sizes import entropy_coded, lzma_of, narrowest, packed, zip_of, zipped
 from minilq.coding.zero_runs import best_field
+from minilq.errors import ConfigError
 from minilq.quantize import Coded, Even, Table
-from minilq.report.ladder import PARTS, draw, table
+from minilq.report.ladder import PARTS, draw, save, table
 
 
 @st.composite
@@ -140,3 +141,16 @@ def test_bars_are_as_long_as_the_bytes_and_the_bound_is_a_line():
     assert ax.lines[0].get_xdata()[0] == pytest.approx(rows[TOTAL]["Shannon"].total / 1000)
     assert ax.get_xlim()[1] > max(end for end, form in zip(ends, forms, strict=True) if form != "float32")
     ax.figure.savefig(io.BytesIO(), format="svg")
+
+
+def test_a_picture_never_replaces_what_is_none(tmp_path):
+    weights = ladder({"dense1.weight": Coded(np.arange(6, dtype=np.int8).reshape(2, 3),
+                                             Even(np.ones((2, 1), np.float32)))})
+    path = tmp_path / "notes.svg"
+    path.write_text("mine")
+    with pytest.raises(ConfigError, match=r"notes\.svg must be a figure, or not there yet.*--out"):
+        save(weights, path)
+    assert path.read_text() == "mine"
+    path.unlink()
+    first = save(weights, path).read_bytes()
+    assert save(weights, path).read_bytes() == first
