@@ -41,7 +41,7 @@ def both_gradients(method, x, held, g):
 
 @pytest.mark.parametrize("name", sorted(METHODS))
 @pytest.mark.parametrize(("both_backends", "seed"), [
-    (True, 0), (False, 1), pytest.param(True, 1, marks=pytest.mark.deep), pytest.param(False, 0, marks=pytest.mark.deep),
+    (True, 0), (False, 1), *(pytest.param(*other, marks=pytest.mark.deep) for other in ((True, 1), (False, 0))),
 ], indirect=["both_backends"], ids=["kernels-0", "numpy-1", "kernels-1", "numpy-0"])
 def test_every_method_keeps_its_promises(name, seed, both_backends):
     verdicts = check(METHODS[name], silent, seed)
