@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from minilq.arguments import as_array, check_instance, is_number, shown
-from minilq.autodiff.parameter import Parameter
+from minilq.autodiff.parameter import ANYTHING, Bounds, Parameter, Within, hold_within
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError, DataError, DTypeError, ShapeError
@@ -77,20 +77,21 @@ class Optimizer:
     def step(self) -> None:
         """One update of every tensor that has a gradient, then its constraint."""
         self.steps += 1
-        rate, factor, update = self.lr, self.lr_factor, self._update
+        rate, factor, update = self.lr, self.lr_factor, self._update_within
         for tensor, parameter, moments, came in self._kept:
             g, p = tensor.grad, tensor.array
             if g is None:
                 continue
             if type(g) is not np.ndarray or g.dtype != p.dtype or g.shape != p.shape:
                 g = _gradient_of(type(self).__name__, tensor)
+            lr = rate * factor if parameter is None else rate * parameter.lr * factor
+            constraint, bounds = None if parameter is None else parameter.constraint, ANYTHING
+            if type(constraint) is Within:       # that of most scales costs nothing in the update itself
+                bounds, constraint = constraint.bounds, None
             try:
-                if parameter is None:
-                    update(p, g, rate * factor, moments, self.steps - came)
-                else:
-                    update(p, g, rate * parameter.lr * factor, moments, self.steps - came)
-                    if parameter.constraint is not None:
-                        parameter.constraint(p)
+                update(p, g, lr, moments, self.steps - came, bounds)
+                if constraint is not None:
+                    constraint(p)
             except Exception:                    # a kernel cannot say it in one line
                 _check_writable(type(self).__name__, tensor)
                 raise
@@ -99,6 +100,11 @@ class Optimizer:
     def _update(self, p: Array, g: Array, lr: float, moments: dict[str, Array], t: int) -> None:
         """Change p in place, in its t-th step."""
         raise NotImplementedError
+
+    def _update_within(self, p: Array, g: Array, lr: float, moments: dict[str, Array], t: int, bounds: Bounds) -> None:
+        """`_update`, then bounds[0] <= p <= bounds[1]."""
+        self._update(p, g, lr, moments, t)
+        hold_within(p, *bounds)
 
     def state(self) -> dict[str, Array]:
         """Copies of everything that the next step depends on, in the order of the tensors.
@@ -225,12 +231,12 @@ class Adam(Optimizer):
         self._computed_for: tuple[int, str, float] | None = None         # most tensors share one correction per step
         self._correction = (0.0, 0.0)
 
-    def _update(self, p: Array, g: Array, lr: float, moments: dict[str, Array], t: int) -> None:
+    def _update_within(self, p: Array, g: Array, lr: float, moments: dict[str, Array], t: int, bounds: Bounds) -> None:
         now = (t, p.dtype.char, lr)
         if now != self._computed_for:
             self._computed_for, self._correction = now, self._corrected(*now)
         step_size, epsilon = self._correction
-        adam_update(p, g, moments["m"], moments["v"], step_size, self.beta1, self.beta2, epsilon)
+        adam_update(p, g, moments["m"], moments["v"], step_size, self.beta1, self.beta2, epsilon, *bounds)
 
     def _corrected(self, t: int, char: str, lr: float) -> tuple[float, float]:
         """lr sqrt(c2)/c1, and epsilon. The torch form times sqrt(c2) above and below is the keras form."""
@@ -244,8 +250,9 @@ class Adam(Optimizer):
 
 @twin("adam")
 def adam_update(p: Array, g: Array, m: Array, v: Array, step_size: float, beta1: float, beta2: float,
-                epsilon: float) -> None:
-    """One Adam step in place. p, m and v change; arrays of one shape and float dtype, m and v laid out as p."""
+                epsilon: float, low: float = -math.inf, high: float = math.inf) -> None:
+    """One Adam step in place, then low <= p <= high. p, m and v change; all of one shape and dtype, and laid
+    out as p."""
     number = p.dtype.type
     tiny = np.finfo(p.dtype).tiny
     m += (g - m) * number(1 - beta1)
@@ -253,6 +260,7 @@ def adam_update(p: Array, g: Array, m: Array, v: Array, step_size: float, beta1:
     m[np.abs(m) < tiny] = 0
     v[v < tiny] = 0
     p -= m * number(step_size) / (np.sqrt(v) + number(epsilon))
+    hold_within(p, low, high)
 
 
 class Together:

@@ -159,14 +159,15 @@ def test_chain_rule_scale_gradient(seed, layout, dtype, sloped):
     np.testing.assert_allclose(got, want, rtol=0, atol=SUM_RTOL[np.dtype(dtype)] * max(size, 1e-30))
 
 
-@given(seed=seeds, dtype=floats, special=st.booleans(), shape=st.sampled_from([(0,), (1,), (5, 7), (2, 3, 4)]))
-def test_adam_update(seed, dtype, special, shape):
+@given(seed=seeds, dtype=floats, special=st.booleans(), shape=st.sampled_from([(0,), (1,), (5, 7), (2, 3, 4)]),
+       bounds=st.sampled_from([(), (1e-5, np.inf), (-np.inf, 0.5), (-1.0, 1.0)]))
+def test_adam_update(seed, dtype, special, shape, bounds):
     rng = np.random.default_rng(seed)
     p, g, m = (values(rng, shape, dtype, special) for _ in range(3))
     v = np.abs(values(rng, shape, dtype, special))
     tiny = np.finfo(dtype).tiny
     m, v = np.where(rng.random(shape) < 0.2, m * tiny, m), np.where(rng.random(shape) < 0.2, v * tiny, v)
-    settings = (1e-3, 0.9, 0.999, 1e-7)
+    settings = (1e-3, 0.9, 0.999, 1e-7, *bounds)
     (_, want), (result, got) = both("adam.adam_update", p, g, m.astype(dtype), v.astype(dtype), *settings, copy=True)
     assert result is None
     for a, b in zip(got[:4], want[:4], strict=True):

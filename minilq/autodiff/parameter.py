@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -21,6 +22,10 @@ class Constraint(Protocol):
     """
 
     def __call__(self, p: Array, /) -> None: ...
+
+
+Bounds = tuple[float, float]
+ANYTHING: Bounds = (-math.inf, math.inf)
 
 
 @dataclass(frozen=True)
@@ -46,17 +51,20 @@ class Within:
             raise ConfigError("Within", "low must not be above high", got=f"low={self.low}, high={self.high}")
 
     def __call__(self, p: Array) -> None:
-        low, high = self._bounds[p.dtype.char] if p.dtype.char in "fd" else (self.low, self.high)
-        if low is not None:
-            np.maximum(p, low, out=p)
-        if high is not None:
-            np.minimum(p, high, out=p)
+        hold_within(p, *self.bounds)
 
     @cached_property
-    def _bounds(self) -> dict[str, list[Array | None]]:
-        """Low and high as arrays of each float: with one of Python's numbers a NumPy function takes twice as long."""
-        return {char: [None if bound is None else np.array(bound, char) for bound in (self.low, self.high)]
-                for char in "fd"}
+    def bounds(self) -> Bounds:
+        """Low and high, infinite where there is none."""
+        return -math.inf if self.low is None else self.low, math.inf if self.high is None else self.high
+
+
+def hold_within(p: Array, low: float, high: float) -> None:
+    """Set what is below low to low, and what is above high to high; NaN stays."""
+    if low > -math.inf:
+        np.maximum(p, p.dtype.type(low), out=p)
+    if high < math.inf:
+        np.minimum(p, p.dtype.type(high), out=p)
 
 
 class Parameter(Tensor):

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 
-from minilq.kernels.groups import Array, fits, flat
+from minilq.kernels.groups import Array, fits
 from minilq.kernels.jit import jit
 
 
 def adam_update(p: Array, g: Array, m: Array, v: Array, step_size: float, beta1: float, beta2: float,
-                epsilon: float) -> None:
+                epsilon: float, low: float = -np.inf, high: float = np.inf) -> None:
     if not fits(p, g):                           # m and v are laid out as p
         return NotImplemented
-    _adam(*flat(p, g, m, v), step_size, beta1, beta2, epsilon)
+    _adam(p, g, m, v, step_size, beta1, beta2, epsilon, low, high)
     return None
 
 
 @jit()
-def _adam(p, g, m, v, step_size, beta1, beta2, epsilon):  # type: ignore[no-untyped-def]
+def _adam(p, g, m, v, step_size, beta1, beta2, epsilon, low, high):  # type: ignore[no-untyped-def]
     number = p.dtype.type
     zero, tiny = number(0), np.finfo(p.dtype).tiny
     gain1, gain2 = number(1 - beta1), number(1 - beta2)
     step_size, epsilon = number(step_size), number(epsilon)
+    p, g, m, v = p.reshape(p.size), g.reshape(p.size), m.reshape(p.size), v.reshape(p.size)
+    low, high = number(low), number(high)
     for i in range(p.size):
         m_i = m[i] + (g[i] - m[i]) * gain1
         v_i = v[i] + (g[i] * g[i] - v[i]) * gain2
@@ -29,4 +31,6 @@ def _adam(p, g, m, v, step_size, beta1, beta2, epsilon):  # type: ignore[no-unty
         v_i = zero if v_i < tiny else v_i
         m[i] = m_i
         v[i] = v_i
-        p[i] = p[i] - m_i * step_size / (np.sqrt(v_i) + epsilon)
+        p_i = p[i] - m_i * step_size / (np.sqrt(v_i) + epsilon)
+        p_i = low if p_i < low else p_i          # NaN stays
+        p[i] = high if p_i > high else p_i

@@ -27,7 +27,7 @@ def round_trip(P: Array, s: Array, rounding: Any, qmin: float | None = None, qma
     y = np.empty_like(P)
     low = -np.inf if qmin is None else float(qmin)
     high = np.inf if qmax is None else float(qmax)
-    return y, bool(_round_trip(*flat(P, s, y), shape, mode, low, high))
+    return y, bool(_round_trip(flat(P), flat(s), flat(y), shape, mode, low, high))
 
 
 @jit(inline=True)
@@ -36,6 +36,11 @@ def _code(v, mode, low, high):  # type: ignore[no-untyped-def]
         v = low
     if v > high:
         v = high
+    return _whole(v, mode)
+
+
+@jit(inline=True)
+def _whole(v, mode):  # type: ignore[no-untyped-def]
     if mode == 0:
         v = np.floor(v)
     elif mode == 1:
@@ -77,7 +82,7 @@ def _round_trip(x, s, y, shape, mode, low, high):  # type: ignore[no-untyped-def
             for k in range(K):
                 s_k = s[k]
                 for b in range(B):
-                    y_i = _code(x[a, k, b] / s_k, mode, low, high) * s_k
+                    y_i = _whole(x[a, k, b] / s_k, mode) * s_k
                     good &= abs(y_i) < infinity
                     y[a, k, b] = y_i
     return good
@@ -88,7 +93,7 @@ def threshold_scale_gradient(g: Array, y: Array, s: Array, lam: float, gate: boo
     if shape is None or not fits(g, y, s) or y.size == 0:
         return NotImplemented
     ds = np.empty_like(s)
-    _threshold(*flat(g, y, y.view(BITS[y.dtype.char]), s, ds), shape, float(lam), gate)
+    _threshold(flat(g), flat(y), flat(y.view(BITS[y.dtype.char])), flat(s), flat(ds), shape, float(lam), gate)
     return ds
 
 

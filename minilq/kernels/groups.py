@@ -42,6 +42,6 @@ def fits(*arrays: Array) -> bool:
     return dtype.char in "fd" and dtype.isnative
 
 
-def flat(*arrays: Array) -> list[Array]:
-    """C-contiguous arrays with one axis each: a kernel is compiled anew for every number of axes that comes."""
-    return [a if a.ndim == 1 else a.reshape(-1) for a in arrays]
+def flat(a: Array) -> Array:
+    """A C-contiguous array with one axis: a kernel is compiled anew for every number of axes that comes."""
+    return a if a.ndim == 1 else a.reshape(-1)
