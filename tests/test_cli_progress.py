@@ -9,6 +9,7 @@ import pytest
 from minilq import cli
 from minilq.cli.output import print_error, print_line, shown
 from minilq.cli.progress import Screen, Sweep, TimeLeft, Training
+from minilq.errors import UnwritableError
 from minilq.experiments import run
 from minilq.experiments.config import RunConfig
 from minilq.train.checkpoint import load_checkpoint
@@ -111,6 +112,31 @@ def test_a_line_that_stays_takes_the_place_of_one_that_does_not(terminal):
     screen.line("a message")
     screen.show("float", 0.6, "more")
     assert out.rows(80) == ["a message", f"float {'█' * 18}{'░' * 12} more"]
+
+
+def test_what_is_printed_after_a_line_that_was_overwritten_stands_below_it(terminal):
+    out = terminal(80)
+    with Screen() as screen:
+        screen.show("float", 0.5, "half")
+    print_line("an error")
+    assert [row[:8] for row in out.rows(80)] == ["float " + 2 * "█", "an error", ""]
+    with Screen() as screen:
+        screen.show("float", 0.5, "half")
+        screen.clear()
+    print_line("a table")
+    assert out.rows(80)[2:] == ["a table", ""]
+
+
+def test_an_output_that_fails_does_so_once(terminal, monkeypatch):
+    def no_space(text):
+        raise OSError(28, "No space left on device")
+
+    out = terminal(80)
+    with Screen() as screen:
+        screen.show("float", 0.5, "half")
+        monkeypatch.setattr(out, "write", no_space)
+        with pytest.raises(UnwritableError):
+            screen.show("float", 0.6, "more")
 
 
 def test_bars_are_plain_where_the_terminal_has_no_blocks(terminal):

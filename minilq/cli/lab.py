@@ -23,12 +23,12 @@ def sweep(options: dict[str, object]) -> int:
     name = "-".join(["sweep", Path(grid).stem, data, *(["quick"] if options.get("quick") else [])])
     out = Path(str(options.pop("out", Path("runs") / name)))
     points = points_of(blocks_of(grid, bool(options.get("quick"))), options)
-    screen = Screen()
-    screen.line(f"{len(points)} networks to train on {data}, the grid {grid}, {jobs} at a time\nwriting to {out}")
+    print_line(f"{len(points)} networks to train on {data}, the grid {grid}, {jobs} at a time\nwriting to {out}")
     try:
-        failed = sweep_in_processes(grid, points, out, jobs, screen.line, Sweep(screen))  # type: ignore[arg-type]
+        with Screen() as screen:
+            failed = sweep_in_processes(grid, points, out, jobs, screen.line, Sweep(screen))  # type: ignore[arg-type]
     except Stopped:
-        print_line("\nstopped; everything is saved. Go on with the same command.")
+        print_line("stopped; everything is saved. Go on with the same command.")
         return INTERRUPTED
     print_line(f"\n{write_page(out)}")
     if failed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -32,6 +33,8 @@ class Screen:
     has at that moment, without colours and escape sequences.
 
     live        whether there is such a line: not in a file, and not on a terminal that cannot go back (TERM=dumb)
+
+    In a `with` statement: what is printed after it, an error perhaps, stands below that line.
     """
 
     def __init__(self) -> None:
@@ -40,11 +43,28 @@ class Screen:
         self.drawn = 0.0
         self.told = False                        # that kernels are compiled
 
+    def __enter__(self) -> Screen:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError, ValueError):           # of an output that failed before
+            self.keep()
+
     def line(self, text: str) -> None:
         """Print a line that stays."""
+        self.clear()
+        print_line(text)
+
+    def clear(self) -> None:
+        """Remove the line that is overwritten."""
         if self.length:
             self._draw("")
-        print_line(text)
+
+    def keep(self) -> None:
+        """Leave it, and go on below."""
+        if self.length:
+            print_line("")
+            self.length = 0
 
     def show(self, left: str, share: float, right: str, stays: bool = False) -> None:
         """Draw the line that is overwritten: words, a bar as long as there is room, words. Once it stays, the next one

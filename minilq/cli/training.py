@@ -34,7 +34,7 @@ def train(options: dict[str, object]) -> int:
         claim = claimed(Path(str(resume)), make=False)
     else:
         claim = claimed_number(Path("runs"), config.data) if out is None else claimed(Path(str(out)))
-    with claim as folder, told_of_kernels(screen.compiling):
+    with screen, claim as folder, told_of_kernels(screen.compiling):
         try:
             if config is None:
                 there = read_config(folder / run.CONFIG)
@@ -45,16 +45,19 @@ def train(options: dict[str, object]) -> int:
                 if config.lr == 0:
                     print_line("a learning rate of 0: nothing will be learned")
                 run.start(config, folder, screen.line, Training(screen, run.networks_of(config)))
+            screen.clear()
             show_table(folder, verbose)
             show_figures(folder)
             write_text(folder / run.DONE, "")
         except run.Stopped:
-            print_line(f"\nstopped; everything is saved. Go on with: {going_on(folder)}")
+            screen.keep()
+            print_line(f"stopped; everything is saved. Go on with: {going_on(folder)}")
             return INTERRUPTED
         except KeyboardInterrupt:                # outside of the training loop, or a second Ctrl-C
             if not (folder / run.CONFIG).exists():
                 raise
-            print_line(f"\ninterrupted. Go on from what was saved last with: {going_on(folder)}")
+            screen.keep()
+            print_line(f"interrupted. Go on from what was saved last with: {going_on(folder)}")
             return INTERRUPTED
     return 0
 
