@@ -134,6 +134,7 @@ if TYPE_CHECKING:
         squared_deviation,
         stochastic,
         threshold,
+        waveq,
     )
     from minilq.quantize.check import check
 else:                                            # what a network in floats does not need: see later.py
@@ -146,7 +147,7 @@ else:                                            # what a network in floats does
         "quantize": "BNN BWN LAB LAQ LAT LSQ PACT QNN SCALE_MIN TTQ TWN Affine BinaryConnect DiffQ DoReFa DoReFaInput "
                     "DualCopy Exponential FixedRange LQNets LSQPlus Nested Scaled Surrogate Ternary VecQ "
                     "absolute_deviation chain_rule codes_of dampening difference fake_quantize frozen hoyer_square "
-                    "inverse maxbin scale_shape sine squared_deviation stochastic threshold",
+                    "inverse maxbin scale_shape sine squared_deviation stochastic threshold waveq",
         "quantize.check": "check",
     })
 
@@ -167,7 +168,7 @@ __all__ = [
     "relu", "replay_check", "reshape", "scale_shape", "shift_batch_norm", "sigmoid", "sine", "smooth_of",
     "softmax_cross_entropy", "squared_deviation", "squared_hinge", "stack", "stochastic", "subtract", "sum_of_squares",
     "tanh", "threads_in_use", "threshold", "transpose", "use_convolution", "use_kernels", "use_threads", "vjp_of",
-    "where", "zero_pad2d",
+    "waveq", "where", "zero_pad2d",
 ]
 
 

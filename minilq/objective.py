@@ -12,6 +12,7 @@ from minilq.errors import ConfigError, meant
 from minilq.nn import Layer
 from minilq.ops import add_up, sum_of_squares
 from minilq.quantize import Scaled, deviations, penalties
+from minilq.quantize.period import waveq
 
 Part = Callable[[], Tensor]
 
@@ -108,6 +109,33 @@ def penalty_on(model: Layer, name: str, rate: float, layer_rates: Mapping[str, f
     if unknown := set(layer_rates) - set(layers):
         raise ConfigError("penalty", f"a layer with its own rate must be one of the quantized: {', '.join(layers)}",
                           got=", ".join(sorted(unknown)), cause=meant(min(unknown), layers))
+    value()                                      # what is wrong with the model is found out now
+    return value
+
+
+def waveq_on(model: Layer, rate: float, bit_rate: float) -> Part:
+    """WaveQ on every weight and bias of a model whose method has a scale, as a part of an objective: see `waveq`.
+
+    The scales are what it learns the bits by: methods that move them by themselves pull too. Scaled("nearest",
+    scale_rule="frozen()") leaves them to it.
+
+    rate, bit_rate  factors >= 0 of the waves and of the bits
+    Raises          ConfigError for another rate and for a model without such a site
+
+    >>> from minilq import Dense, Scaled, quantize
+    >>> model = quantize(Dense(3, 2, np.random.default_rng(0)), lambda name: Scaled("nearest", scale_rule="frozen()"))
+    >>> round(waveq_on(model, rate=0.0, bit_rate=1.0)().item(), 1)       # 3 rows and 2 biases, each of 16.4 bits
+    81.8
+    """
+    for name, value in (("rate", rate), ("bit_rate", bit_rate)):
+        if not (is_number(value) and value >= 0):
+            raise ConfigError("waveq", f"{name} must be a number >= 0", got=shown(value))
+    sites = [site for site in model.sites().values() if site.latent is not None]
+
+    def value() -> Tensor:
+        pairs = [(site.latent, s) for site in sites if site.latent is not None and (s := site.scale) is not None]
+        return waveq(pairs, rate, bit_rate)
+
     value()                                      # what is wrong with the model is found out now
     return value
 

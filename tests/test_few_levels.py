@@ -21,7 +21,7 @@ from minilq import (
 from minilq.autodiff.primitive import OPERATORS
 from minilq.errors import ConfigError, DataError, GradientError
 from minilq.integer.engine import convert
-from minilq.objective import own_penalties
+from minilq.objective import own_penalties, waveq_on
 from minilq.ops.powers import ap2
 from minilq.ops.quantized_gradient import few_levels
 from minilq.quantize.methods import (
@@ -40,6 +40,7 @@ from minilq.quantize.methods import (
     DualCopy,
     Exponential,
     LQNets,
+    Scaled,
     Ternary,
     VecQ,
 )
@@ -55,6 +56,7 @@ from minilq.quantize.methods.ternary import ternary
 from minilq.quantize.methods.ttq import parts, ttq
 from minilq.quantize.methods.twn import scale_and_trits, twn
 from minilq.quantize.methods.vecq import STEPS, length_and_codes, vecq
+from minilq.quantize.period import waveq
 from minilq.quantize.surrogate import SURROGATES
 from minilq.selfcheck import sampled
 from minilq.store.modelfile import load, save
@@ -585,6 +587,45 @@ def test_wrong_derivatives_of_diffq_are_found(monkeypatch):
     w, held = random(0), DiffQ(3.0).start(random(0))
     replay_check(lambda w, logit: DiffQ(3.0)(w, {"logit": logit, "draw": held["draw"].copy()}, training=True), w,
                  held["logit"].array + random(1, (8, 1)))
+
+
+# --- WaveQ ----------------------------------------------------------------------------------------------------------
+
+@given(seed=seeds, bits=st.integers(1, 8))
+def test_waveq_is_zero_on_whole_steps_and_counts_bits(seed, bits):
+    step = np.array([1 / (2**bits - 1)])
+    P = step * np.random.default_rng(seed).integers(-9, 9, (4, 5))
+    assert waveq([(Tensor(P), Tensor(step))], 1.0, 0.0).item() == pytest.approx(0, abs=1e-9)
+    assert waveq([(Tensor(P), Tensor(step))], 0.0, 2.0).item() == pytest.approx(2 * bits)
+    between = Tensor(P + step / 2)
+    assert waveq([(between, Tensor(step))], 1.0, 0.0).item() == pytest.approx(20 / 2**bits)      # its largest
+
+
+def test_waveq_pulls_to_steps_and_buys_fewer_bits_the_dearer_they_are():
+    learned = []
+    for bit_rate in (0.0, 1e-2, 1.0):
+        model = Sequential(Dense(8, 4, np.random.default_rng(1), std=0.5))
+        method = Scaled("nearest", granularity="scalar", scale_rule="frozen()")
+        nn.quantize(model, lambda name, method=method: method if name.endswith("weight") else None)
+        site = model.layers["dense1"].weight
+        site.held["scale"].array[...] = 1 / 15
+        adam = Adam([site.latent, site.held["scale"]], 2e-3)
+        part = waveq_on(model, 1.0, bit_rate)
+        for _ in range(150):
+            adam.zero_grad()
+            part().backward()
+            adam.step()
+        steps = site.latent.array / site.held["scale"].array
+        learned.append(np.log2(1 + 1 / site.held["scale"].array[0]))
+        assert bit_rate == 1.0 or np.abs(steps - np.rint(steps)).mean() < 0.05
+    assert learned[0] > learned[1] > learned[2]
+
+
+def test_waveq_wants_scales_and_rates():
+    model = Sequential(Dense(8, 4, np.random.default_rng(1)))
+    for rates, message in (((1.0, 1.0), "there must be a pair"), ((-1, 1.0), "rate must be"), ((1, "x"), "bit_rate")):
+        with pytest.raises(ConfigError, match=message):
+            waveq_on(model, *rates)
 
 
 # --- QNN ------------------------------------------------------------------------------------------------------------

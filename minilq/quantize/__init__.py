@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     )
     from minilq.quantize.methods.scaled import codes_of, fake_quantize
     from minilq.quantize.penalties import difference, inverse, maxbin
+    from minilq.quantize.period import waveq
     from minilq.quantize.positivity import SCALE_MIN
     from minilq.quantize.rounding import stochastic
     from minilq.quantize.scale_rule import chain_rule, frozen, threshold
@@ -54,6 +55,7 @@ else:
                    "Exponential FixedRange LQNets LSQPlus Nested Scaled Ternary VecQ",
         "methods.scaled": "codes_of fake_quantize",
         "penalties": "difference inverse maxbin",
+        "period": "waveq",
         "positivity": "SCALE_MIN",
         "rounding": "stochastic",
         "scale_rule": "chain_rule frozen threshold",
@@ -65,7 +67,7 @@ __all__ = [
     "Coded", "DiffQ", "DoReFa", "DoReFaInput", "DualCopy", "Even", "Exponential", "FixedRange", "Held", "LQNets",
     "LSQPlus", "Nested", "Quantizer", "Scaled", "Surrogate", "Table", "Ternary", "VecQ", "absolute_deviation",
     "chain_rule", "codes_of", "dampening", "difference", "fake_quantize", "frozen", "hold", "hoyer_square", "inverse",
-    "maxbin", "nearest", "pretend", "scale_shape", "sine", "squared_deviation", "stochastic", "threshold",
+    "maxbin", "nearest", "pretend", "scale_shape", "sine", "squared_deviation", "stochastic", "threshold", "waveq",
 ]
 
 
