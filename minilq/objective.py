@@ -127,9 +127,9 @@ def waveq_on(model: Layer, rate: float, bit_rate: float) -> Part:
     >>> round(waveq_on(model, rate=0.0, bit_rate=1.0)().item(), 1)       # 3 rows and 2 biases, each of 16.4 bits
     81.8
     """
-    for name, value in (("rate", rate), ("bit_rate", bit_rate)):
-        if not (is_number(value) and value >= 0):
-            raise ConfigError("waveq", f"{name} must be a number >= 0", got=shown(value))
+    for name, factor in (("rate", rate), ("bit_rate", bit_rate)):
+        if not (is_number(factor) and factor >= 0):
+            raise ConfigError("waveq", f"{name} must be a number >= 0", got=shown(factor))
     sites = [site for site in model.sites().values() if site.latent is not None]
 
     def value() -> Tensor:
