@@ -494,6 +494,13 @@ def test_damaged_files_are_named(done, tmp_path):
 # ---- the disk, processes, the command line
 
 
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "\ud800", "\x1b[2J", "\u202e", "x" * 300, "a\0b", "é" * 200])
+def test_names_that_no_folder_of_a_point_has_are_damage(name, tmp_path):
+    (tmp_path / "sweep.json").write_text(json.dumps({"points": ["float-raw-42", name]}))
+    with pytest.raises(minilq.DataError, match=r"sweep\.json: the names of a sweep's points were expected"):
+        sweep.read_sweep(tmp_path)
+
+
 def test_a_full_disk_ends_the_sweep(tmp_path, monkeypatch):
     full = tmp_path / "full"
     swept(full, [{"nested": [1e-3], **SMALL}])

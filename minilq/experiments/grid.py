@@ -157,6 +157,12 @@ def _name(*parts: Any, extra: Mapping[str, Any]) -> str:
     return f"{short}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
+def is_name_of_point(name: str) -> bool:
+    """Whether a text can be the name of a point, of this version or another, and so of its folder."""
+    return (name.isprintable() and not {"/", "\\"} & set(name) and set(name) - {"."} != set()
+            and len(name.encode()) <= 255)
+
+
 def _variant(extra: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {' '.join(_words(value))}" for name, value in extra.items())
 

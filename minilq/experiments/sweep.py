@@ -29,7 +29,7 @@ from minilq.experiments.build import Built, built, methods_for, objective_for
 from minilq.experiments.claim import InUse, in_use, shared
 from minilq.experiments.command import command
 from minilq.experiments.config import read_config
-from minilq.experiments.grid import Point
+from minilq.experiments.grid import Point, is_name_of_point
 from minilq.experiments.point import FAILED, asked_to_stop, check_same, run_point
 from minilq.experiments.result import RESULT
 from minilq.experiments.run import CONFIG, DONE, Stopped
@@ -180,8 +180,9 @@ def _line(point: Point, folder: Path, message: str | None) -> str:
 def read_sweep(folder: Path) -> dict[str, Any]:
     """What sweep.json holds. Raises DataError when it is missing or damaged."""
     sweep = _read(folder / SWEEP)
-    if not (isinstance(sweep.get("points"), list) and all(isinstance(n, str) and Path(n).name == n
-                                                         for n in sweep["points"])):
+    names = sweep.get("points")
+    if not (isinstance(names, list) and all(isinstance(name, str) and is_name_of_point(name) for name in names)
+            and len(set(names)) == len(names)):
         raise DataError(str(folder / SWEEP), "the names of a sweep's points were expected", got="something else",
                         cause="Delete it, if it is a sweep's, and start the sweep again")
     return sweep
