@@ -41,6 +41,11 @@ class Mirrors(BaseHTTPRequestHandler):
         if folder == "silent":
             self.server.release.wait(10)
             return
+        if folder == "hesitating":
+            with contextlib.suppress(ConnectionError):
+                while not self.server.release.wait(0.02):
+                    self.wfile.write(b"H")
+            return
         body = {
             "recompressed": gzip.compress(BODY, 1),
             "other": b"other",
@@ -150,6 +155,13 @@ def test_a_mirror_that_drips_is_given_up(server, tmp_path, monkeypatch):
         fetch("b.bin", mirrors[:1], Check(sha256(BODY)), tmp_path)
     assert "MINILQ_DATA or --data-dir" in str(caught.value)
     assert names(tmp_path) == ["a.bin"]
+
+
+def test_a_mirror_whose_header_drips_is_given_up(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(fetch_module, "PATIENCE", 0.1)
+    with pytest.raises(DataError, match="no answer in 0 seconds"):
+        fetch("a.bin", [server.root + "hesitating/"], Check(sha256(BODY)), tmp_path, timeout=0.3)
+    assert names(tmp_path) == []
 
 
 def test_what_a_killed_download_left_is_removed_and_a_running_one_is_left_alone(server, tmp_path):

@@ -4,11 +4,13 @@ import contextlib
 import hashlib
 import http.client
 import os
+import threading
 import time
 import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,11 +121,31 @@ def fetch(file_name: str, mirrors: Sequence[str], check: Check, folder: Path, ti
     )
 
 
+def _answer(request: urllib.request.Request, timeout: float) -> http.client.HTTPResponse:
+    """The answer, of which the body is still to be read. Raises what `urlopen` does, and _MirrorFailed for a header
+    that comes too slowly: the `timeout` is one of silence alone."""
+    answer: Future[http.client.HTTPResponse] = Future()
+
+    def ask() -> None:
+        try:
+            answer.set_result(urllib.request.urlopen(request, timeout=timeout))
+        except Exception as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        return answer.result(timeout + PATIENCE)
+    except TimeoutError as error:
+        if answer.done():
+            raise
+        raise _MirrorFailed(f"no answer in {timeout + PATIENCE:.0f} seconds") from error
+
+
 def _download(url: str, max_bytes: int, timeout: float) -> Iterator[bytes]:
     """The bytes at `url` piece by piece. Raises _MirrorFailed for whatever the network or the server did."""
     request = urllib.request.Request(url, headers={"User-Agent": "minilq"})
     try:
-        with urllib.request.urlopen(request, timeout=timeout) as response:
+        with _answer(request, timeout) as response:
             length = response.headers.get("Content-Length", "")
             size = int(length) if length.isdecimal() else None
             if size is not None and size > max_bytes:

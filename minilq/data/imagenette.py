@@ -52,7 +52,8 @@ def load_imagenette(data_dir: str | Path | None = None, image_size: int = 64, da
 
     The pictures are decoded once and kept in the cache folder; the images are memory-mapped from there, read-only.
 
-    damaged   "refuse" damaged pictures, or "skip" them: they are left out and named on stderr
+    damaged   "refuse" damaged pictures, or "skip" them: they are left out and named on stderr. One of more than 33
+              million pixels, or 16,384 a side, counts as damaged: a small file can claim any size
 
     Raises ConfigError for another `image_size` than 1..1024 or another `damaged`, DataError if the data are
     missing, damaged, or have different classes in their parts, and if the cache cannot be written.
