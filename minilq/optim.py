@@ -9,10 +9,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from minilq.arguments import as_array, check_instance, is_number, shown
+from minilq.autodiff.alike import check_alike
 from minilq.autodiff.parameter import ANYTHING, Bounds, Parameter, Within, hold_within
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
-from minilq.errors import ConfigError, DataError, DTypeError, ShapeError
+from minilq.errors import ConfigError, DataError, DTypeError, MinilqError
 from minilq.kernels import twin
 
 
@@ -118,21 +119,17 @@ class Optimizer:
         return {"steps": np.array(self.steps), **arrays, **came}
 
     def load_state(self, state: Mapping[str, Array]) -> None:
-        """Go on from what `state` gave, all or nothing. Raises DataError for a missing entry, for steps that are no
-        whole number >= 0, and for moments that no training has, ShapeError for another shape, DTypeError for another
-        kind of number."""
+        """Go on from what `state` gave, all or nothing. Raises one error that lists all differences in names, kinds and
+        shapes, see `check_alike`; DataError for steps that are no whole number >= 0, and for moments that no training
+        has."""
         op = type(self).__name__
         _check_state(op, state)
         mine = {f"{i}/{slot}": a for i, kept in enumerate(self._kept) for slot, a in kept.moments.items()}
-        for key in ("steps", *mine):
-            if key not in state:
-                raise DataError(op, f"the saved state must hold {key!r}", got=f"{len(state)} entries without it",
-                                cause="It was saved with another optimizer")
-        for key, array in mine.items():
-            if state[key].shape != array.shape:
-                raise ShapeError(op, f"{key} must have the shape {array.shape}", got=str(state[key].shape))
-            if state[key].dtype.kind != "f":
-                raise DTypeError(op, f"{key} must be an array of {array.dtype}", got=str(state[key].dtype))
+        rest = {"steps", *(f"{i}/came" for i in range(len(self._kept)))} & set(state)
+        check_alike(op, mine if "steps" in state else {"steps": np.array(0), **mine},
+                    {key: a for key, a in state.items() if key not in rest}, "an optimizer",
+                    "It was saved with another optimizer, or for other parameters")
+        for key in mine:
             if np.isnan(state[key]).any() or (key.endswith("/v") and (state[key] < 0).any()):
                 raise DataError(op, f"{key} must hold {'means of squares' if key.endswith('/v') else 'numbers'}",
                                 got="NaN" if np.isnan(state[key]).any() else str(state[key].min()),
@@ -295,5 +292,13 @@ class Together:
 
     def load_state(self, state: Mapping[str, Array]) -> None:
         _check_state("Together", state)
+        before = self.state()
+        try:
+            self._load(state)
+        except MinilqError:
+            self._load(before)                   # all or nothing
+            raise
+
+    def _load(self, state: Mapping[str, Array]) -> None:
         for i, optimizer in enumerate(self.optimizers):
             optimizer.load_state({k.removeprefix(f"{i}/"): a for k, a in state.items() if k.startswith(f"{i}/")})

@@ -225,6 +225,24 @@ def test_what_is_missing_and_what_is_too_much_is_listed_in_one_error():
         small(0).load_state(state)
 
 
+def test_all_differences_of_a_state_are_listed_in_one_error():
+    state = small(1).state()
+    want = {name: array.shape for name, array in state.items()}
+    state["dense1.weight.latent"] = np.zeros((2, 2), np.float32)
+    state["dense1.weight.scale"] = np.zeros(want["dense1.weight.scale"], int)
+    state["dense2.bias.latent"] = 3.0
+    del state["dense2.bias.scale"]
+    state["extra"] = np.zeros(1)
+    before = small(0).state()
+    model = small(0)
+    with pytest.raises(DataError) as caught:
+        model.load_state(state)
+    assert ("got missing: dense2.bias.scale; too much: extra; of another kind: dense1.weight.scale int64, not float32, "
+            "dense2.bias.latent a float, not float32; of another shape: dense1.weight.latent (2, 2), not "
+            f"{want['dense1.weight.latent']}. ") in str(caught.value)
+    assert all(np.array_equal(before[name], array) for name, array in model.state().items())
+
+
 @pytest.mark.parametrize(("of", "into"), [
     ("clamp", "exp"), ("exp", "softplus"), ("softplus", "power_of_two"), ("power_of_two", "clamp"), ("clamp", None),
     (None, "clamp")])

@@ -337,3 +337,32 @@ def test_mistakes():
             (lambda: Adam([x]).load_state(state_with({"steps": np.array(1.5)})), minilq.DataError, "steps")):
         with pytest.raises(error, match=message):
             call()
+
+
+def test_all_differences_of_an_optimizers_state_are_listed_in_one_error():
+    adam, sgd = Adam([Parameter(np.zeros(3)), Parameter(np.zeros(2))]), SGD([Parameter(np.zeros(3))])
+    with pytest.raises(minilq.DataError, match=r"SGD: .*missing: 0/momentum; too much: 0/m, 0/v, 1/m, 1/v\."):
+        sgd.load_state(adam.state())
+    state = {**adam.state(), "0/m": np.zeros(4), "1/v": np.zeros(2, complex)}
+    del state["steps"]
+    with pytest.raises(minilq.DataError, match=r"missing: steps; of another kind: 1/v complex128, not float64; "
+                       r"of another shape: 0/m \(4,\), not \(3,\)"):
+        adam.load_state(state)
+
+
+def test_several_optimizers_take_a_state_together_or_not_at_all():
+    def made():
+        return [Parameter(np.ones(3)), Parameter(np.ones(2))]
+
+    one, two = made()
+    both = Together(Adam([one]), SGD([two], momentum=0.9))
+    for p in (one, two):
+        p.grad = np.ones(p.shape)
+    both.step()
+    saved, fresh = both.state(), Together(*(kind([p]) for kind, p in zip((Adam, SGD), made(), strict=True)))
+    before = fresh.state()
+    with pytest.raises(minilq.ShapeError, match="0/momentum"):
+        fresh.load_state({**saved, "1/0/momentum": np.zeros(5)})
+    assert all(np.array_equal(before[key], array) for key, array in fresh.state().items())
+    fresh.load_state(saved)
+    assert all(np.array_equal(saved[key], array) for key, array in fresh.state().items())

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from minilq.autodiff.alike import check_alike
 from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.tape import Array
-from minilq.errors import DataError, DTypeError, ShapeError
+from minilq.errors import DataError
 from minilq.nn.site import Site
 
 
@@ -30,8 +31,8 @@ def state_of(tensors: Mapping[str, Parameter | Array], sites: Mapping[str, Site]
 def take(tensors: Mapping[str, Parameter | Array], sites: Mapping[str, Site], state: Mapping[str, Array]) -> None:
     """Take what `state_of` gave from a model that is made alike, all or nothing.
 
-    Raises DataError, which lists what is missing and what is too much; ShapeError for another shape; DTypeError for
-    another kind of number; DataError for NaN, and for parameters that are infinite or break their constraint.
+    Raises one error that lists all differences in names, kinds and shapes, see `check_alike`; DataError for NaN,
+    and for parameters that are infinite or break their constraint.
     """
     if not isinstance(state, Mapping):
         raise DataError("load_state", "a saved state must be a dict of arrays", got=f"a {type(state).__name__}",
@@ -40,15 +41,12 @@ def take(tensors: Mapping[str, Parameter | Array], sites: Mapping[str, Site], st
     starts = {name: site for name, site in waiting.items() if any(str(key).startswith(f"{name}.") for key in state)}
     stay = tuple(f"{name}." for name in waiting if name not in starts)   # neither here nor there have they started
     mine = {name: t for name, t in tensors.items() if not name.startswith(stay)}
-    missing, surplus = [k for k in mine if k not in state], [str(k) for k in state if k not in mine]
-    if missing or surplus:
-        told = [f"{what}: {', '.join(keys)}" for what, keys in (("missing", missing), ("too much", surplus)) if keys]
-        raise DataError("load_state", "the saved state must be of a model that is made alike", got="; ".join(told),
-                        cause="It was saved from another model, or from one with other methods at its sites")
     # What a method of an input remembers gets its shape from the first batch.
     any_shape = tuple(f"{name}." for name in starts)
-    new = {key: _checked(key, t, state[key], not isinstance(t, Parameter) and key.startswith(any_shape))
-           for key, t in mine.items()}
+    remembered = tuple(key for key, t in mine.items() if key.startswith(any_shape) and not isinstance(t, Parameter))
+    check_alike("load_state", {key: _array(t) for key, t in mine.items()}, state, "a model",
+                "It was saved from another model, or from one with other methods at its sites", remembered)
+    new = {key: _checked(key, t, state[key]) for key, t in mine.items()}
     for name, site in starts.items():
         site.held |= {part: new[f"{name}.{part}"] for part, t in site.held.items() if not isinstance(t, Parameter)}
         site.started = True
@@ -60,15 +58,9 @@ def take(tensors: Mapping[str, Parameter | Array], sites: Mapping[str, Site], st
             tensor[...] = new[key]
 
 
-def _checked(key: str, tensor: Parameter | Array, new: Array, any_shape: bool) -> Array:
-    """A copy of what was saved of a tensor, in its dtype."""
+def _checked(key: str, tensor: Parameter | Array, new: Array) -> Array:
+    """A copy of what was saved of a tensor, in its dtype. Raises DataError for numbers that no training leaves."""
     own = _array(tensor)
-    if not isinstance(new, np.ndarray) or new.dtype.kind != own.dtype.kind:
-        raise DTypeError("load_state", f"{key} must be an array of {own.dtype}",
-                         got=str(new.dtype) if isinstance(new, np.ndarray) else f"a {type(new).__name__}")
-    if new.shape != own.shape and not any_shape:
-        raise ShapeError("load_state", f"{key} must have the shape {own.shape}", got=str(new.shape),
-                         cause="It was saved from another model")
     with np.errstate(over="ignore"):             # what overflows is infinite, and refused
         new = new.astype(own.dtype)
     if np.isnan(new).any() or (isinstance(tensor, Parameter) and np.isinf(new).any()):
