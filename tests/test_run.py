@@ -532,6 +532,24 @@ def test_resuming_from_a_damaged_checkpoint_is_refused(file, finished):
         run.carry_on(finished, quiet)
 
 
+@pytest.mark.parametrize(("key", "other", "message"), [
+    ("optimizer/0/m", lambda a: a.astype(complex), "Adam: 0/m must be an array of float32; got complex128"),
+    ("optimizer/0/v", lambda a: a - 1, "Adam: 0/v must hold means of squares; got -1.0"),
+    ("optimizer/steps", lambda a: np.array([a, a]), "Adam: steps must be a whole number >= 0; got int64 of shape"),
+    ("model/dense1.bias.latent", lambda a: a.astype(str), "dense1.bias.latent must be an array of float32; got <U"),
+    ("model/dense1.bias.latent", lambda a: a[None], "dense1.bias.latent must have the shape (128,); got (1, 128)"),
+    ("settings", lambda meta: 5, "the settings of a training were expected; got 5"),
+    ("place", lambda meta: {**meta, "batch": 10**6}, "ValueError: the place {'epoch'"),
+    ("rows", lambda meta: [{"epoch": None}], "a row of something else than finite numbers")])
+def test_a_checkpoint_of_other_arrays_is_refused_in_one_line_that_names_file_and_array(key, other, message, finished):
+    arrays, meta = load_checkpoint(finished / "quantized.npz")
+    part = arrays if "/" in key else meta
+    part[key] = other(part[key])
+    save_checkpoint(finished / "quantized.npz", arrays, meta)
+    with pytest.raises(DataError, match=rf"quantized\.npz: .*{re.escape(message)}"):
+        run.carry_on(finished, quiet)
+
+
 def test_a_float_checkpoint_in_place_of_the_quantized_one_is_refused(finished):
     shutil.copy(finished / "float.npz", finished / "quantized.npz")
     with pytest.raises(DataError, match=r"dense1\.weight\.scale"):
