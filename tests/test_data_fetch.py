@@ -263,3 +263,21 @@ def test_bar_is_redrawn_only_when_it_looks_different(monkeypatch, total, done, l
     written = sys.stderr.getvalue()
     assert written.count("\r") == (101 if total else 8)
     assert written.endswith(f"{last}\n")
+
+
+class Closed(io.StringIO):
+    """A terminal that has gone away."""
+
+    def write(self, text):
+        raise BrokenPipeError
+
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("stderr", [None, Closed()], ids=["none", "closed"])
+def test_a_download_does_not_depend_on_somebody_who_looks_on(server, tmp_path, stderr):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stderr", stderr)
+        path = fetch("a.bin", [server.root + "good/"], Check(sha256(BODY)), tmp_path)
+    assert path.read_bytes() == BODY

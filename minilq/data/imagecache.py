@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import json
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from minilq.data.augment import resize
 from minilq.data.images import decode
 from minilq.data.imagetree import PARTS, identity, part_and_class, picture_names, read_pictures
-from minilq.data.progress import Progress
+from minilq.data.progress import Progress, tell
 from minilq.data.wholefolder import write_folder
 from minilq.errors import MOST_GOT, DataError, escaped
 from minilq.files import read_text, write_text
@@ -62,7 +61,7 @@ def decoded(source: Path, sizes: dict[str, int], skip_damaged: bool, cache: Path
     for name in found.skipped:
         if not skip_damaged:
             raise DataError(_where(source, name), "the picture is damaged", cause=_WAY_OUT)
-        print(f"minilq: left out, since it is damaged: {escaped(_where(source, name), MOST_GOT)}", file=sys.stderr)
+        tell(f"minilq: left out, since it is damaged: {escaped(_where(source, name), MOST_GOT)}")
     return found
 
 

@@ -1,6 +1,14 @@
 """How far a long task is: a bar on stderr if that is a terminal, and otherwise one line per task."""
 
+import contextlib
 import sys
+
+
+def tell(text: str, end: str = "\n") -> None:
+    """Print to stderr, if there is one that somebody reads; if not, the task goes on."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            print(text, end=end, file=sys.stderr, flush=True)
 
 
 class Progress:
@@ -13,12 +21,12 @@ class Progress:
 
     def __init__(self, announcement: str, name: str, total: int | None) -> None:
         self.announcement, self.name, self.total = announcement, name, total
-        self.live = sys.stderr.isatty()
+        self.live = sys.stderr is not None and sys.stderr.isatty()
         self.shown = -1
 
     def __enter__(self) -> "Progress":
         if not self.live:
-            print(f"minilq: {self.announcement}", file=sys.stderr)
+            tell(f"minilq: {self.announcement}")
         return self
 
     def show(self, done: int) -> None:
@@ -28,8 +36,8 @@ class Progress:
             return
         self.shown = step
         bar = f"[{'#' * (step // 5):<20}] {step:3d} %" if self.total else f"{step} MB"
-        print(f"\rminilq: {self.name} {bar}", end="", file=sys.stderr, flush=True)
+        tell(f"\rminilq: {self.name} {bar}", end="")
 
     def __exit__(self, *_: object) -> None:
         if self.live:
-            print(file=sys.stderr)
+            tell("")
