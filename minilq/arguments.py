@@ -136,12 +136,12 @@ def native(a: Array) -> Array:
 def shown(value: Any) -> str:
     """A value in an error: an array by its kind and shape, all else as it is written, in one line and not at length.
 
-    >>> shown(np.zeros((2, 3))), shown("text"), shown(len)
-    ('an array of float64 and shape (2, 3)', "'text'", '<built-in function len>')
+    >>> shown(np.zeros((2, 3))), shown("text"), shown(np.int8(3))
+    ('an array of float64 and shape (2, 3)', "'text'", '3')
     """
     array = getattr(value, "array", value)
     if isinstance(array, np.ndarray):
         kind = type(value).__name__
         return f"{'an array' if kind == 'ndarray' else f'a {kind}'} of {array.dtype} and shape {array.shape}"
-    text = " ".join(repr(value).split())
+    text = " ".join(repr(value.item() if isinstance(value, (np.number, np.bool_)) else value).split())
     return text if len(text) <= 100 else f"{text[:97]}..."

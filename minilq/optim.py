@@ -211,7 +211,8 @@ class Adam(Optimizer):
 
     The thesis needs the Keras form with epsilon 1e-7: its scale gradients are of that size, and below epsilon Adam is
     gradient descent with rate lr/epsilon. Moments too small for normal floats are set to 0: denormals would make
-    every later step tens of times slower.
+    every later step tens of times slower. Of gradients whose square is no float (beyond 9.2e18 in float32) the sign
+    alone counts; an infinite one still makes its parameter NaN, which the next loss shows.
     """
 
     slots = ("m", "v")
@@ -251,7 +252,8 @@ def adam_update(p: Array, g: Array, m: Array, v: Array, step_size: float, beta1:
     """One Adam step in place, then low <= p <= high. p, m and v change; all of one shape and dtype, and laid
     out as p."""
     number = p.dtype.type
-    tiny = np.finfo(p.dtype).tiny
+    tiny, large = np.finfo(p.dtype).tiny, number(np.sqrt(np.finfo(p.dtype).max) / 2)
+    g = np.where((np.abs(g) > large) & np.isfinite(g), np.copysign(large, g), g)
     m += (g - m) * number(1 - beta1)
     v += (g * g - v) * number(1 - beta2)
     m[np.abs(m) < tiny] = 0

@@ -86,7 +86,7 @@ OPS = {
     **{f"{name} of a Tensor": (getattr(minilq, name), T) for name in UNARY},
     **{name: (getattr(minilq, name), X, f32(3) + 3) for name in BINARY},
     **{f"{name} of a Tensor": (getattr(minilq, name), T, f32(3) + 3) for name in BINARY},
-    **{name: (getattr(minilq, name), X, 1, True) for name in ("sum", "mean", "max")},
+    **{name: (getattr(minilq, name), X, 1, True) for name in ("sum", "mean", "max", "norm")},
     "log": (minilq.log, X + 2), "add_up": (minilq.add_up, X, X), "power": (minilq.power, X + 2, 2.5),
     "clip": (minilq.clip, X, -0.5, 0.5), "matmul": (minilq.matmul, X, f32(3, 2)),
     "dense": (minilq.dense, X, f32(3, 4), f32(4)),

@@ -213,3 +213,14 @@ def test_heuristics_are_named_and_not_checked():
     assert first.remark == "x agree; a heuristic: scale"
     with pytest.raises(ConfigError, match="heuristic"):
         replay_check(lambda x, s: Nested(1e-9)(x, {"scale": s}), np.ones((2, 2)) / 3, np.ones((2, 1)) / 7)
+
+
+def test_a_remark_has_plain_numbers():
+    @dataclass(frozen=True)
+    class Half(LSQ):
+        def coded(self, x, held):
+            return super().coded(x * np.float32(0.5), held)
+
+    bad = [verdict for verdict in check(Half(4), log=lambda line: None, raises=False) if not verdict.ok]
+    assert any("differ, the first: " in verdict.remark for verdict in bad)
+    assert not any("np." in str(verdict) for verdict in bad)

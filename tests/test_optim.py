@@ -366,3 +366,28 @@ def test_several_optimizers_take_a_state_together_or_not_at_all():
     assert all(np.array_equal(before[key], array) for key, array in fresh.state().items())
     fresh.load_state(saved)
     assert all(np.array_equal(saved[key], array) for key, array in fresh.state().items())
+
+
+@pytest.mark.parametrize("form", ["keras", "torch"])
+@pytest.mark.parametrize("size", [1e15, 9e18, 1e19, 1e25, 3e38])
+def test_adam_takes_gradients_whose_square_is_no_float(size, form):
+    """As in float64, where it is one: every step is as long as the rate. Two such gradients were NaN."""
+    paths = {}
+    for dtype in (np.float32, np.float64):
+        p = Parameter(np.zeros(3), dtype=dtype)
+        optimizer, path = Adam([p], lr=0.01, form=form), []
+        for _ in range(4):
+            p.grad = (size * np.array([1.0, -1.0, 0.0])).astype(dtype)
+            optimizer.step()
+            path.append(p.numpy().copy())
+        paths[dtype] = np.array(path)
+    np.testing.assert_allclose(paths[np.float32], paths[np.float64], rtol=1e-4)
+    np.testing.assert_allclose(paths[np.float32][:, 0], -0.01 * np.arange(1, 5), rtol=1e-3)
+
+
+def test_adam_does_not_hide_an_infinite_gradient():
+    p = Parameter(np.zeros(2), dtype=np.float32)
+    p.grad = np.array([np.inf, 1.0], np.float32)
+    with np.errstate(all="ignore"):
+        Adam([p]).step()
+    assert np.isnan(p.numpy()).tolist() == [True, False]

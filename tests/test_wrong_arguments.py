@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 import minilq
-from minilq.errors import MinilqError
-from tests.right_calls import CALLS, fresh
-from tests.wrong_arguments import OTHERWISE, WRONG
+from minilq import Tensor
+from minilq.errors import ConfigError, DataError, DTypeError, MinilqError, NonFiniteError, ShapeError
+from tests.right_calls import CALLS, MODEL, RNG, X, fresh
+from tests.wrong_arguments import OTHERWISE, WRONG, f32
 
 ALL = os.environ.get("HYPOTHESIS_PROFILE") in ("ci", "deep")
 
@@ -116,3 +117,64 @@ def test_how_many_calls_are_made(capsys):
     with capsys.disabled():
         print(f" {len(calls)} wrong calls of {len(CALLS)} names ", end="")
     assert len(calls) > (40_000 if ALL else 8_000)
+
+
+def negative(model):
+    """Its state, with the scale of one weight negative."""
+    return {**model.state(), "dense1.weight.scale": -model.state()["dense1.weight.scale"]}
+
+
+def not_a_number(model):
+    return {**model.state(), "dense2.bias.latent": np.full(2, np.nan, np.float32)}
+
+
+@pytest.mark.parametrize(("call", "error", "message"), [
+    (lambda: minilq.gradcheck(lambda x: x * x, np.zeros((0, 3))), ConfigError, "nothing to compare"),
+    (lambda: minilq.gradcheck(lambda x: x * x, np.array([np.inf])), NonFiniteError, "inputs must be finite"),
+    (lambda: minilq.use_kernels("off"), ConfigError, "on must be True or False; got 'off'"),
+    (lambda: Tensor(X) + 1j, DTypeError, "must be real; got the number 1j"),
+    (lambda: 1j * Tensor(X), DTypeError, "must be real"),
+    (lambda: minilq.Adam([]), ConfigError, "there must be a parameter; got none"),
+    (lambda: minilq.Dense(3, 2, RNG, std=None), ConfigError, "std must be a number >= 0; got None"),
+    (lambda: MODEL.load_state(not_a_number(MODEL)), DataError, "dense2.bias.latent must be finite; got NaN"),
+    (lambda: MODEL.load_state(negative(MODEL)), DataError, "dense1.weight.scale must be what its constraint allows"),
+    (lambda: minilq.relu(2**70), DTypeError, "got a int"), (lambda: minilq.exp("1"), DTypeError, "got a str"),
+    (lambda: minilq.sum([1, 2]), DTypeError, "got a list"), (lambda: minilq.tanh(None), DTypeError, "got a NoneType"),
+    (lambda: Tensor(X) < "1", DTypeError, "compared with numbers; got '1'"),
+    (lambda: Tensor(X) < np.zeros(2), ShapeError, r"\(2, 3\) and \(2,\)"),
+    (lambda: minilq.Dense(2**70, 2, RNG), ConfigError, "whole numbers, at least 1; got 1180591620717411303424"),
+    (lambda: minilq.LSQ(4, signed="no"), ConfigError, "signed must be True or False"),
+    (lambda: minilq.LSQ(4).coded(X, {}), ConfigError, "held must be what start gave, with 'scale' in it"),
+])
+def test_what_was_taken_or_ended_in_a_traceback(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+    assert minilq.kernels_in_use()
+
+
+@pytest.mark.parametrize("kind", ["masked", "matrix"])
+@pytest.mark.parametrize("take", [
+    minilq.relu, lambda x: minilq.dense(x, f32(3, 2), f32(2)), lambda x: minilq.Tensor(X) * x, minilq.LSQ(4).start,
+    lambda x: minilq.LSQ(4).coded(x, minilq.LSQ(4).start(X)), lambda x: minilq.softmax_cross_entropy(X, x),
+    lambda x: Tensor(X, requires_grad=True).backward(x), lambda x: Tensor(X) < x,
+    lambda x: minilq.codes_of(x, f32(2, 1) + 2, minilq.Scaled()), lambda x: minilq.gradcheck(lambda a: a * a, x),
+    lambda x: minilq.where(x, 1.0, X), lambda x: minilq.pretend(X, X, x)])
+def test_masks_and_matrices_are_refused_everywhere(kind, take):
+    """A mask would be forgotten, and * of matrices is another product. Tensor copies, so that it may take a matrix."""
+    with pytest.raises(DTypeError, match="plain NumPy array"):
+        take(WRONG[kind]())
+
+
+def test_the_other_byte_order_is_taken_everywhere():
+    """Files often have it, and nothing is lost. Only what is written in place is refused: the copy would be written."""
+    x = X.astype(X.dtype.newbyteorder(">"))
+    lsq = minilq.LSQ(4)
+    for take in (minilq.relu, lambda x: Tensor(X) * x, MODEL, lambda x: lsq(x, lsq.start(x)),
+                 lambda x: lsq.coded(x, lsq.start(x)).values, lambda x: minilq.where(x > 0, x, 0.0)):
+        one, other = np.asarray(take(X)), np.asarray(take(x))
+        assert one.dtype.isnative
+        assert other.dtype.isnative
+        np.testing.assert_array_equal(one, other)
+    mean = np.zeros(3, ">f4")
+    with pytest.raises(ConfigError, match=r"writable in training: .*in the byte order of this machine"):
+        minilq.batch_norm(X, f32(3), f32(3), mean, f32(3) + 2)

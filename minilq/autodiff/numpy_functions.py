@@ -35,7 +35,7 @@ WITHOUT_DERIVATIVE: frozenset[Any] = frozenset({
 
 INSTEAD: dict[str, str] = {
     "dot": "a @ b", "inner": "a @ b.T", "vdot": "(a * b).sum()", "einsum": "products and sums, or a @ b",
-    "tensordot": "reshape and a @ b", "linalg.norm": "sum_of_squares(x) ** 0.5", "vstack": "concatenate(x, axis=0)",
+    "tensordot": "reshape and a @ b", "linalg.norm": "norm(x)", "vstack": "concatenate(x, axis=0)",
     "hstack": "concatenate(x, axis=1)", "column_stack": "concatenate(x, axis=1)", "append": "concatenate([a, b])",
     "squeeze": "x.reshape(...)", "expand_dims": "x.reshape(...)", "ravel": "x.reshape(-1)", "take": "x[indices]",
     "swapaxes": "x.transpose(...)", "moveaxis": "x.transpose(...)", "pad": "zero_pad2d(x, padding)",

@@ -9,7 +9,7 @@ import numpy as np
 
 from minilq.arguments import as_array, check_flag, float_type, is_bound, is_whole, shown
 from minilq.autodiff import numpy_functions
-from minilq.autodiff.tape import Array, Node, Storage, walk_back
+from minilq.autodiff.tape import Array, Node, Storage, is_recording, walk_back
 from minilq.errors import DTypeError, ShapeError, TapeError
 
 # Name of a primitive, or of an operation made of some -> the operation; filled by @primitive and by ops/join.py, so
@@ -22,7 +22,8 @@ FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 class Tensor:
     """A float32 or float64 array on which operations are recorded.
 
-    data            anything np.asarray takes; it is copied. Integers are rejected: say which float you mean.
+    data            anything np.asarray takes; it is copied. Integers are rejected: say which float you mean. Numbers
+                    that are asked for, as here, by float(x), np.asarray(x) or a[:] = x, are no part of the tape.
                     `.data` is the array: write through it, and a backward pass that needed the old numbers says so.
                     `.numpy()` is a view for looking. (`.array` is the same memory, unwatched, for minilq's own code.)
     requires_grad   whether `backward` leaves a gradient in `.grad` (same shape and dtype). Gradients accumulate.
@@ -44,11 +45,16 @@ class Tensor:
     array: Array
     grad: Array | None
     node: Node | None
+    requires_grad: bool
     storage: Storage
 
     def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None) -> None:
         check_flag("Tensor", "requires_grad", requires_grad)
         wanted = None if dtype is None else float_type("Tensor", dtype)
+        if isinstance(data, (list, tuple)) and is_recording() and any(
+                isinstance(part, Tensor) and part.requires_grad for part in data):
+            raise TapeError("Tensor", "data are numbers; what was recorded would be forgotten",
+                            got="a list with Tensors that require a gradient", cause="Write stack([a, b])")
         if isinstance(data, np.matrix):          # what is copied here is an array afterwards
             data = np.asarray(data)
         given = data.array if isinstance(data, Tensor) else as_array("Tensor", data, "data")
@@ -172,6 +178,16 @@ class Tensor:
 
     def __len__(self) -> int:
         return len(self.array)
+
+    def __contains__(self, value: Any) -> bool:
+        return bool(np.any(self.array == self._beside(value)))
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """For copies and pickles."""
+        if self.node is not None:
+            raise TapeError("copy", "only a tensor that you made can be copied or pickled: a result hangs on its tape",
+                            got=f"a result of {self.node.primitive.name}", cause="Write x.detach() for its numbers")
+        return super().__reduce_ex__(protocol)
 
     def __iter__(self) -> Iterator[Tensor]:
         return (self[i] for i in range(len(self)))

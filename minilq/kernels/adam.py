@@ -24,9 +24,13 @@ def _adam(p, g, m, v, step_size, beta1, beta2, epsilon, low, high):  # type: ign
     step_size, epsilon = number(step_size), number(epsilon)
     p, g, m, v = p.reshape(p.size), g.reshape(p.size), m.reshape(p.size), v.reshape(p.size)
     low, high = number(low), number(high)
+    large, infinity = number(np.sqrt(np.finfo(p.dtype).max) / 2), number(np.inf)
     for i in range(p.size):
-        m_i = m[i] + (g[i] - m[i]) * gain1
-        v_i = v[i] + (g[i] * g[i] - v[i]) * gain2
+        g_i = g[i]
+        if large < abs(g_i) < infinity:
+            g_i = large if g_i > zero else -large
+        m_i = m[i] + (g_i - m[i]) * gain1
+        v_i = v[i] + (g_i * g_i - v[i]) * gain2
         m_i = zero if abs(m_i) < tiny else m_i
         v_i = zero if v_i < tiny else v_i
         m[i] = m_i

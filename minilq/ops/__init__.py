@@ -26,14 +26,14 @@ from minilq.ops.loss import softmax_cross_entropy
 from minilq.ops.normalise import batch_norm
 from minilq.ops.pool import average_pool2d, global_average_pool2d, max_pool2d
 from minilq.ops.quantized_gradient import quantized_gradient
-from minilq.ops.reduce import max, mean, sum, sum_of_squares
+from minilq.ops.reduce import max, mean, norm, sum, sum_of_squares
 from minilq.ops.shape import index, reshape, transpose, zero_pad2d
 from minilq.ops.shift_normalise import shift_batch_norm
 
 __all__ = [
     "absolute", "add", "add_up", "average_pool2d", "batch_norm", "clip", "concatenate", "conv2d", "dense", "divide",
     "dropout", "exp", "global_average_pool2d", "index", "log", "matmul", "max", "max_pool2d", "maximum", "mean",
-    "multiply", "negative", "power", "quantized_gradient", "relu", "reshape", "shift_batch_norm", "sigmoid",
+    "multiply", "negative", "norm", "power", "quantized_gradient", "relu", "reshape", "shift_batch_norm", "sigmoid",
     "softmax_cross_entropy", "squared_hinge", "stack", "subtract", "sum", "sum_of_squares", "tanh", "transpose",
     "where", "zero_pad2d",
 ]

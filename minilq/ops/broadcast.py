@@ -33,6 +33,8 @@ def unbroadcast(g: Array, x: Any) -> Array:
 
 def check_operand(op: str, x: Any, masks: bool = False) -> None:
     """DTypeError unless x is an array of floats, or a number; bool counts as 0 and 1 where masks are wanted."""
+    if type(x) is np.ndarray and x.dtype.char in FLOATS:
+        return
     kinds = FLOATS + "?" * masks
     if isinstance(x, (bool, np.ndarray)):
         good = np.asarray(x).dtype.char in kinds

@@ -233,7 +233,7 @@ def _disagreement(method: Quantizer, x: Array, held: Held) -> str:
         return f"{np.sum(~np.isfinite(y))} values are not finite"
     where = np.flatnonzero(values != y)
     return "" if not where.size else (f"{x.dtype}: {where.size} of {y.size} differ, the first: "
-                                      f"{values.flat[where[0]]!r} for {y.flat[where[0]]!r}")
+                                      f"{values.flat[where[0]]:.9g} for {y.flat[where[0]]:.9g}")
 
 
 def _codes(method: Quantizer, seed: int) -> str:
