@@ -172,6 +172,7 @@ TRAINING = {
                                                                 "hoyer_square")},
     **{name: (getattr(minilq, name), PAIRS, [minilq.Scaled()], [1.0]) for name in (
         "squared_deviation", "absolute_deviation", "dampening")},
+    "waveq": (minilq.waveq, PAIRS, 1.0, 1.0),
     "penalty_on": (minilq.penalty_on, MODEL, "inverse", 1e-3, {"dense1": 1e-3}, True),
     "Objective": (minilq.Objective, {"l2": nothing}), "Objective()": (minilq.Objective({}), Tensor(1.0)),
     "l2": (objective.l2, [Parameter(f32(3))], 0.5), "SGD": (optim.SGD, [Parameter(f32(3))], 0.1, 0.9),

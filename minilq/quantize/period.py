@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minilq.arguments import is_number, shown
 from minilq.autodiff.primitive import primitive, vjp_of
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
@@ -69,5 +70,8 @@ def waveq(pairs: Pairs, rate: float = 1.0, bit_rate: float = 1.0) -> Tensor:
     check_pairs("waveq", pairs)
     if not pairs:
         raise ConfigError("waveq", "there must be a pair (P, s)", got="none", cause="Is any parameter quantized?")
+    for name, number in (("rate", rate), ("bit_rate", bit_rate)):
+        if not is_number(number):
+            raise ConfigError("waveq", f"{name} must be a number", got=shown(number))
     total: Tensor = add_up(*[waveq_term(P, s, rate, bit_rate) for P, s in pairs])
     return total
