@@ -1,4 +1,5 @@
-"""Whose a folder is: one process alone, or several that do the same; and that a claim ends with its process."""
+"""Whose a folder is: one process alone, or several that do the same; that a claim ends with its process; and what no
+folder can be."""
 
 import contextlib
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import minilq
+from minilq import cli
 from minilq.errors import ConfigError, DataError, UnwritableError
 from minilq.experiments import claim
 from minilq.experiments.claim import InUse, claimed, claimed_number, in_use, shared
@@ -171,3 +173,18 @@ def test_two_trains_at_once_in_one_folder(tmp_path):
         assert ended.returncode == 2
         assert f"in use by process {child} on " in ended.stderr      # before the data are looked for
     end(child)
+
+
+@pytest.mark.parametrize("command", ["train --out", "train --resume", "train --from", "report", "sizes", "export",
+                                     "evaluate", "load", "sweep", "explain gate --out",
+                                     "train --data mnist --data-dir"])
+@pytest.mark.parametrize("name", ["x" * 300, "~nosuchuser", "a/" * 2500])
+def test_a_name_that_no_file_can_have_is_one_line(command, name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    if name == "~nosuchuser" and command.endswith("--out"):
+        return                                               # but a folder can
+    assert cli.main([*command.split(), name]) in (1, 2)
+    err = capsys.readouterr().err
+    assert err.startswith("minilq: ")
+    assert err.count("\n") == 1
+    assert not list(tmp_path.iterdir())

@@ -31,7 +31,7 @@ from minilq.cli.progress import Training
 from minilq.data import load
 from minilq.errors import MinilqError
 from minilq.experiments import measure, point, run, sweep
-from minilq.experiments.claim import claimed
+from minilq.experiments.claim import InUse, claimed
 from minilq.experiments.config import RunConfig, read_config
 from minilq.experiments.grid import points_of
 from minilq.experiments.stored import export, network_at
@@ -102,6 +102,7 @@ def small():
             patch.setattr(module, "data_of", lambda config: data)
             patch.setattr(module, "SECONDS_BETWEEN_CHECKPOINTS", -1.0)
         patch.setattr(measure, "compressed", lambda coded: 1)
+        patch.setattr(sweep, "SECONDS_BETWEEN_LOOKS", 0.02)
         patch.setattr(os, "fsync", lambda descriptor: None)
         yield
     point._data.cache_clear()
@@ -304,6 +305,39 @@ def test_two_hundred_kills(name, tries, begun, undisturbed, tmp_path):
     unfinished = killed(name, JOBS[name], tries, begun, undisturbed, tmp_path)
     print(f"{name}: {unfinished} of {tries} were killed before the end")
     assert unfinished > tries / 2
+
+
+# ---- two at once
+
+
+def at_once(name, begun, undisturbed, work):
+    """Two processes do the same: one has the folder and the other is told so, or both have a part."""
+    def one():
+        try:
+            JOBS[name](work)
+        except InUse:
+            return 3
+        return 0
+
+    shutil.copytree(begun[name], work)
+    children = [forked(one) for _ in range(2)]
+    statuses = sorted(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children)
+    assert statuses in ([[0, 0]] if name in ("sweep", "export") else [[0, 0], [0, 3]])
+    assert contents(work) == undisturbed[name][0]
+    assert not [path for path in work.rglob(".*")]
+    return statuses
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_two_at_once_give_what_one_gives(name, begun, undisturbed, tmp_path):
+    at_once(name, begun, undisturbed, tmp_path / "work")
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("name", JOBS)
+def test_two_at_once_often(name, begun, undisturbed, tmp_path):
+    told = sum(at_once(name, begun, undisturbed, tmp_path / str(number))[1] == 3 for number in range(25))
+    print(f"{name}: 25 times two at once; {told} times one was told that the other has the folder")
 
 
 # ---- told to end, and without output
