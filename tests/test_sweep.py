@@ -269,10 +269,12 @@ def test_a_command_gives_the_numbers_of_its_point(done, no_figures, monkeypatch,
     RunConfig(data="mnist", layer_thresholds={"dense2": 1e-9}), RunConfig(quick=True, holdout=100),
     RunConfig(penalty="difference", rate=1e-7, layer_rates={"dense1": 0.5}, gate=False, seed=1, input="unit"),
     RunConfig(data="cifar10", granularity="channel", epochs=3, penalty="maxbin", rate=0.0, threshold=1e-12)])
-def test_commands_have_every_setting(config, monkeypatch):
+def test_commands_have_every_setting(config, monkeypatch, tmp_path):
     seen = []
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("minilq.experiments.run.start", lambda config, *_: seen.append(config) or {})
-    monkeypatch.setattr("minilq.cli.training._show", lambda folder: None)
+    monkeypatch.setattr("minilq.cli.training.show_table", lambda folder, verbose: None)
+    monkeypatch.setattr("minilq.cli.training.show_figures", lambda folder: None)
     monkeypatch.setattr("minilq.files.write_text", lambda path, text: None)
     cli.main(shlex.split(command(config))[1:])
     assert seen == [config]
