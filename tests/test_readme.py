@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from minilq.cli import parser
+from minilq.report.table import table_of
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -66,6 +67,17 @@ def test_the_results_are_those_of_the_sweep(row, name):
     size, raw = int(point["bytes_entropy"]) / 1000, int(point["bytes_float32"]) / 1000
     assert (f"| {row} | {100 * float(point['accuracy']):.1f} % | {point['unique_integers']} | {size:.1f} kB "
             f"| {raw / size:.1f} |\n") in README
+
+
+def test_the_table_of_the_first_command_is_the_one_that_is_printed():
+    block, = re.findall(r"```\n(network .*?)\n```", README, re.DOTALL)
+    networks = {}
+    for name, accuracy, integers, bits, size, _ in (re.split(r" {2,}", row) for row in block.splitlines()[2:5]):
+        networks[name] = {"accuracy": float(accuracy.rstrip(" %")) / 100, "bytes_entropy": 1000 * float(size)}
+        if integers != "-":
+            networks[name] |= {"unique_integers": int(integers), "bits": int(bits)}
+    sizes = {"parameters": 101_770, "scales": 914, "bytes_float32": 4 * 101_770}
+    assert table_of(networks, sizes, "nested, row, lambda 1e-10, floor") == block
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
