@@ -128,6 +128,7 @@ def test_killed_at_several_moments_and_resumed_gives_the_bits_of_an_undisturbed_
 
 
 @signals
+@pytest.mark.deep
 def test_killed_in_the_midst_of_saving_and_resumed_gives_the_bits_of_an_undisturbed_run(undisturbed, tmp_path):
     folder = tmp_path / "run"
     process = launch(*SETTINGS, "--out", folder, often=True)

@@ -87,8 +87,8 @@ def test_every_network_trains_from_the_command_line_and_reports(model, tree, tmp
 
 
 @pytest.mark.parametrize(("model", "moment"), [
-    ("lenet", "float"), ("lenet", "quantized"), ("cifar10_cnn", "quantized"),
-    pytest.param("cifar10_cnn", "float", marks=pytest.mark.deep)])
+    ("lenet", "float"), ("lenet", "quantized"), *(
+        pytest.param("cifar10_cnn", moment, marks=pytest.mark.deep) for moment in ("float", "quantized"))])
 def test_stopped_with_augmentation_and_dropout_and_resumed_gives_the_same_bits(model, moment, tree, tmp_path):
     config = settings(tree, model=model)
     run.start(config, tmp_path / "a", quiet)

@@ -131,7 +131,8 @@ def test_every_list_is_an_axis_choices_of_methods_too():
     assert (post.start, post.config.threshold, post.scheme) == ("float-raw-42-lr-0.001", 1e-9, "nested")
 
 
-def test_a_whole_grid_of_methods_is_swept_and_drawn(tmp_path):
+def test_a_whole_grid_of_methods_is_swept_and_drawn(tmp_path, monkeypatch):
+    monkeypatch.setattr("minilq.report.page.svg_of", lambda figure, name: '<svg width="1pt"></svg>')
     blocks = [{"weights": [{"method": "lsq", "bits": [2, 4], "granularity": "filter"}, {"method": "affine", "bits": 3}],
                "inputs": [None, {"method": "pact", "bits": 4}], **SMALL}, {"nested": [1e-3], **SMALL}]
     assert swept(tmp_path, blocks) == {}
@@ -576,6 +577,7 @@ def until(condition, process, seconds=60):
         time.sleep(0.01)
 
 
+@pytest.mark.deep
 def test_killed_or_interrupted_and_started_again_it_gives_the_same_page(tmp_path, grid_file):
     whole = subprocess.run(sweep_command(tmp_path / "a", grid_file), capture_output=True, text=True, check=False)
     assert whole.returncode == 0, whole.stderr

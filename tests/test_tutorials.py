@@ -77,6 +77,11 @@ def test_cells_are_short_and_many_things_are_seen_and_asserted(cells):
     assert asserts >= 5
 
 
+def test_no_cell_takes_away_what_an_earlier_one_made(cells):
+    for cell in code_of(cells):                  # so that each may be run again
+        assert not re.search(r"cleanup\(\)|unlink|rmtree|^del ", "".join(cell["source"]), re.MULTILINE)
+
+
 def test_begins_with_its_question_and_the_helpers(path, cells):
     assert re.match(rf"# {path.name[:2]} · .+\n\n\*\*The question\.\*\*", cells[0]["source"])
     assert "from course import" in code_of(cells)[0]["source"]
