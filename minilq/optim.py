@@ -173,7 +173,7 @@ def _check_state(op: str, state: Any) -> None:
     if not isinstance(state, Mapping):
         raise DataError(op, "a saved state must be a dict of arrays", got=shown(state))
     for key, array in state.items():
-        if type(array) is not np.ndarray:
+        if not isinstance(array, np.ndarray) or isinstance(array, (np.ma.MaskedArray, np.matrix)):
             raise DataError(op, "a saved state must be a dict of arrays", got=f"{key!r}: {shown(array)}")
 
 

@@ -117,4 +117,4 @@ class Site(Part):
         if self.method is None or self.latent is None:
             raise ConfigError("Site", "only a weight or a bias with a method has codes of its own",
                               got="an input" if self.latent is None else "full precision")
-        return self.method.coded(self.latent.array, self.held)
+        return self.method.coded(self.latent.array, self.held).copy()

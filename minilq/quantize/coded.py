@@ -136,6 +136,15 @@ class Coded(NamedTuple):
         """Scaled int8 arrays that add up to the values, but for rounding."""
         return self.grid.planes(self.codes)
 
+    def copy(self) -> Coded:
+        """The same in arrays of its own, which stay what they are when a method's go on."""
+        grid = self.grid
+        if isinstance(grid, Table):
+            grid = Table(grid.levels.copy())
+        elif isinstance(grid, Even):
+            grid = Even(**{name: part.copy() for name, part in grid.stored().items()})
+        return Coded(self.codes.copy(), grid)
+
 
 def check_codes(codes: Any) -> None:
     """DTypeError unless codes are an array of integers."""
@@ -163,7 +172,7 @@ def even_codes(x: Array, scale: Array, low: float, high: float) -> Coded:
     >>> even_codes(np.array([0.26, -9.0]), np.array([0.5]), -4, 3).codes
     array([ 1, -4], dtype=int8)
     """
-    return Coded(narrowed(np.rint(np.clip(x / scale, low, high))), Even(scale))
+    return Coded(narrowed(np.rint(np.clip(x / scale, low, high))), Even(scale.copy()))
 
 
 def of_scale(k: Array, scale: Array) -> Coded:

@@ -89,8 +89,8 @@ class Watch:
 
     def state(self) -> dict[str, Array]:
         """What a training stopped in the middle of an epoch needs: codes in their narrow integers, and scales."""
-        return {**{f"before/code/{name}": k for name, k in self.codes.items()},
-                **{f"before/scale/{name}": s for name, s in self.scales.items()}}
+        return {**{f"before/code/{name}": k.copy() for name, k in self.codes.items()},
+                **{f"before/scale/{name}": s.copy() for name, s in self.scales.items()}}
 
     def load_state(self, arrays: Mapping[str, Array]) -> None:
         """Take what `state` gave. Raises DataError when it is missing, or of another network."""
@@ -104,5 +104,5 @@ class Watch:
                                     f"{'integers' if kind == 'code' else 'finite floats'} of shape {tensor.shape}",
                                     got="nothing" if a is None else f"{a.dtype} of shape {a.shape}",
                                     cause="It was saved by another version of minilq, or from another network")
-        self.codes = {name: arrays[f"before/code/{name}"] for name in codes}
-        self.scales = {name: arrays[f"before/scale/{name}"] for name in scales}
+        self.codes = {name: arrays[f"before/code/{name}"].copy() for name in codes}
+        self.scales = {name: arrays[f"before/scale/{name}"].copy() for name in scales}

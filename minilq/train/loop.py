@@ -232,7 +232,7 @@ class Trainer:
         arrays = {**{f"model/{k}": a for k, a in self.model.state().items()},
                   **{f"optimizer/{k}": a for k, a in self.optimizer.state().items()}}
         if self.order is not None:
-            arrays |= {"order": self.order, **self.watch.state()}
+            arrays |= {"order": self.order.copy(), **self.watch.state()}
         generators = {k: json.dumps(g.bit_generator.state) for k, g in self.generators.items()}
         return arrays, {"place": asdict(self.place), "rows": list(self.rows), "generators": generators,
                         "stage": self.stage}
@@ -269,7 +269,7 @@ class Trainer:
         self.optimizer.load_state(under("optimizer/", arrays))
         if order is not None:
             self.watch.load_state(arrays)
-        self.place, self.rows, self.order = place, rows, order
+        self.place, self.rows, self.order = place, rows, None if order is None else order.copy()
         for name, generator in self.generators.items():          # last: whatever looks at codes may draw from one
             generator.bit_generator.state = states[name]
 

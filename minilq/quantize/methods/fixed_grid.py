@@ -69,9 +69,9 @@ class FixedGrid(Quantizer):
     def coded(self, x: Array, held: Held) -> Coded:
         x = codable("FixedGrid", plain(x))
         if holds(held, "levels"):
-            levels = remembered(held, "levels")
+            levels = remembered(held, "levels").copy()
             return Coded(narrowed(nearest_level(x, levels)), Table(levels))
-        scale, zero, offset = remembered(held, "scale"), _maybe(held, "zero"), _maybe(held, "offset")
+        scale, zero, offset = remembered(held, "scale").copy(), _maybe(held, "zero"), _maybe(held, "offset")
         v = (x if offset is None else x - offset) / scale
         if zero is None:
             return Coded(narrowed(self._rounded(v, self.low, self.high)), Even(scale, offset=offset))
@@ -125,4 +125,4 @@ def nearest_level(x: Array, levels: Array) -> Array:
 
 
 def _maybe(held: Held, name: str) -> Array | None:
-    return remembered(held, name) if holds(held, name) else None
+    return remembered(held, name).copy() if holds(held, name) else None

@@ -81,7 +81,7 @@ class FixedRange(Quantizer):
     def coded(self, x: Array, held: Held) -> Coded:
         x, scale, offset = plain(x), remembered(held, "scale"), remembered(held, "offset")
         on = self._on(x, offset)
-        return Coded(codes_of(x - offset, scale, on), Even(scale, offset=offset))
+        return Coded(codes_of(x - offset, scale, on), Even(scale.copy(), offset=offset.copy()))
 
     def _on(self, x: Array, offset: Array) -> Scaled:
         """The Scaled that rounds x - offset."""

@@ -158,7 +158,7 @@ class LSQPlus(Quantizer):
         if not self.offset:
             return even_codes(x, s, self.low, self.high)
         b = trained(held, "offset").array
-        return Coded(even_codes(x - b, s, self.low, self.high).codes, Even(s, offset=b))
+        return Coded(even_codes(x - b, s, self.low, self.high).codes, Even(s.copy(), offset=b.copy()))
 
     def scale(self, held: Held) -> Tensor | None:
         return None if self.offset else trained(held, "scale")

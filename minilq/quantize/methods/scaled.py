@@ -122,7 +122,7 @@ class Scaled(Quantizer):
 
     def coded(self, x: Array, held: Held) -> Coded:
         scale = self.scale(held).array
-        return Coded(codes_of(x, scale, self), Even(scale))
+        return Coded(codes_of(x, scale, self), Even(scale.copy()))
 
     def scale(self, held: Held) -> Tensor:
         positivity = POSITIVITIES[self.positivity]
