@@ -84,5 +84,5 @@ def meant(word: object, known: Iterable[str]) -> str:
     """
     import difflib  # only a mistake needs it
 
-    near = difflib.get_close_matches(str(word), list(known), 1)
+    near = difflib.get_close_matches(str(word)[:100], list(known), 1)
     return f"Did you mean {near[0]!r}?" if near else ""

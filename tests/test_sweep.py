@@ -178,6 +178,7 @@ def test_layers_and_sites_that_are_not_there_are_found_before_anything_is_traine
     ([{"nested": [1e-9], "granularity": ["rows"]}], "granularity must be one of"),
     ([{"nested": [1e-9], "epochs": 2}, {"nested": [1e-9], "epochs": 3}], "one name but different settings; got float"),
     ([{"nested": [1e-9], "gate": False}], "got gate"),
+    ([{"weights": {"method": "lsq", "bits": [2] * 1000, "granularity": ["row"] * 1000}}], "at most 20,000 points"),
     ([{"nested": [10**400]}], "threshold must be a number >= 0; got 10000"),
     ([{"nested": [1e-9], "seed": 2**128}], r"seed must be less than 2\^128"),
     ([{"nested": [1e-9], "epochs": 2**63}], r"epochs must be less than 2\^63"),
@@ -187,6 +188,12 @@ def test_layers_and_sites_that_are_not_there_are_found_before_anything_is_traine
 def test_bad_grids(blocks, message):
     with pytest.raises(minilq.ConfigError, match=message):
         points_of(blocks, {})
+
+
+def test_lists_that_multiply_to_too_many_points_are_refused(monkeypatch):
+    monkeypatch.setattr("minilq.experiments.grid.MOST_POINTS", 20)
+    with pytest.raises(minilq.ConfigError, match="the grid must give at most 20 points; got more"):
+        points_of([{"nested": [1e-9], "seed": list(range(100)), "epochs": list(range(1, 10**6))}], {})
 
 
 def test_the_name_of_a_point_is_one_that_file_systems_take():
@@ -201,7 +208,8 @@ def test_the_name_of_a_point_is_one_that_file_systems_take():
 def test_grids_in_files(tmp_path):
     file = tmp_path / "grid.json"
     for text, message in (("[]", "list of them"), ("3", "got int"), ("{", "a grid in JSON"),
-                          ('{"nested": [1e-9], "nested": [1e-8]}', "the key 'nested' twice"), ("[1]", "list of them")):
+                          ('{"nested": [1e-9], "nested": [1e-8]}', "the key 'nested' twice"), ("[1]", "list of them"),
+                          ('{"nested": ' + "[" * 900 + "]" * 900 + "}", "lists or objects in more than 10 others")):
         file.write_text(text)
         with pytest.raises(minilq.DataError, match=message):
             blocks_of(str(file))

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -31,6 +32,8 @@ from minilq.quantize.flags import method_of, words_of
 SCHEMES = ("nested", "ungated", *PENALTIES)
 USUAL = {"seed": 42, "input": "raw", "granularity": "row", "rounding": "floor", "start": "scratch"}
 """What is in every name, and what a block has that says nothing; granularity and rounding with a scheme only."""
+
+MOST_POINTS = 20_000
 
 LONGEST_NAME = 150
 """Bytes of a point's name, at most: file systems take 255, of which writing under a temporary name needs some. What is
@@ -68,6 +71,7 @@ def points_of(blocks: Iterable[Block], settings: Mapping[str, Any]) -> list[Poin
     points: dict[str, Point] = {}
     for block in blocks:
         for point in _points_of(block, settings):
+            _check_few("the grid", len(points))
             if points.setdefault(point.name, point) != point:
                 raise ConfigError("sweep", "two points of the grid have one name but different settings",
                                   got=point.name,
@@ -191,10 +195,18 @@ def _values(name: str, value: Any) -> list[Any]:
     for one in values:
         if isinstance(one, Mapping) and "method" in one:
             flags = {flag: _values(f"{flag} of {name}", inner) for flag, inner in one.items()}
+            _check_few(name, math.prod(map(len, flags.values())))
             every += [dict(zip(flags, each, strict=True)) for each in itertools.product(*flags.values())]
         else:
             every.append(one)
     return every
+
+
+def _check_few(name: str, points: int) -> None:
+    """ConfigError for more than a sweep can have: a few lists multiply to any number."""
+    if points > MOST_POINTS:
+        raise ConfigError("sweep", f"{name} must give at most {MOST_POINTS:,} points", got="more",
+                          cause="Every list is an axis, and axes are multiplied; write several grids")
 
 
 def _product(axes: Mapping[str, list[Any]], names: Iterable[str]) -> Iterator[dict[str, Any]]:

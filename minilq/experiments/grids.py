@@ -16,6 +16,9 @@ Block = Mapping[str, Any]
 
 STARTS = ("scratch", "post")
 
+MOST_DEPTH = 10
+"""Levels of lists and objects in a grid's file, at most."""
+
 # The thesis leaves 0 in for comparison; scales do not move there, so one granularity shows all.
 _THRESHOLDS = [lam for lam in thesis.THRESHOLDS if lam > 0]
 _RATES = [rate for rate in thesis.RATES if rate > 0]
@@ -68,6 +71,7 @@ def blocks_of(grid: str, quick: bool = False) -> list[Block]:
                           cause=meant(grid, GRIDS))
     try:
         blocks = json.loads(read_text(path), object_pairs_hook=_each_once)
+        _check_depth(blocks, 0)
     except (ValueError, RecursionError) as error:
         raise DataError(str(path), "a grid in JSON was expected", got=str(error)) from error
     blocks = [blocks] if isinstance(blocks, dict) else blocks
@@ -75,6 +79,14 @@ def blocks_of(grid: str, quick: bool = False) -> list[Block]:
         raise DataError(str(path), "a grid is a JSON object, or a list of them", got=type(blocks).__name__,
                         cause='For example {"nested": [1e-10, 1e-9], "granularity": ["row", "scalar"]}')
     return blocks
+
+
+def _check_depth(value: Any, depth: int) -> None:
+    """ValueError for lists and objects in more than MOST_DEPTH others."""
+    if depth > MOST_DEPTH:
+        raise ValueError(f"lists or objects in more than {MOST_DEPTH} others")
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _check_depth(inner, depth + 1)
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
