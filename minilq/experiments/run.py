@@ -6,6 +6,7 @@ A run folder holds
     env.json        versions and platform       result.json    the comparison
     float.npz       checkpoint of the baseline  figures/       drawn by report/
     quantized.npz   checkpoint of the other     DONE           written last
+    .lock           who has the folder, while somebody has it (see experiments/claim.py)
 """
 
 from __future__ import annotations
