@@ -186,6 +186,17 @@ def test_a_training_goes_on_from_its_state_to_the_same_bits(method):
     np.testing.assert_array_equal(trained_on(*one, 3), trained_on(*other, 3))
 
 
+@pytest.mark.parametrize(("method", "bits"), [(BinaryConnect(), 1), (LAB(), 1), (BWN("scalar"), 1), (LAT(), np.log2(3)),
+                                              (TWN(), np.log2(3)), (TTQ(), np.log2(3))], ids=str)
+def test_a_file_holds_one_bit_of_a_binary_weight_and_log2_3_of_a_ternary_one(method, bits, tmp_path):
+    """Within 5 %, but for what stands beside the codes."""
+    model = Sequential(Dense(400, 300, np.random.default_rng(0)))
+    nn.quantize(model, lambda name: method if name.endswith("weight") else None)
+    save(tmp_path / "m.mlq", model)
+    beside = 4 * 300 + 1000                      # biases, header
+    assert (tmp_path / "m.mlq").stat().st_size <= 1.05 * bits * 400 * 300 / 8 + beside
+
+
 def test_what_is_wrong_is_said_in_one_line():
     for method, flags, message in [
             (BinaryConnect, {"H": 0}, "H must be a number > 0; got 0"), (BinaryConnect, {"H": "1"}, "got '1'"),
