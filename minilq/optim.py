@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from minilq.arguments import as_array, check_instance, is_number, shown
-from minilq.autodiff.alike import check_alike
+from minilq.autodiff.alike import check_alike, check_state
 from minilq.autodiff.parameter import ANYTHING, Bounds, Parameter, Within, hold_within
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
@@ -123,7 +123,7 @@ class Optimizer:
         shapes, see `check_alike`; DataError for steps that are no whole number >= 0, and for moments that no training
         has."""
         op = type(self).__name__
-        _check_state(op, state)
+        check_state(op, state)
         mine = {f"{i}/{slot}": a for i, kept in enumerate(self._kept) for slot, a in kept.moments.items()}
         rest = {"steps", *(f"{i}/came" for i in range(len(self._kept)))} & set(state)
         check_alike(op, mine if "steps" in state else {"steps": np.array(0), **mine},
@@ -167,14 +167,6 @@ def _check_writable(op: str, tensor: Tensor) -> None:
     if not tensor.array.flags.writeable:
         raise ConfigError(op, "every parameter must be writable", got=f"one of shape {tensor.shape}, read-only",
                           cause="Make it from a copy of the array") from None
-
-
-def _check_state(op: str, state: Any) -> None:
-    if not isinstance(state, Mapping):
-        raise DataError(op, "a saved state must be a dict of arrays", got=shown(state))
-    for key, array in state.items():
-        if not isinstance(array, np.ndarray) or isinstance(array, (np.ma.MaskedArray, np.matrix)):
-            raise DataError(op, "a saved state must be a dict of arrays", got=f"{key!r}: {shown(array)}")
 
 
 def _whole(op: str, name: str, number: Array) -> int:
@@ -293,7 +285,7 @@ class Together:
         return {f"{i}/{k}": a for i, o in enumerate(self.optimizers) for k, a in o.state().items()}
 
     def load_state(self, state: Mapping[str, Array]) -> None:
-        _check_state("Together", state)
+        check_state("Together", state)
         before = self.state()
         try:
             self._load(state)

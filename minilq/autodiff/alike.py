@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minilq.arguments import shown
 from minilq.autodiff.tape import Array
 from minilq.errors import DataError, DTypeError, MinilqError, ShapeError
 
@@ -40,6 +41,15 @@ of another shape: w (2,), not (3,)
             error = {"of another kind": DTypeError, "of another shape": ShapeError}.get(next(iter(found)), DataError)
         raise error(op, f"the saved state must be of {what} that is made alike",
                     got="; ".join(f"{words}: {', '.join(names)}" for words, names in found.items()), cause=cause)
+
+
+def check_state(op: str, state: Any) -> None:
+    """Raise DataError for what is no dict of arrays."""
+    if not isinstance(state, Mapping):
+        raise DataError(op, "a saved state must be a dict of arrays", got=shown(state))
+    for key, array in state.items():
+        if not isinstance(array, np.ndarray) or isinstance(array, (np.ma.MaskedArray, np.matrix)):
+            raise DataError(op, "a saved state must be a dict of arrays", got=f"{key!r}: {shown(array)}")
 
 
 def _kind(new: Any) -> str:
