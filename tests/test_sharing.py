@@ -159,3 +159,27 @@ def test_a_trainer_is_copied_with_its_generators():
         trainer.run(3)
     for name, array in one.model.state().items():
         np.testing.assert_array_equal(array, other.model.state()[name], err_msg=name)
+
+
+@pytest.mark.parametrize("kind", ["dropout", "rounding"])
+def test_a_training_goes_on_with_the_generators_of_its_layers(kind):
+    """They need not be named: a state that leaves them out would go on to other bits without a word."""
+    def make(seed):
+        rng, one = np.random.default_rng(seed), training(np.random.default_rng(0))
+        if kind == "dropout":
+            one.model.layers["dropout1"].rng = rng
+        else:
+            one.model.layers["dropout1"].rate = 0.0
+            one.model.sites()["dense2.weight"].change(minilq.Scaled(minilq.stochastic(rng)))
+            one.optimizer.follow(one.model.parameters().values())
+        return one
+
+    whole = make(1)
+    whole.run(3)
+    first, seen = make(1), iter(range(2))
+    first.run(3, stop=lambda: next(seen, None) is None)
+    second = make(2)
+    second.load_state(*first.state())
+    second.run(3)
+    for name, array in whole.model.state().items():
+        np.testing.assert_array_equal(array, second.model.state()[name], err_msg=name)

@@ -73,7 +73,7 @@ def replaying(memory: Memory | None) -> Iterator[None]:
 @contextlib.contextmanager
 def same_draws(*arguments: Any) -> Iterator[None]:
     """A block after which the random generators within these arguments are as before it, to draw the same again."""
-    states = [(rng, rng.bit_generator.state) for rng in _generators(arguments, depth=5)]
+    states = [(rng, rng.bit_generator.state) for rng in generators_in(arguments)]
     try:
         yield
     finally:
@@ -81,8 +81,8 @@ def same_draws(*arguments: Any) -> Iterator[None]:
             rng.bit_generator.state = state
 
 
-def _generators(thing: Any, depth: int) -> Iterator[np.random.Generator]:
-    """Generators in containers, attributes and closures; a stochastic rounding keeps its own in a closure."""
+def generators_in(thing: Any, depth: int = 5) -> Iterator[np.random.Generator]:
+    """Generators in containers, attributes and closures, so many steps away; some are found twice."""
     if isinstance(thing, np.random.Generator):
         yield thing
     elif depth and not isinstance(thing, (np.ndarray, str)):
@@ -92,4 +92,4 @@ def _generators(thing: Any, depth: int) -> Iterator[np.random.Generator]:
             parts = [*(thing if isinstance(thing, dict) else getattr(thing, "__dict__", {})).values(),
                      *(cell.cell_contents for cell in getattr(thing, "__closure__", None) or ())]
         for part in parts:
-            yield from _generators(part, depth - 1)
+            yield from generators_in(part, depth - 1)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from minilq.arguments import check_function, check_instance, check_whole, shown
+from minilq.autodiff.memory import generators_in
 from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
@@ -63,7 +64,8 @@ class Place:
 class Trainer:
     """Trains one model; can stop after any batch and, from its saved state, go on to the same bits.
 
-    generators    every source of randomness of the training; "shuffle" orders the batches, "augment" changes images
+    generators    sources of randomness; "shuffle" orders the batches, "augment" changes images. Those of the model's
+                  layers and methods are found, and saved with the rest, whether they are named here or not
     schedule      epoch -> factor on the learning rates
     augment       (images, rng) -> images as the network is to see them in training: crops, flips; None for as they are
     objective     what is added to the loss of every batch; by default what the methods of the model add themselves, as
@@ -233,9 +235,15 @@ class Trainer:
                   **{f"optimizer/{k}": a for k, a in self.optimizer.state().items()}}
         if self.order is not None:
             arrays |= {"order": self.order.copy(), **self.watch.state()}
-        generators = {k: json.dumps(g.bit_generator.state) for k, g in self.generators.items()}
+        generators = {k: json.dumps(g.bit_generator.state) for k, g in self._generators().items()}
         return arrays, {"place": asdict(self.place), "rows": list(self.rows), "generators": generators,
                         "stage": self.stage}
+
+    def _generators(self) -> dict[str, np.random.Generator]:
+        """Those that were given, and those of the model's layers and methods that are none of them, in their order."""
+        found = {id(g): g for g in self.generators.values()}
+        own = {id(g): g for g in generators_in(self.model, depth=12) if id(g) not in found}
+        return self.generators | {f"model/{i}": g for i, g in enumerate(own.values())}
 
     def load_state(self, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:
         """Go on from what `state` gave. Raises DataError and ShapeError when it is of another training."""
@@ -245,6 +253,7 @@ class Trainer:
         try:
             place, rows = Place(**meta["place"]), [dict(row) for row in meta["rows"]]
             states = {name: json.loads(meta["generators"][name]) for name in self.generators}
+            states |= {name: json.loads(text) for name, text in meta["generators"].items() if name not in states}
             stage = meta["stage"]
             if type(stage) is not int or not self.stage <= stage <= len(self.stages) - 1:
                 raise ValueError(f"stage {stage} of {len(self.stages)}")
@@ -258,8 +267,8 @@ class Trainer:
             if order is not None and not (order.shape == (n,) and order.dtype.kind in "iu"
                                           and np.array_equal(np.sort(order), np.arange(n))):
                 raise ValueError(f"an order that is not of {n} images")
-            for name, generator in self.generators.items():
-                type(generator.bit_generator)().state = states[name]     # what is wrong with it is found out now
+            for name, generator in self._generators().items():
+                type(generator.bit_generator)().state = states.get(name, generator.bit_generator.state)     # what is wrong with it is found out now
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise DataError("resume", "the checkpoint must hold the place, the rows and the generators of a training",
                             got=f"{type(error).__name__}: {error}") from error
@@ -270,8 +279,8 @@ class Trainer:
         if order is not None:
             self.watch.load_state(arrays)
         self.place, self.rows, self.order = place, rows, None if order is None else order.copy()
-        for name, generator in self.generators.items():          # last: whatever looks at codes may draw from one
-            generator.bit_generator.state = states[name]
+        for name, generator in self._generators().items():       # last: whatever looks at codes may draw from one
+            generator.bit_generator.state = states.get(name, generator.bit_generator.state)
 
 
 def under(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
