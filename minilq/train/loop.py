@@ -268,7 +268,8 @@ class Trainer:
                                           and np.array_equal(np.sort(order), np.arange(n))):
                 raise ValueError(f"an order that is not of {n} images")
             for name, generator in self._generators().items():
-                type(generator.bit_generator)().state = states.get(name, generator.bit_generator.state)     # what is wrong with it is found out now
+                now = generator.bit_generator.state              # what is wrong with it is found out now
+                type(generator.bit_generator)().state = states.get(name, now)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise DataError("resume", "the checkpoint must hold the place, the rows and the generators of a training",
                             got=f"{type(error).__name__}: {error}") from error
