@@ -11,7 +11,12 @@ import numpy as np
 
 import minilq
 from minilq import Dense, Parameter, Tensor, nn, objective, optim, schedule
+from minilq.data import Dataset, load
+from minilq.data.augment import center_crop, random_brightness, random_crop, random_flip, random_saturation, resize
 from minilq.quantize.method import QUANTIZERS
+from minilq.train.loop import Trainer
+from minilq.train.metrics import INPUTS
+from minilq.train.stage import Stage
 from tests.wrong_arguments import f32, f64
 
 RNG = np.random.default_rng(0)
@@ -183,7 +188,20 @@ TRAINING = {
     "a gradient": (with_gradient, X), "steps": (functools.partial(scheduled, schedule.steps), {1: 0.5}, 2),
     "cosine": (functools.partial(scheduled, schedule.cosine), 4, 2),
 }
-CALLS = {**OPS, **TENSORS, **LAYERS, **OF_METHODS, **TRAINING}
+PIXELS = np.arange(180, dtype=np.uint8).reshape(2, 6, 5, 3)
+DATA = Dataset("mine", PIXELS, LABELS, PIXELS, LABELS, ("a", "b"))
+FLAT = nn.Sequential(nn.Flatten(), Dense(90, 2, RNG))
+WHOLE = (FLAT, optim.SGD(FLAT.parameters().values()), DATA, INPUTS["unit"], 2, {"shuffle": RNG})
+OF_DATA = {
+    "Trainer": (Trainer, *WHOLE, schedule.constant, None, None, nothing, []),
+    "Trainer.run": (Trainer(*WHOLE).run, 1, nothing, nothing), "Stage": (Stage, 1, nothing, 0.1),
+    "Trainer.load_state": (Trainer(*WHOLE).load_state, *Trainer(*WHOLE).state()), "Dataset.head": (DATA.head, 1),
+    "Dataset.holdout": (DATA.holdout, 1), "load": (load, "digits", None), "resize": (resize, PIXELS, 4),
+    "center_crop": (center_crop, PIXELS, 4), "random_crop": (random_crop, PIXELS, 4, RNG),
+    "random_flip": (random_flip, PIXELS, RNG), "random_brightness": (random_brightness, PIXELS, RNG, 0.2),
+    "random_saturation": (random_saturation, PIXELS, RNG, 0.8, 1.2),
+}
+CALLS = {**OPS, **TENSORS, **LAYERS, **OF_METHODS, **TRAINING, **OF_DATA}
 
 
 def fresh(name):

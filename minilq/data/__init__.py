@@ -44,7 +44,7 @@ def load(name: str, data_dir: str | Path | None = None, **options: Any) -> Datas
     Raises ConfigError for an unknown name, for a `data_dir` with "digits", and for an option that the data set
     does not have; DataError for files that are missing or damaged.
     """
-    if name not in NAMES:
+    if not isinstance(name, str) or name not in NAMES:
         known = ", ".join(NAMES)
         raise ConfigError("load", f"the name of a data set must be one of {known}", got=repr(name),
                           cause=meant(name, NAMES))

@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minilq.arguments import check_generator, check_plain, is_number, is_whole, shown
 from minilq.errors import ConfigError, DTypeError, ShapeError
 
 Images = NDArray[Any]
+
+MOST_PIXELS = 2**14  # Along a side of a picture that is asked for.
 
 # How much red, green and blue contribute to the grey of a colour (ITU-R BT.601).
 LUMA = (0.299, 0.587, 0.114)
@@ -35,8 +38,8 @@ def resize(images: Images, size: int) -> Images:
            [1, 7]], dtype=uint8)
     """
     _check("resize", images)
-    if size < 1:
-        raise ShapeError("resize", "size must be at least 1", got=str(size))
+    if not is_whole(size, 1, MOST_PIXELS):
+        raise ShapeError("resize", f"size must be a whole number in 1..{MOST_PIXELS}", got=shown(size))
     n, height, width, channels = images.shape
     if (height, width) == (size, size):
         return images.copy()
@@ -62,8 +65,9 @@ def center_crop(images: Images, size: int) -> Images:
     """
     _check("center_crop", images)
     height, width = images.shape[1:3]
-    if not 1 <= size <= min(height, width):
-        raise ShapeError("center_crop", "size must lie in 1..H and 1..W", got=f"size {size}, images {images.shape}")
+    if not is_whole(size, 1, min(height, width)):
+        raise ShapeError("center_crop", "size must lie in 1..H and 1..W",
+                         got=f"size {shown(size)}, images {images.shape}")
     top, left = (height - size) // 2, (width - size) // 2
     return images[:, top:top + size, left:left + size].copy()
 
@@ -74,10 +78,11 @@ def random_crop(images: Images, size: int, rng: np.random.Generator) -> Images:
     All places are equally likely. Raises ShapeError unless there are four axes and 1 <= size <= H, W.
     """
     _check("random_crop", images)
+    check_generator("random_crop", rng)
     n, height, width, channels = images.shape
-    if not 1 <= size <= min(height, width):
+    if not is_whole(size, 1, min(height, width)):
         raise ShapeError(
-            "random_crop", f"size must be 1..{min(height, width)} for images {images.shape}", got=str(size)
+            "random_crop", f"size must be 1..{min(height, width)} for images {images.shape}", got=shown(size)
         )
     tops = rng.integers(0, height - size + 1, n)
     lefts = rng.integers(0, width - size + 1, n)
@@ -90,6 +95,7 @@ def random_crop(images: Images, size: int, rng: np.random.Generator) -> Images:
 def random_flip(images: Images, rng: np.random.Generator) -> Images:
     """Each image mirrored left to right with probability 1/2. Raises ShapeError unless there are four axes."""
     _check("random_flip", images)
+    check_generator("random_flip", rng)
     flipped = rng.random(len(images)) < 0.5
     out = images.copy()
     out[flipped] = images[flipped, :, ::-1]
@@ -102,8 +108,9 @@ def random_brightness(images: Images, rng: np.random.Generator, delta: float = 0
     Raises ShapeError unless there are four axes, ConfigError if `delta` is negative, DTypeError for other types.
     """
     _check("random_brightness", images)
-    if not delta >= 0:
-        raise ConfigError("random_brightness", "delta must be 0 or more", got=str(delta))
+    check_generator("random_brightness", rng)
+    if not (is_number(delta) and delta >= 0):
+        raise ConfigError("random_brightness", "delta must be 0 or more", got=shown(delta))
     shift = 255 * delta * rng.uniform(-1, 1, (len(images), 1, 1, 1))
     return _clipped(images + shift.astype(_work_type(images)), images.dtype)
 
@@ -120,10 +127,12 @@ def random_saturation(images: Images, rng: np.random.Generator, low: float = 0.8
     DTypeError for other types.
     """
     _check("random_saturation", images)
+    check_generator("random_saturation", rng)
     if images.shape[3] != 3:
         raise ShapeError("random_saturation", "three channels are needed, (N, H, W, 3)", got=str(images.shape))
-    if not 0 <= low <= high:
-        raise ConfigError("random_saturation", "0 <= low <= high is needed", got=f"low {low}, high {high}")
+    if not (is_number(low) and is_number(high) and 0 <= low <= high):
+        raise ConfigError("random_saturation", "0 <= low <= high is needed",
+                          got=f"low {shown(low)}, high {shown(high)}")
     work = _work_type(images)
     factor = rng.uniform(low, high, (len(images), 1, 1, 1)).astype(work)
     colour = images.astype(work)
@@ -157,6 +166,9 @@ def _as_type(pixels: Images, dtype: np.dtype[Any]) -> Images:
 
 
 def _check(op: str, images: Images) -> None:
+    check_plain(op, images, "images")
+    if not isinstance(images, np.ndarray):
+        raise DTypeError(op, "images are uint8, float32 or float64", got=shown(images))
     if images.ndim != 4:
         raise ShapeError(op, "a batch of images (N, H, W, C) is needed", got=f"shape {images.shape}")
     if images.dtype not in (np.uint8, np.float32, np.float64):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from minilq.arguments import check_whole, is_whole, shown
 from minilq.errors import ConfigError, DataError
 
 
@@ -43,8 +44,7 @@ class Dataset:
 
         A data set that has fewer gives all it has. Raises ConfigError if `n` is less than 1.
         """
-        if n < 1:
-            raise ConfigError("Dataset.head", "n must be at least 1", got=repr(n))
+        check_whole("Dataset.head", "n", n)
         m = max(n // 4, 1)
         return replace(
             self,
@@ -61,8 +61,8 @@ class Dataset:
 
         Raises ConfigError unless 1 <= n < number of training images.
         """
-        if not 1 <= n < len(self.train_images):
-            raise ConfigError("Dataset.holdout", f"n must lie in 1..{len(self.train_images) - 1}", got=repr(n))
+        if not is_whole(n, 1, len(self.train_images) - 1):
+            raise ConfigError("Dataset.holdout", f"n must lie in 1..{len(self.train_images) - 1}", got=shown(n))
         return replace(
             self,
             train_images=self.train_images[:-n],

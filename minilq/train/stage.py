@@ -6,11 +6,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Real
 
+from minilq.arguments import check_whole, is_number, shown
 from minilq.errors import ConfigError
 from minilq.nn import Layer
 from minilq.quantize import Quantizer
@@ -31,13 +30,12 @@ class Stage:
     lr_factor: float = 1.0
 
     def __post_init__(self) -> None:
-        if isinstance(self.epochs, bool) or not isinstance(self.epochs, int) or self.epochs < 1:
-            raise ConfigError("Stage", "epochs must be a whole number, at least 1", got=repr(self.epochs))
+        check_whole("Stage", "epochs", self.epochs)
         if not (self.choose is None or callable(self.choose)) or isinstance(self.choose, Quantizer):
             raise ConfigError("Stage", "choose must be a function from the name of a site to its method, or None",
-                              got=repr(self.choose), cause="For one method everywhere write lambda name: LSQ(4)")
-        if not (isinstance(self.lr_factor, Real) and math.isfinite(self.lr_factor) and self.lr_factor >= 0):
-            raise ConfigError("Stage", "lr_factor must be a number >= 0", got=repr(self.lr_factor))
+                              got=shown(self.choose), cause="For one method everywhere write lambda name: LSQ(4)")
+        if not (is_number(self.lr_factor) and self.lr_factor >= 0):
+            raise ConfigError("Stage", "lr_factor must be a number >= 0", got=shown(self.lr_factor))
 
     def enter(self, model: Layer) -> None:
         """Give the sites of a model this stage's methods."""
