@@ -128,7 +128,7 @@ def test_numbers_in_the_commands_of_a_named_grid_are_short_and_exact(blocks):
 
 
 @pytest.mark.parametrize(("settings", "message"), [
-    ({"weights": {"method": "nested", "gate": "yes"}}, "gate must be a bool; got 'yes'"),
+    ({"weights": {"method": "nested", "gate": "yes"}}, "gate must be True or False; got 'yes'"),
     ({"weights": {"method": "nested", "lam": "x"}}, "lambda|lam|threshold"),
     ({"weights": "lsq"}, "weights must be a method with flags"),
     ({"weights": {"bits": 4}}, "weights must be a method with flags"),
