@@ -177,5 +177,6 @@ def test_what_the_cheap_ways_refuse(error, call):
 
 
 def test_a_check_says_that_a_gradient_is_defined():
-    kinds = {v.name: v.kind for v in itertools.islice(verdicts(), len(PRIMITIVES))}
+    checked = sum(entry.at is not None for entry in PRIMITIVES.values())
+    kinds = {v.name: v.kind for v in itertools.islice(verdicts(), checked)}
     assert (kinds["nearest"], kinds["hold"], kinds["pretend"]) == ("surrogate", "defined", "defined")
