@@ -30,11 +30,13 @@ REDUCED = {
     "growth-penalties": {"epochs": 12, "frozen_epochs": 4}, "equivalence": {"epochs": 12},
     "gate": {"epochs": 6, "thresholds": (1e-10, 3e-9), "seeds": 1},
     "floor-nearest": {"epochs": 6, "thresholds": (1e-8,), "seeds": 1}, "inputs": {"epochs": 10},
-    "difference": {"epochs": 14}, "divide": {"scales": 2000}}
+    "difference": {"epochs": 14}, "divide": {"scales": 2000},
+    "rivals": {"epochs": 1}}
 
 # Long enough for a text and a figure, on a tenth of the images. The law of the nested layer is reduced far enough.
 GLIMPSES = REDUCED | {"lambda-epsilon": {"epochs": 4}, "equivalence": {"epochs": 3}, "inputs": {"epochs": 3},
-                      "growth-penalties": {"epochs": 6, "frozen_epochs": 2}, "difference": {"epochs": 3}}
+                      "growth-penalties": {"epochs": 6, "frozen_epochs": 2}, "difference": {"epochs": 3},
+                      "rivals": {"epochs": 1, "seeds": 2}}
 AS_REDUCED = ["growth-nested", "divide"]
 
 # What a reduced setting cannot show: the thesis' freeze is longer than this training.
@@ -94,7 +96,9 @@ NUMBERS = {
         f"{name} {percent(p.accuracy)} {p.integers.unique}" for own in r.points.values() for name, p in own.items()],
     "difference": lambda r: [f"{end:.2f}" for end in r.pull[-1]] + [f"{r.stopped.rms:.3f}", f"{r.before.rms:.3f}"]
     + [number(s.mean_size) for s in r.shrunk] + [percent(r.absolute_minimum), f"{r.free.integers} integers"],
-    "divide": lambda r: [percent(r.divided.mean()), percent(r.multiplied.mean()), percent(r.nearest)]}
+    "divide": lambda r: [percent(r.divided.mean()), percent(r.multiplied.mean()), percent(r.nearest)],
+    "rivals": lambda r: [f"{p.one}, {p.other} {p.of}" for p in r.all] + [f"{100 * p.gap:+.1f} ± {100 * p.error:.1f}"
+                                                                       for p in r.all]}
 
 
 @every_finding

@@ -22,6 +22,7 @@ from minilq.experiments.findings import (
 from minilq.experiments.findings.finding import Finding, Measured, number, verdict
 from minilq.experiments.findings.growth import Followed
 from minilq.files import make_folder
+from minilq.report import findings_gradients
 from minilq.report.figures import in_style, save_svg
 from minilq.report.table import WIDTH, aligned, filled
 
@@ -292,4 +293,5 @@ FIGURES: dict[str, tuple[Any, tuple[float, float]]] = {
     "lambda-epsilon": (_lambda_epsilon, (9, 4)), "growth-nested": (_growth_nested, (9, 4)),
     "growth-penalties": (_growth_penalties, (9.5, 4.2)), "equivalence": (_equivalence, (10.5, 4)),
     "gate": (_gate, (10.5, 4)), "floor-nearest": (_floor_nearest, (11.5, 3.8)), "inputs": (_inputs, (8.5, 4)),
-    "difference": (_difference, (9.5, 7)), "divide": (_divide, (8, 3.8))}
+    "difference": (_difference, (9.5, 7)), "divide": (_divide, (8, 3.8)),
+    "rivals": (findings_gradients.of_rivals, (11, 6))}

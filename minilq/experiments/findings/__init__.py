@@ -14,11 +14,13 @@ from minilq.experiments.findings import (
     growth_penalties,
     inputs,
     lambda_epsilon,
+    rivals,
 )
 from minilq.experiments.findings.finding import Finding
 
 FINDINGS = {module.FINDING.name: module.FINDING for module in (
-    lambda_epsilon, growth_nested, growth_penalties, equivalence, gate, floor_nearest, inputs, difference, divide)}
+    lambda_epsilon, growth_nested, growth_penalties, equivalence, gate, floor_nearest, inputs, difference, divide,
+    rivals)}
 
 
 def finding_named(name: str) -> Finding:
