@@ -120,4 +120,4 @@ def read_text(path: Path) -> str:
 def unwritable(path: Path, error: OSError) -> UnwritableError:
     """The error for a file or folder that could not be written."""
     return UnwritableError(str(path), "must be writable", got=error.strerror or str(error),
-                           cause="Choose another folder with --out, or free some space")
+                           cause="Write to another folder, or free some space here")

@@ -322,6 +322,7 @@ def test_every_kind_of_layer_is_described_in_json_and_built_from_it():
                                                                                                         None, 1),
         nn.Residual(nn.Sequential(nn.Conv2D(2, 2, 1, rng)), nn.Conv2D(2, 2, 1, rng)), nn.Residual(nn.ReLU()),
         nn.Sequential(),
+        nn.XNORConv2D(2, 2, 1, rng), nn.ShiftBatchNorm(2, 0.25), nn.QuantizedGradient(6, rng),
         nn.Sequential(nn.GlobalAveragePool2D()), nn.Flatten(), nn.Dense(2, 3, rng))
     described = json.loads(json.dumps(describe(model)))
     mine = {kind for kind, layer in KINDS.items() if layer.__module__.startswith("minilq.nn")}

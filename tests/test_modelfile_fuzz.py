@@ -251,7 +251,7 @@ LIES_1 = {
     "granularity of a number": (code("dense1.weight", [1, 0, 0]), "must be one of scalar"),
     "granularity of numbers": (code("dense1.weight", [[0, True], 0, 0]), "must be one of scalar"),
     "an axis too far": (code("dense1.weight", [[2], 0, 0]), "keeps axis 2"),
-    "a huge axis": (code("dense1.weight", [[-10**30], 0, 0]), "keeps axis"),
+    "a huge axis": (code("dense1.weight", [[-10**30], 0, 0]), "kept axes"),
     "a channel of a matrix": (code("dense1.weight", ["channel", 0, 0]), "keeps axis 2"),
 }
 

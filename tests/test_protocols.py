@@ -1,6 +1,6 @@
 """What Python and NumPy do with a recorded Tensor: an operation that is recorded, or an error; no tape that is cut.
 
-Numbers that are asked for (float, np.asarray, a[:] = x, comparisons) are numbers.
+Numbers that are asked for (float, comparisons, x.numpy()) are numbers.
 """
 
 import copy
@@ -70,11 +70,6 @@ def test_numbers_that_are_asked_for_are_numbers():
     x = Tensor(A, requires_grad=True) * 2.0
     assert math.exp(x.sum()) == math.exp(6.0)
     assert float(x[0, 0]) == 3.0
-    assert type(np.asarray(x)) is np.ndarray
-    assert not np.shares_memory(np.asarray(x), x.array)
-    array = np.zeros((2, 2))
-    array[:] = x
-    np.testing.assert_array_equal(array, 2 * A)
     assert (x > 0).tolist() == [[True, False], [True, True]]
     assert 3.0 in x
     assert 3.5 not in x
@@ -82,6 +77,21 @@ def test_numbers_that_are_asked_for_are_numbers():
     assert len(x) == 2
     with no_grad():
         assert np.vstack([x, x]).shape == (4, 2)
+        assert type(np.asarray(x)) is np.ndarray
+        assert not np.shares_memory(np.asarray(x), x.array)
+        array = np.zeros((2, 2))
+        array[:] = x
+        np.testing.assert_array_equal(array, 2 * A)
+    np.testing.assert_array_equal(np.asarray(x.detach()), 2 * A)
+
+
+@pytest.mark.parametrize("cut", [
+    np.asarray, np.array, lambda x: np.array([x[0, 0], x[0, 1]]), lambda x: np.full(3, x[0, 0]),
+    lambda x: np.zeros((2, 2)).__setitem__(0, x[0]), lambda x: np.zeros((2, 2)).__setitem__(slice(None), x)])
+def test_an_array_of_what_is_recorded_would_cut_the_tape(cut):
+    for x in (Tensor(A, requires_grad=True) * 2.0, Parameter(A)):
+        with pytest.raises(TapeError, match=r"stack or concatenate; for the numbers alone take x\.numpy\(\)"):
+            cut(x)
 
 
 def test_copies_of_what_one_made_are_of_their_own():

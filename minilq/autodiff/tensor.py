@@ -23,7 +23,7 @@ class Tensor:
     """A float32 or float64 array on which operations are recorded.
 
     data            anything np.asarray takes; it is copied. Integers are rejected: say which float you mean. Numbers
-                    that are asked for, as here, by float(x), np.asarray(x) or a[:] = x, are no part of the tape.
+                    that are asked for, as here, by float(x) or x.numpy(), are no part of the tape.
                     `.data` is the array: write through it, and a backward pass that needed the old numbers says so.
                     `.numpy()` is a view for looking. (`.array` is the same memory, unwatched, for minilq's own code.)
     requires_grad   whether `backward` leaves a gradient in `.grad` (same shape and dtype). Gradients accumulate.
@@ -193,6 +193,11 @@ class Tensor:
         return (self[i] for i in range(len(self)))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        """For np.asarray(x), np.array([x[0], x[1]]), array[0] = x[0]: what follows would know nothing of the tape."""
+        if is_recording() and self.requires_grad:
+            raise TapeError("np.array", "an array would forget what the Tensor comes from",
+                            got="a Tensor that requires a gradient",
+                            cause="Join Tensors with stack or concatenate; for the numbers alone take x.numpy()")
         return np.array(self.array, dtype=dtype)
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:

@@ -52,7 +52,9 @@ class _Announcing(event.Listener):
     """Numba reports what it compiles, not what it loads."""
 
     def on_start(self, event: event.Event) -> None:
-        compiling.announce(event.data["dispatcher"].py_func.__name__.strip("_"))
+        function = event.data["dispatcher"].py_func
+        if function.__module__.startswith("minilq."):        # not what Numba compiles of its own on the way
+            compiling.announce(function.__name__.strip("_"))
 
     def on_end(self, event: event.Event) -> None:
         pass
