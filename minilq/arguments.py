@@ -7,6 +7,7 @@ which arrays of floats become arrays of objects.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -112,6 +113,21 @@ def as_array(op: str, value: Any, name: str = "x") -> Array:
         except ValueError as error:
             raise ShapeError(op, f"rows of {name} must have equal lengths", got=str(error)) from None
     return native(value)
+
+
+def check_reals(op: str, name: str, value: Any) -> None:
+    """DTypeError unless the value is a plain array of real numbers."""
+    check_plain(op, value, name)
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf":
+        raise DTypeError(op, f"{name} must be an array of real numbers", got=shown(value))
+
+
+def check_arrays(op: str, name: str, arrays: Any) -> None:
+    """ConfigError unless this is a dict with a text for each key, DTypeError unless all in it are arrays of reals."""
+    if not isinstance(arrays, Mapping) or not all(isinstance(key, str) for key in arrays):
+        raise ConfigError(op, f"{name} must be a dict of arrays by their names", got=shown(arrays))
+    for key, array in arrays.items():
+        check_reals(op, f"{name}[{key!r}]", array)
 
 
 def check_plain(op: str, value: Any, name: str = "arrays") -> None:

@@ -11,16 +11,31 @@ import stat
 import sys
 import uuid
 from pathlib import Path
+from typing import Any
 
-from minilq.errors import DataError, UnwritableError
+from minilq.arguments import shown
+from minilq.errors import ConfigError, DataError, UnwritableError
 
 MOST_TEXT = 64 * 2**20
 """Bytes of a text that is read, far above any of minilq's, far below what would fill a small machine."""
 
 
+def as_path(path: Any) -> Path:
+    """A text or a path as a Path. ConfigError for all else: a whole number would be taken for an open file.
+
+    >>> as_path("runs") == as_path(Path("runs"))
+    True
+    """
+    name = path.__fspath__() if isinstance(path, os.PathLike) and not isinstance(path, type) else path
+    if not isinstance(name, str) or not name:
+        raise ConfigError("path", "the name of a file must be a text, not empty, or a pathlib.Path", got=shown(path))
+    return Path(name)
+
+
 def opened(path: str | Path) -> io.BufferedReader:
     """Open a file for reading. Raises OSError as `open` does, and for whatever is no regular file: reading a pipe may
-    wait for ever, and a device may have no end."""
+    wait for ever, and a device may have no end. ConfigError for what is no path."""
+    path = as_path(path)
     try:
         mode = os.stat(path).st_mode
     except ValueError as error:                  # a NUL
@@ -30,12 +45,17 @@ def opened(path: str | Path) -> io.BufferedReader:
     return open(path, "rb")
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: str | Path, content: bytes) -> None:
     """Write a whole file: under a temporary name in the same folder, flushed to disk, then renamed.
 
     Killed at any moment, `path` holds either its old content or the new. Raises UnwritableError when it cannot be
-    written, and for what is no plain file, such as a device, which renaming would replace.
+    written, and for what is no plain file, such as a device, which renaming would replace. ConfigError for what is no
+    path.
     """
+    path = as_path(path)
+    if not path.name or "\0" in str(path):
+        raise UnwritableError(str(path), "must be the name of a file",
+                              got="a name that no file has" if path.name else "a folder")
     if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
         raise UnwritableError(str(path), "must be a plain file, or none yet", got="a device, a pipe or a socket",
                               cause="It would be replaced; write a file and copy that")
@@ -54,13 +74,14 @@ def write_bytes(path: Path, content: bytes) -> None:
             temporary.unlink()
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: str | Path, text: str) -> None:
     """`write_bytes` for text, as UTF-8; lone surrogates, which that cannot say, are written out."""
     write_bytes(path, text.encode(errors="backslashreplace"))
 
 
-def make_folder(path: Path) -> None:
+def make_folder(path: str | Path) -> None:
     """Make a folder and those above it, and see whether it may be written to. Raises UnwritableError when not."""
+    path = as_path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
         if not os.access(path, os.W_OK | os.X_OK):
@@ -97,7 +118,7 @@ def lock(descriptor: int, shared: bool = False, wait: bool = False) -> bool:
     return True
 
 
-def read_text(path: Path) -> str:
+def read_text(path: str | Path) -> str:
     """The text of a file: UTF-8, or UTF-16 that says so in its first bytes, as PowerShell writes it.
 
     Raises DataError when it is missing, no regular file, no such text, or longer than MOST_TEXT.

@@ -1,9 +1,10 @@
-"""Schedules of the learning rate: functions from the epoch to a factor."""
+"""Schedules of the learning rate: functions from the epoch to a factor, which can be pickled with what they train."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from minilq.arguments import check_whole, is_number, is_whole, shown
 from minilq.errors import ConfigError
@@ -28,12 +29,12 @@ def steps(factors: Mapping[int, float]) -> Schedule:
                                                  for epoch, factor in factors.items())):
         raise ConfigError("steps", "wants a dict from epochs to factors >= 0", got=shown(factors),
                           cause="Write steps({40: 0.5})")
+    return partial(_stepped, dict(factors))
 
-    def schedule(epoch: int) -> float:
-        check_whole("steps", "the epoch", epoch, 0)
-        return math.prod((f for start, f in factors.items() if epoch >= start), start=1.0)
 
-    return schedule
+def _stepped(factors: Mapping[int, float], epoch: int) -> float:
+    check_whole("steps", "the epoch", epoch, 0)
+    return math.prod((f for start, f in factors.items() if epoch >= start), start=1.0)
 
 
 def cosine(epochs: int) -> Schedule:
@@ -43,9 +44,9 @@ def cosine(epochs: int) -> Schedule:
     [1.0, 0.854, 0.5, 0.146]
     """
     check_whole("cosine", "the number of epochs", epochs)
+    return partial(_on_cosine, epochs)
 
-    def schedule(epoch: int) -> float:
-        check_whole("cosine", "the epoch", epoch, 0)
-        return 0.5 * (1 + math.cos(math.pi * min(epoch, epochs) / epochs))
 
-    return schedule
+def _on_cosine(epochs: int, epoch: int) -> float:
+    check_whole("cosine", "the epoch", epoch, 0)
+    return 0.5 * (1 + math.cos(math.pi * min(epoch, epochs) / epochs))

@@ -17,6 +17,7 @@ from minilq.quantize.method import QUANTIZERS
 from minilq.train.loop import Trainer
 from minilq.train.metrics import INPUTS
 from minilq.train.stage import Stage
+from tests.stored_calls import FLAT, PIXELS, STORED
 from tests.wrong_arguments import f32, f64
 
 RNG = np.random.default_rng(0)
@@ -188,9 +189,7 @@ TRAINING = {
     "a gradient": (with_gradient, X), "steps": (functools.partial(scheduled, schedule.steps), {1: 0.5}, 2),
     "cosine": (functools.partial(scheduled, schedule.cosine), 4, 2),
 }
-PIXELS = np.arange(180, dtype=np.uint8).reshape(2, 6, 5, 3)
 DATA = Dataset("mine", PIXELS, LABELS, PIXELS, LABELS, ("a", "b"))
-FLAT = nn.Sequential(nn.Flatten(), Dense(90, 2, RNG))
 WHOLE = (FLAT, optim.SGD(FLAT.parameters().values()), DATA, INPUTS["unit"], 2, {"shuffle": RNG})
 OF_DATA = {
     "Trainer": (Trainer, *WHOLE, schedule.constant, None, None, nothing, []),
@@ -201,7 +200,7 @@ OF_DATA = {
     "random_flip": (random_flip, PIXELS, RNG), "random_brightness": (random_brightness, PIXELS, RNG, 0.2),
     "random_saturation": (random_saturation, PIXELS, RNG, 0.8, 1.2),
 }
-CALLS = {**OPS, **TENSORS, **LAYERS, **OF_METHODS, **TRAINING, **OF_DATA}
+CALLS = {**OPS, **TENSORS, **LAYERS, **OF_METHODS, **TRAINING, **OF_DATA, **STORED}
 
 
 def fresh(name):

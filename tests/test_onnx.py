@@ -373,7 +373,9 @@ def test_ranges_put_activations_into_uint8(run, onnx, tmp_path):
 
 
 @pytest.mark.parametrize("ranges", [{"relu1": (0.0, 0)}, {"relu1": (-1.0, 0)}, {"relu1": (np.nan, 0)},
-                                    {"relu1": (np.inf, 0)}, {"relu1": (1.0, 256)}, {"relu1": (1.0, -1)}], ids=str)
+                                    {"relu1": (np.inf, 0)}, {"relu1": (1.0, 256)}, {"relu1": (1.0, -1)},
+                                    {"relu1": None}, {"relu1": (1.0,)}, {"relu1": ("1", 0)}, {"relu1": (1.0, 0.5)}],
+                         ids=str)
 def test_ranges_that_are_none(ranges, onnx, tmp_path):
     with pytest.raises(ConfigError, match=r"a scale > 0 and a zero point in 0\.\.255; got relu1"):
         to_onnx(nn.Sequential(nn.ReLU()), tmp_path / "a.onnx", (3,), ranges=ranges)

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import pickle
 import signal
 import threading
 
@@ -91,6 +92,16 @@ def test_stopped_after_any_batch_and_resumed_gives_the_bits_of_never_stopped(rou
     second.load_state(*load_checkpoint(tmp_path / "c.npz"))
     assert second.run(EPOCHS)
     assert bits(second) == undisturbed(rounding)
+
+
+@pytest.mark.parametrize(("rounding", "optimizer"), [("stochastic", "adam"), ("floor", "together")])
+def test_a_trainer_can_be_pickled_and_its_copy_goes_on_to_the_same_bits(rounding, optimizer):
+    first = trainer(rounding=rounding, optimizer=optimizer, schedule=steps({1: 0.5}))
+    first.run(EPOCHS, stop=lambda: first.place.epoch == 1 and first.place.batch == 2)
+    second = pickle.loads(pickle.dumps(first))
+    assert first.run(EPOCHS)
+    assert second.run(EPOCHS)
+    assert bits(second) == bits(first)
 
 
 def test_resuming_works_with_two_optimizers_and_a_momentum(tmp_path):

@@ -6,6 +6,7 @@ HYPOTHESIS_PROFILE=ci makes all of them; a plain run every fifth, the same ones 
 
 import inspect
 import os
+import pathlib
 import warnings
 import zlib
 
@@ -14,16 +15,24 @@ import pytest
 
 import minilq
 from minilq import Tensor
+from minilq.data import Dataset
 from minilq.errors import ConfigError, DataError, DTypeError, MinilqError, NonFiniteError, ShapeError
+from minilq.experiments.config import config_from
+from minilq.integer.engine import convert
+from minilq.store import modelfile
+from minilq.store.npz import to_npz
+from minilq.train.metrics import INPUTS, evaluate
 from tests.right_calls import CALLS, MODEL, RNG, X, fresh
+from tests.stored_calls import CODED, FLAT, LABELS, PIXELS
 from tests.wrong_arguments import OTHERWISE, WRONG, f32
 
 ALL = os.environ.get("HYPOTHESIS_PROFILE") in ("ci", "deep")
 
 
 @pytest.fixture(autouse=True)
-def as_it_was():
-    """Switches of the process as they were, and warnings of NumPy's casts as errors."""
+def as_it_was(tmp_path, monkeypatch):
+    """Switches of the process as they were, warnings of NumPy's casts as errors, and an empty folder to write to."""
+    monkeypatch.chdir(tmp_path)
     before = minilq.kernels_in_use(), minilq.convolution_in_use(), minilq.threads_in_use()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -57,6 +66,8 @@ def outcome(function, args, what):
 def test_a_wrong_argument_is_refused_in_one_paragraph(name):
     function, args = fresh(name)
     function(*args)                              # the right call is right
+    for path in here():
+        path.unlink()
     for position in range(len(args)):
         for kind, value in WRONG.items():
             if not chosen(name, position, kind):
@@ -66,7 +77,10 @@ def test_a_wrong_argument_is_refused_in_one_paragraph(name):
             if callable(wrong) and callable(args[position]):     # what a caller's function raises is the caller's
                 continue
             args[position] = wrong
-            outcome(function, args, f"{name}, argument {position}: {kind}")
+            _, error = outcome(function, args, f"{name}, argument {position}: {kind}")
+            for path in here():
+                assert error is None, f"{name}, argument {position}: {kind} left {path}"
+                path.unlink()
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -88,6 +102,11 @@ def test_an_array_that_is_kept_in_another_way_is_the_same_array(name):
             for one, other in zip(arrays_in(right), arrays_in(again), strict=True):
                 assert one.dtype == other.dtype, (position, kind)
                 np.testing.assert_allclose(other, one, rtol=1e-6, atol=1e-6, err_msg=f"{position}, {kind}")
+
+
+def here():
+    """The files that a call has left."""
+    return list(pathlib.Path().iterdir())
 
 
 def arrays_in(result):
@@ -144,6 +163,19 @@ def not_a_number(model):
     (lambda: Tensor(X) < np.zeros(2), ShapeError, r"\(2, 3\) and \(2,\)"),
     (lambda: minilq.Dense(2**70, 2, RNG), ConfigError, "whole numbers, at least 1; got 1180591620717411303424"),
     (lambda: minilq.LSQ(4, signed="no"), ConfigError, "signed must be True or False"),
+    (lambda: minilq.LSQ(4, granularity=(0,)).coded(f32(3, 3), minilq.LSQ(4, granularity=(0,)).start(X)), ShapeError,
+     r"x must have the shape that start was given, groups of which hold \(2, 1\); got x \(3, 3\)"),
+    (lambda: Dataset("mine", X, LABELS, X, LABELS, ("a", "b")), DTypeError, "mine, training part: images must be an"),
+    (lambda: Dataset("mine", PIXELS, LABELS, PIXELS, LABELS[:1], ("a", "b")), DataError, "validation part: there must"),
+    (lambda: Dataset("mine", PIXELS, LABELS, PIXELS, LABELS + 1, ("a", "b")), DataError, r"0\.\.1; got labels 1\.\.2"),
+    (lambda: Dataset("mine", PIXELS, LABELS, PIXELS, LABELS, ("a", 2)), ConfigError, "classes must be a tuple"),
+    (lambda: evaluate(FLAT, PIXELS, LABELS[:1], INPUTS["unit"]), ShapeError, "one label for each"),
+    (lambda: evaluate(FLAT, PIXELS[:0], LABELS[:0], INPUTS["unit"]), ShapeError, "at least one"),
+    (lambda: to_npz(CODED, "a", {"file": X}), ConfigError, "no array can be called .*; got file"),
+    (lambda: to_npz({"a": X}, "a"), ConfigError, r"coded must be a dict of Coded .*coded_in\(model\) gives it"),
+    (lambda: modelfile.save("a", MODEL, facts="text"), ConfigError, "facts must be a dict, or None; got 'text'"),
+    (lambda: convert(MODEL, X, bits=8.0), ConfigError, r"bits must be 8 or 16; got 8\.0"),
+    (lambda: config_from("digits"), ConfigError, "settings must be a dict, with some of data, "),
     (lambda: minilq.LSQ(4).coded(X, {}), ConfigError, "held must be what start gave, with 'scale' in it"),
 ])
 def test_what_was_taken_or_ended_in_a_traceback(call, error, message):

@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minilq.arguments import is_whole, shown
 from minilq.autodiff.tape import Array
 from minilq.coding import huffman, packing, range_coder
-from minilq.errors import ConfigError, DataError, DTypeError
+from minilq.errors import ConfigError, DataError
+from minilq.quantize.coded import check_codes
 
 CODES = np.iinfo(np.int32)
 
@@ -34,8 +36,7 @@ class Coder(NamedTuple):
 
     def encode(self, codes: Array) -> Encoded:
         """Codes of any shape, in C order. Raises DTypeError for no integers, ConfigError for codes beyond int32."""
-        if codes.dtype.kind not in "iu":
-            raise DTypeError(self.name, "codes must be integers", got=str(codes.dtype))
+        check_codes(codes)
         if codes.size and not (CODES.min <= codes.min() and codes.max() <= CODES.max):
             raise ConfigError(self.name, f"codes must lie in {CODES.min}..{CODES.max}",
                               got=f"{codes.min()}..{codes.max()}", cause="The scale is far too small for these values")
@@ -49,8 +50,11 @@ class Coder(NamedTuple):
         bytes; never a crash. Beyond the result it takes at most as much memory once more, a few MB, and up to 300
         bytes for each code that differs from all others.
         """
-        if count < 0:
-            raise DataError(self.name, "the number of codes must not be negative", got=str(count))
+        if not (isinstance(table, bytes) and isinstance(content, bytes)):
+            raise ConfigError(self.name, "table and content must be bytes", got=shown(
+                content if isinstance(table, bytes) else table))
+        if not is_whole(count, 0):
+            raise DataError(self.name, "the number of codes must be a whole number, not negative", got=shown(count))
         codes = self.read(table, content, count)
         if codes.size and not (CODES.min <= codes.min() and codes.max() <= CODES.max):
             raise DataError(self.name, f"codes must lie in {CODES.min}..{CODES.max}",

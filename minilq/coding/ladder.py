@@ -24,6 +24,7 @@ from minilq.coding import codebook, zero_runs
 from minilq.coding.coders import CODERS, Coder
 from minilq.coding.sizes import lzma_of, narrowest, stored_bytes, zip_of
 from minilq.quantize import Coded
+from minilq.quantize.coded import check_coded
 from minilq.quantize.statistics import entropy_of
 
 RUNGS: tuple[Coder, ...] = (CODERS["packed"], Coder("codebook", codebook.write, codebook.read), CODERS["huffman"],
@@ -56,6 +57,7 @@ def ladder(coded: Mapping[str, Coded]) -> dict[str, dict[str, Weight]]:
     >>> rows["dense1.weight"]["packed"], rows["total"]["float32"].total
     (Weight(codes=2, tables=5, scales=8), 32)
     """
+    check_coded("ladder", coded)
     rows = {name: _weights({name: one}) for name, one in coded.items()}
     together = _archives({name: one.codes for name, one in coded.items()},
                          sum(stored_bytes(one.grid) for one in coded.values()))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from minilq.arguments import is_whole, shown
 from minilq.autodiff.tape import Array
 from minilq.coding.bits import CHUNK, pieces, written
-from minilq.errors import ConfigError, DataError, DTypeError
+from minilq.errors import ConfigError, DataError
+from minilq.quantize.coded import check_codes
 
 WIDTHS = range(33)
 HEADER = 5
@@ -21,12 +23,11 @@ def pack(codes: Array, low: int, width: int) -> bytes:
     >>> pack(np.array([-2, 1, 0]), low=-2, width=2).hex()        # 00 11 10 (00)
     '38'
     """
-    codes = np.asarray(codes)
-    if codes.size and codes.dtype.kind not in "iu":
-        raise DTypeError("pack", "codes must be integers", got=str(codes.dtype))
+    check_codes(codes)
     codes = codes.reshape(-1).astype(np.int64, copy=False)
-    if width not in WIDTHS:
-        raise ConfigError("pack", "width must lie in 0..32", got=str(width))
+    if not is_whole(width, 0, 32) or not is_whole(low):
+        raise ConfigError("pack", "low must be a whole number and width lie in 0..32",
+                          got=f"{shown(low)}, {shown(width)}")
     high = low + (1 << width) - 1
     if codes.size and not (low <= codes.min() and codes.max() <= high):
         raise ConfigError("pack", f"codes must lie in {low}..{high} for {width} bits",
@@ -36,8 +37,11 @@ def pack(codes: Array, low: int, width: int) -> bytes:
 
 def unpack(packed: bytes, count: int, low: int, width: int) -> Array:
     """The `count` codes (int64) that `pack` made; DataError when the length is not that of count codes."""
-    if width not in WIDTHS or count < 0:
-        raise ConfigError("unpack", "width must lie in 0..32 and count not be negative", got=f"{width}, {count}")
+    if not is_whole(width, 0, 32) or not is_whole(count, 0) or not is_whole(low):
+        raise ConfigError("unpack", "low must be a whole number, width lie in 0..32 and count not be negative",
+                          got=f"{shown(low)}, {shown(width)}, {shown(count)}")
+    if not isinstance(packed, bytes):
+        raise ConfigError("unpack", "what is packed must be bytes", got=shown(packed))
     if len(packed) != -(-count * width // 8):
         raise DataError("unpack", f"{count} codes of {width} bits take {-(-count * width // 8)} bytes",
                         got=f"{len(packed)} bytes")

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from minilq.arguments import check_arrays
 from minilq.autodiff.tape import Array
 from minilq.coding.bits import gamma_widths
 from minilq.coding.packing import HEADER, pack
 from minilq.quantize import Coded
-from minilq.quantize.coded import Grid
+from minilq.quantize.coded import Grid, check_coded, check_codes_of
 from minilq.quantize.statistics import entropy_of, histogram, integers_of
 
 
@@ -25,6 +26,7 @@ def zipped(arrays: Mapping[str, Array]) -> int:
 
 def zip_of(arrays: Mapping[str, Array]) -> bytes:
     """The zip file itself."""
+    check_arrays("zipped", "arrays", arrays)
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, array in arrays.items():
@@ -39,6 +41,7 @@ def narrowest(codes: Mapping[str, Array]) -> dict[str, Array]:
 
     The thesis' code casts to int8 in any case, so that codes beyond -128..127 wrap.
     """
+    check_codes_of("narrowest", codes)
     dtype = np.result_type(np.int8, *[k.dtype for k in codes.values()])
     return {name: k.astype(dtype) for name, k in codes.items()}
 
@@ -50,6 +53,7 @@ def stored_bytes(grid: Grid) -> int:
 
 def packed(coded: Mapping[str, Coded]) -> int:
     """Bytes of all codes bit-packed at each parameter's own width, with what their grids store and headers."""
+    check_coded("packed", coded)
     total = 0
     for codes, grid in coded.values():
         own = integers_of(codes)
@@ -67,6 +71,7 @@ def entropy_coded(coded: Mapping[str, Coded]) -> int:
     H_t is `entropy_of` the codes of parameter t and n_t their number. A range coder needs a few bytes more to end its
     stream. Shapes are not counted, as in `packed`.
     """
+    check_coded("entropy_coded", coded)
     content = sum(one.codes.size * entropy_of(one.codes) for one in coded.values())
     tables = sum(table_bits(one.codes) for one in coded.values())
     return (math.ceil(content / 8) + math.ceil(tables / 8)
@@ -91,6 +96,7 @@ def table_bits(codes: Array) -> int:
 
 def compressed(coded: Mapping[str, Coded]) -> int:
     """Bytes of `lzma_of` all codes, and of what their grids store. Shapes are not counted."""
+    check_coded("compressed", coded)
     return len(lzma_of({name: one.codes for name, one in coded.items()})) + sum(
         stored_bytes(one.grid) for one in coded.values())
 

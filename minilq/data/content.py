@@ -16,7 +16,7 @@ _PIECE = 2**20
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
-def read_content(path: Path, limit: int = CONTENT_LIMIT) -> bytearray:
+def read_content(path: str | Path, limit: int = CONTENT_LIMIT) -> bytearray:
     """The bytes of the file, decompressed if it is gzipped.
 
     Whether it is gzipped is told by its first two bytes, not by its name. Raises DataError if the file is
@@ -28,7 +28,7 @@ def read_content(path: Path, limit: int = CONTENT_LIMIT) -> bytearray:
     return content
 
 
-def content_sha256(path: Path, limit: int = CONTENT_LIMIT) -> str:
+def content_sha256(path: str | Path, limit: int = CONTENT_LIMIT) -> str:
     """The sha256 (hex) of the bytes that `read_content` would give, without keeping them. Same errors."""
     digest = hashlib.sha256()
     for piece in content_pieces(path, limit):
@@ -36,7 +36,7 @@ def content_sha256(path: Path, limit: int = CONTENT_LIMIT) -> str:
     return digest.hexdigest()
 
 
-def content_pieces(path: Path, limit: int = CONTENT_LIMIT) -> Iterator[bytes]:
+def content_pieces(path: str | Path, limit: int = CONTENT_LIMIT) -> Iterator[bytes]:
     """The bytes that `read_content` would give, at most 1 MiB at a time. Same errors."""
     total = 0
     try:

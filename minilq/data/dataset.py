@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from minilq.arguments import check_whole, is_whole, shown
-from minilq.errors import ConfigError, DataError
+from minilq.arguments import check_plain, check_whole, is_whole, shown
+from minilq.errors import ConfigError, DataError, DTypeError
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +23,8 @@ class Dataset:
     validation_labels  int64 (M,)
     classes            the name of each class, in the order of the labels
 
-    Raises DataError if a label has no image, an image has no label, or a label has no class.
+    Raises DataError if a label has no image, an image has no label, or a label has no class; DTypeError for images that
+    are not uint8 and labels that are no whole numbers; ConfigError for a name that is no text.
     """
 
     name: str
@@ -34,6 +35,10 @@ class Dataset:
     classes: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise ConfigError("Dataset", "name must be a text", got=shown(self.name))
+        if not isinstance(self.classes, (tuple, list)) or not all(isinstance(one, str) for one in self.classes):
+            raise ConfigError("Dataset", "classes must be a tuple of texts", got=shown(self.classes))
         _check_part(f"{self.name}, training part", self.train_images, self.train_labels, len(self.classes))
         _check_part(
             f"{self.name}, validation part", self.validation_images, self.validation_labels, len(self.classes)
@@ -73,6 +78,13 @@ class Dataset:
 
 
 def _check_part(part: str, images: NDArray[np.uint8], labels: NDArray[np.int64], n_classes: int) -> None:
+    for name, array, kinds, called in (("images", images, "u", "uint8, 0 to 255"),
+                                       ("labels", labels, "iu", "whole numbers, of a type of NumPy's")):
+        check_plain(part, array, name)
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in kinds or (kinds == "u" and array.itemsize > 1):
+            raise DTypeError(part, f"{name} must be an array of {called}", got=shown(array))
+    if images.ndim != 3 and (images.ndim != 4 or images.shape[3] != 3):
+        raise DataError(part, "images must be grey, (N, H, W), or colour, (N, H, W, 3)", got=f"images {images.shape}")
     if labels.ndim != 1 or len(images) != len(labels) or len(labels) == 0:
         raise DataError(
             part,

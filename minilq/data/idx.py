@@ -20,7 +20,7 @@ def read_idx(path: str | Path) -> NDArray[np.uint8]:
     Raises DataError if the file is missing, damaged, longer or shorter than its header says, or of another
     kind.
     """
-    return parse_idx(read_content(Path(path)), str(path))
+    return parse_idx(read_content(path), str(path))
 
 
 def parse_idx(content: bytearray, where: str) -> NDArray[np.uint8]:

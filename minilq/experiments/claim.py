@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 
 from minilq.errors import ConfigError, DataError, UnwritableError
-from minilq.files import clear_leftovers, lock, read_text, unwritable, write_text
+from minilq.files import as_path, clear_leftovers, lock, read_text, unwritable, write_text
 
 LOCK = ".lock"
 ATTEMPTS = 100
@@ -27,11 +27,12 @@ class InUse(ConfigError):
 
 
 @contextlib.contextmanager
-def claimed(folder: Path, op: str = "train", make: bool = True) -> Iterator[Path]:
+def claimed(folder: str | Path, op: str = "train", make: bool = True) -> Iterator[Path]:
     """Have a folder alone. It is made unless `make` is False; what was made and is empty at the end goes again.
 
     Raises InUse, which says who has it; UnwritableError; ConfigError and DataError for what is no folder.
     """
+    folder = as_path(folder)
     with _made(folder, op, make):
         descriptor, got = _locked(folder, make)
         try:

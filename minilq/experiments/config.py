@@ -184,6 +184,8 @@ class RunConfig:
 def config_from(settings: dict[str, Any], known: str = "settings") -> RunConfig:
     """The RunConfig of settings that came from outside. Raises ConfigError for a name that there is not, too."""
     names = [setting.name for setting in fields(RunConfig)]
+    if not isinstance(settings, dict):
+        raise ConfigError("train", f"{known} must be a dict, with some of {', '.join(names)}", got=repr(settings)[:80])
     if unknown := [name for name in settings if name not in names]:
         raise ConfigError("train", f"{known} are {', '.join(names)}", got=", ".join(map(str, unknown)),
                           cause=meant(unknown[0], names))
@@ -192,8 +194,9 @@ def config_from(settings: dict[str, Any], known: str = "settings") -> RunConfig:
 
 def read_config(path: Path) -> RunConfig:
     """The settings in a run's config.json. Raises DataError when it is missing, damaged or incomplete."""
+    text = read_text(path)
     try:
-        settings: Any = json.loads(read_text(path))
+        settings: Any = json.loads(text)
         known = {setting.name for setting in fields(RunConfig)}
         if not isinstance(settings, dict) or set(settings) != known:
             raise ValueError("settings that this version of minilq does not know, or too few"

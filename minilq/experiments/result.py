@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from minilq.errors import DataError
-from minilq.files import read_text
+from minilq.files import as_path, read_text
 from minilq.train.history import LARGEST
 
 RESULT = "result.json"
@@ -25,27 +25,27 @@ NETWORKS = ("float", "quantized")
 COUNTS = ("unique", "integer", "bits", "bytes", "parameters", "scales")
 
 
-def read_result(folder: Path) -> dict[str, Any] | None:
+def read_result(folder: str | Path) -> dict[str, Any] | None:
     """What result.json holds, None when the run has not come so far. Raises DataError when it is damaged."""
     return _read(folder, lambda result: ((result, (*MEASURED, *COMPARED)), (result["rounded"], MEASURED),
                                          (result["seconds_each"], NETWORKS)))
 
 
-def read_point_result(folder: Path) -> dict[str, Any] | None:
+def read_point_result(folder: str | Path) -> dict[str, Any] | None:
     """The same for a point of a sweep, which is one network; a float one has accuracy, loss and COUNTED alone."""
     return _read(folder, lambda result: (
         (result, (*(MEASURED if "unique_integers" in result else MEASURED[:2]), *COUNTED)),))
 
 
-def read_accuracy(folder: Path) -> float | None:
+def read_accuracy(folder: str | Path) -> float | None:
     """The accuracy alone, whatever else is there."""
     result = _read(folder, lambda result: ((result, ("accuracy",)),))
     return None if result is None else float(result["accuracy"])
 
 
-def _read(folder: Path, parts: Callable[[dict[str, Any]], Sequence[tuple[Mapping[str, Any], Sequence[str]]]],
+def _read(folder: str | Path, parts: Callable[[dict[str, Any]], Sequence[tuple[Mapping[str, Any], Sequence[str]]]],
           ) -> dict[str, Any] | None:
-    path = folder / RESULT
+    path = as_path(folder) / RESULT
     if not os.path.exists(path):
         return None
     try:

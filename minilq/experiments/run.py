@@ -21,9 +21,11 @@ from typing import Any
 import numpy as np
 
 from minilq._version import __version__
+from minilq.arguments import check_instance
 from minilq.data import Dataset
 from minilq.errors import ConfigError
 from minilq.experiments.build import built, data_for, methods_for, quantized_sites, trainer_for
+from minilq.experiments.checks import one_of
 from minilq.experiments.config import QUICK_IMAGES, RunConfig, read_config
 from minilq.experiments.measure import counted, measure
 from minilq.experiments.result import RESULT as RESULT
@@ -31,7 +33,7 @@ from minilq.experiments.result import read_result as read_result
 from minilq.experiments.rounded import round_to_nearest
 from minilq.experiments.training import check_same, settings_that_matter, train
 from minilq.experiments.watch import Watch, each_epoch
-from minilq.files import make_folder, write_text
+from minilq.files import as_path, make_folder, write_text
 from minilq.kernels import kernels_in_use
 from minilq.kernels.blas import blas_in_use, blas_threads_in_use, one_blas_thread
 from minilq.kernels.threads import threads_in_use
@@ -54,7 +56,7 @@ class Stopped(Exception):
     """The run was interrupted; everything is saved."""
 
 
-def start(config: RunConfig, folder: Path, log: Log, watch: Watch | None = None) -> dict[str, Any]:
+def start(config: RunConfig, folder: str | Path, log: Log, watch: Watch | None = None) -> dict[str, Any]:
     """A new run in a folder that holds none yet. Returns the result; see `carry_on`.
 
     Nothing is written before the data and the network to start from have been read. So that nobody else writes there,
@@ -62,6 +64,8 @@ def start(config: RunConfig, folder: Path, log: Log, watch: Watch | None = None)
 
     watch       is told how far the training is, see experiments/watch.py; by default every epoch is a line of the log
     """
+    check_instance("train", "config", config, RunConfig, "a RunConfig")
+    folder = as_path(folder)
     if any(os.path.exists(folder / file) for file in OF_A_RUN):
         raise ConfigError("train", f"{folder} already holds a run",
                           cause="Go on with --resume, or choose another --out")
@@ -97,11 +101,12 @@ def _float_checkpoint(path: Path, config: RunConfig, model: Sequential) -> Path:
     return file
 
 
-def carry_on(folder: Path, log: Log, watch: Watch | None = None) -> dict[str, Any]:
+def carry_on(folder: str | Path, log: Log, watch: Watch | None = None) -> dict[str, Any]:
     """Train what is not trained yet, and write the result. Raises Stopped after Ctrl-C, with everything saved.
 
     The folder must be `claimed`, as for `start`.
     """
+    folder = as_path(folder)
     config, own = read_config(folder / CONFIG), folder / CHECKPOINTS["float"]
     given = None
     if config.start_from is not None:            # killed before it was copied: it is copied now
@@ -151,8 +156,10 @@ def networks_of(config: RunConfig) -> list[str]:
     return [name for name in CHECKPOINTS if name == "quantized" or config.start_from is None]
 
 
-def trained(folder: Path, name: str) -> Sequential:
+def trained(folder: str | Path, name: str) -> Sequential:
     """The "float" or "quantized" network of a run, as it was saved last."""
+    folder = as_path(folder)
+    one_of("the network", name, tuple(CHECKPOINTS))
     config = read_config(folder / CONFIG)
     model, generators = built(config)
     if name == "quantized":

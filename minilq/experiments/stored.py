@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +16,7 @@ from minilq.experiments.build import inputs_for
 from minilq.experiments.config import RunConfig, read_config
 from minilq.experiments.result import read_accuracy
 from minilq.experiments.run import CHECKPOINTS, CONFIG, data_of, trained
+from minilq.files import as_path
 from minilq.integer.engine import convert
 from minilq.integer.float_twin import Comparison, FloatTwin, compare
 from minilq.nn import coded_in
@@ -35,9 +37,10 @@ ARRAYS = {"safetensors": to_safetensors, "npz": to_npz}
 FORMATS = ("mlq", "onnx", *ARRAYS)
 
 
-def facts_of(folder: Path) -> dict[str, Any]:
+def facts_of(folder: str | Path) -> dict[str, Any]:
     """What the file of a run's network says beside the network: its SETTINGS that are not usual for the data, and the
     accuracy of the run's result, a share of 1, when it has come so far."""
+    folder = as_path(folder)
     config = read_config(folder / CONFIG)
     usual = asdict(RunConfig(data=config.data))
     facts = {name: value for name, value in asdict(config).items()
@@ -47,14 +50,15 @@ def facts_of(folder: Path) -> dict[str, Any]:
     return facts
 
 
-def network_at(path: Path) -> StoredModel:
+def network_at(path: str | Path) -> StoredModel:
     """The quantized network of a run folder or of a sweep's point, as its file would hold it, or that of a file.
 
     Raises DataError for what is neither, and for a folder without a quantized network.
     """
-    if not (path / CONFIG).exists():
+    path = as_path(path)
+    if not os.path.exists(path / CONFIG):
         return load(path)
-    if not (path / CHECKPOINTS["quantized"]).exists():
+    if not os.path.exists(path / CHECKPOINTS["quantized"]):
         raise DataError(str(path), "a quantized network was expected", got="none",
                         cause="It is a float point of a sweep, or a run that has not come so far: go on with --resume")
     model = trained(path, "quantized")

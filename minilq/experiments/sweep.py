@@ -34,7 +34,7 @@ from minilq.experiments.point import FAILED, asked_to_stop, check_same, run_poin
 from minilq.experiments.result import RESULT
 from minilq.experiments.run import CONFIG, DONE, Stopped
 from minilq.experiments.training import OF_QUANTIZERS
-from minilq.files import read_text
+from minilq.files import as_path, read_text
 from minilq.nn import quantize
 
 SWEEP, POINTS = "sweep.json", "points"
@@ -177,8 +177,9 @@ def _line(point: Point, folder: Path, message: str | None) -> str:
     return f"{100 * result['accuracy']:5.2f} % {integers} {point.name}"
 
 
-def read_sweep(folder: Path) -> dict[str, Any]:
+def read_sweep(folder: str | Path) -> dict[str, Any]:
     """What sweep.json holds. Raises DataError when it is missing or damaged."""
+    folder = as_path(folder)
     sweep = _read(folder / SWEEP)
     names = sweep.get("points")
     if not (isinstance(names, list) and all(isinstance(name, str) and is_name_of_point(name) for name in names)
@@ -188,7 +189,7 @@ def read_sweep(folder: Path) -> dict[str, Any]:
     return sweep
 
 
-def read_points(folder: Path) -> list[dict[str, Any]]:
+def read_points(folder: str | Path) -> list[dict[str, Any]]:
     """One dict for each point that is done, in the order of the sweep: its result.json, and
 
     command    the `minilq train` command that gives the same numbers, called in the sweep's folder
@@ -197,6 +198,7 @@ def read_points(folder: Path) -> list[dict[str, Any]]:
     Raises DataError when a file is missing or damaged.
     """
     points = []
+    folder = as_path(folder)
     for name in read_sweep(folder)["points"]:
         own = folder / POINTS / name
         if (own / DONE).exists():
@@ -207,8 +209,9 @@ def read_points(folder: Path) -> list[dict[str, Any]]:
     return points
 
 
-def read_failures(folder: Path) -> dict[str, str]:
+def read_failures(folder: str | Path) -> dict[str, str]:
     """Name -> message of the points that failed."""
+    folder = as_path(folder)
     files = {name: folder / POINTS / name / FAILED for name in read_sweep(folder)["points"]}
     return {name: read_text(file).strip() for name, file in files.items() if file.exists()}
 

@@ -60,6 +60,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from minilq.arguments import check_flag, check_plain, check_reals, is_number, is_whole, shown
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError, DTypeError, NonFiniteError, ShapeError
 from minilq.integer.branch import Branch, Conversion
@@ -70,6 +71,9 @@ from minilq.integer.steps import Step, run
 from minilq.nn import Conv2D, Dense, Dropout, Flatten, MaxPool2D, Quantize, QuantizedGradient, Sequential, coded_in
 from minilq.quantize import Coded
 from minilq.store.modelfile import StoredModel
+
+MOST_SIDE = 2**16 - 1
+"""Pixels, at most, along an axis of an image of which only the shape is known."""
 
 
 class IntegerNetwork:
@@ -97,9 +101,7 @@ class IntegerNetwork:
 
         Raises DTypeError, ShapeError, NonFiniteError
         """
-        if not isinstance(images, np.ndarray) or images.dtype.kind not in "iuf":
-            raise DTypeError("IntegerNetwork", "images must be an array of real numbers",
-                             got=str(getattr(images, "dtype", type(images).__name__)))
+        check_reals("IntegerNetwork", "images", images)
         self._check_shape(images)
         if not np.isfinite(images).all():
             raise NonFiniteError("IntegerNetwork", "images must be finite", got="NaN or infinity")
@@ -118,6 +120,7 @@ class IntegerNetwork:
                              got=str(x.shape), cause="One image needs a batch axis" if x.shape == self.shape else "")
 
     def _run(self, codes: Array, seen: Callable[[str, Array], None]) -> Array:
+        check_plain("IntegerNetwork", codes, "the input")
         if not isinstance(codes, np.ndarray) or codes.dtype != self.grid.dtype:
             raise DTypeError("IntegerNetwork", f"the input must be codes of {np.dtype(self.grid.dtype)}",
                              got=str(getattr(codes, "dtype", type(codes).__name__)),
@@ -167,12 +170,17 @@ def convert(model: Sequential | StoredModel, images: Array | None = None, split:
     network = model.network if isinstance(model, StoredModel) else model
     if type(network) is not Sequential:
         raise ConfigError("convert", "the model must be a Sequential", got=type(network).__name__)
-    if bits not in (8, 16):
-        raise ConfigError("convert", "bits must be 8 or 16", got=repr(bits))
+    if not is_whole(bits) or bits not in (8, 16):
+        raise ConfigError("convert", "bits must be 8 or 16", got=shown(bits))
+    check_flag("convert", "split", split)
+    if images is not None:
+        check_reals("convert", "images", images)
+    if shape is not None and not (isinstance(shape, (tuple, list)) and all(is_whole(n, 1, MOST_SIDE) for n in shape)):
+        raise ConfigError("convert", "shape must be that of an image, such as (28, 28), or None", got=shown(shape))
     if outside is None:
         outside = 1e-4 if bits == 8 else 0.0
-    if not (isinstance(outside, (int, float)) and 0 <= outside < 0.5):
-        raise ConfigError("convert", "outside must lie in 0 <= outside < 1/2", got=repr(outside))
+    if not (is_number(outside) and 0 <= outside < 0.5):
+        raise ConfigError("convert", "outside must lie in 0 <= outside < 1/2", got=shown(outside))
     for name, site in network.sites().items():
         if site.method is not None and not site.started:
             raise ConfigError("convert", "an input must be seen before it has a grid", got=f"{name} with "

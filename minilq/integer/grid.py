@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minilq.arguments import check_reals
 from minilq.autodiff.tape import Array
+from minilq.errors import NonFiniteError, ShapeError
 
 DOWN = 2.0**-16
 """The `half` of codes that are rounded down: what is a code but for the last bits of the factors stays one."""
@@ -51,6 +53,10 @@ class Grid(NamedTuple):
         >>> Grid(np.array(0.5), 10).codes(np.array([-99, 0, 0.25, 0.74, 1.0])).tolist()
         [0, 10, 11, 11, 12]
         """
+        check_reals("grid", "x", x)
+        _check_spread(x, self.scale)
+        if np.isnan(x).any():
+            raise NonFiniteError("grid", "x must be numbers, for which there are codes", got="NaN")
         q = np.floor((x - self.offset) / self.scale + self.half) + self.zero
         return np.clip(q, 0, self.top).astype(self.dtype)
 
@@ -63,7 +69,14 @@ class Grid(NamedTuple):
 
     def reals(self, q: Array) -> Array:
         """What the codes stand for, float64."""
+        check_reals("grid", "codes", q)
+        _check_spread(q, self.scale)
         return self.scale * (q.astype(np.float64) - self.zero) + self.offset
+
+
+def _check_spread(x: Array, scale: Array) -> None:
+    if scale.ndim and x.shape[-1:] != scale.shape:
+        raise ShapeError("grid", f"the last axis must have the scales' length, {len(scale)}", got=str(x.shape))
 
 
 def grid_over(low: float, high: float, top: int = 255) -> Grid:

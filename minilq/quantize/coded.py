@@ -9,6 +9,7 @@ products of integers; and what a file must have `stored` beside the codes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from minilq.arguments import check_plain, shown
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError, DTypeError
+from minilq.quantize.granularity import check_spread
 
 Plane = tuple[Array, Array]
 """(scale, int8 codes): the scale is broadcast to the codes."""
@@ -153,6 +155,26 @@ def check_codes(codes: Any) -> None:
         raise DTypeError("codes", "must be an array of integers", got=shown(codes))
 
 
+def check_codes_of(op: str, codes: Any) -> None:
+    """ConfigError unless this is a dict of codes by their names, DTypeError unless all are arrays of integers."""
+    if not isinstance(codes, Mapping):
+        raise ConfigError(op, "codes must be a dict of arrays by their names", got=shown(codes),
+                          cause="codes_in(model) gives it")
+    for k in codes.values():
+        check_codes(k)
+
+
+def check_coded(op: str, coded: Any) -> None:
+    """ConfigError unless this is a dict of Coded by the names of their sites, DTypeError for codes that are none."""
+    if not isinstance(coded, Mapping) or not all(
+            isinstance(name, str) and isinstance(one, Coded) and callable(getattr(one.grid, "stored", None))
+            for name, one in coded.items()):
+        raise ConfigError(op, "coded must be a dict of Coded by the names of their sites", got=shown(coded),
+                          cause="coded_in(model) gives it")
+    for one in coded.values():
+        check_codes(one.codes)
+
+
 def narrowed(k: Array) -> Array:
     """Whole numbers below 2^63 in the narrowest signed integers that hold them all.
 
@@ -172,6 +194,7 @@ def even_codes(x: Array, scale: Array, low: float, high: float) -> Coded:
     >>> even_codes(np.array([0.26, -9.0]), np.array([0.5]), -4, 3).codes
     array([ 1, -4], dtype=int8)
     """
+    check_spread(x, scale)
     return Coded(narrowed(np.rint(np.clip(x / scale, low, high))), Even(scale.copy()))
 
 

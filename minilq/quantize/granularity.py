@@ -92,6 +92,14 @@ def check_scale_shape(op: str, P: Any, s: Any, granularity: Granularity) -> None
                          got=str(s.shape), cause="scale_shape(granularity, P.shape) gives it")
 
 
+def check_spread(x: Array, held: Array) -> None:
+    """ShapeError unless what a method holds, a number for each group, can be spread over x."""
+    fits = all(n in (1, m) for n, m in zip(held.shape[::-1], x.shape[::-1], strict=False))
+    if held.ndim > max(x.ndim, 1) or not fits:
+        raise ShapeError("method", f"x must have the shape that start was given, groups of which hold {held.shape}",
+                         got=f"x {x.shape}")
+
+
 def check_positive(op: str, s: Any) -> None:
     """Raise ConfigError unless all s > 0 (NaN is not), NonFiniteError when one is infinite."""
     if not (s > 0).all():

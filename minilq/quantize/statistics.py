@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from minilq.arguments import check_reals
 from minilq.autodiff.tape import Array
+from minilq.errors import ShapeError
+from minilq.quantize.coded import check_codes, check_codes_of
 
 
 @dataclass(frozen=True)
@@ -42,13 +45,23 @@ def bits_for(count: int) -> int:
 def integers_of(codes: Array) -> Integers:
     """Statistics of one array of codes."""
     unique, _ = histogram(codes)
+    if not len(unique):
+        raise ShapeError("integers_of", "there must be codes", got=f"codes {codes.shape}")
     return Integers(len(unique), int(unique[0]), int(unique[-1]))
 
 
 def integers_together(codes: Mapping[str, Array]) -> Integers:
     """Statistics of the union over all parameters (the thesis' "unique integers")."""
+    _check_some("integers_together", codes)
     unique = np.unique(np.concatenate([histogram(k)[0] for k in codes.values()]))
     return Integers(len(unique), int(unique[0]), int(unique[-1]))
+
+
+def _check_some(op: str, codes: Mapping[str, Array]) -> None:
+    """`check_codes_of`, and ShapeError for none."""
+    check_codes_of(op, codes)
+    if not any(k.size for k in codes.values()):
+        raise ShapeError(op, "there must be codes", got="none")
 
 
 WIDEST = 1 << 20
@@ -61,6 +74,7 @@ def histogram(codes: Array) -> tuple[Array, Array]:
     >>> histogram(np.array([[3, -1], [3, 3]]))
     (array([-1,  3]), array([1, 3]))
     """
+    check_codes(codes)
     k = codes.reshape(-1)
     low, high = (int(k.min()), int(k.max())) if k.size else (0, WIDEST)
     if high - low >= WIDEST:
@@ -89,16 +103,19 @@ def entropy_of(codes: Array) -> float:
 
 def entropy_together(codes: Mapping[str, Array]) -> float:
     """Entropy of all codes under one histogram: never less than `mean_entropy`, by concavity."""
+    _check_some("entropy_together", codes)
     return entropy_of(np.concatenate([k.reshape(-1) for k in codes.values()]))
 
 
 def mean_entropy(codes: Mapping[str, Array]) -> float:
     """Bits per code when every parameter t has a histogram of its own: sum_t n_t H_t / sum_t n_t."""
+    _check_some("mean_entropy", codes)
     return sum(k.size * entropy_of(k) for k in codes.values()) / sum(k.size for k in codes.values())
 
 
 def zero_share(codes: Mapping[str, Array]) -> float:
     """Share of all codes that are 0."""
+    _check_some("zero_share", codes)
     return sum(k.size - int(np.count_nonzero(k)) for k in codes.values()) / sum(k.size for k in codes.values())
 
 
@@ -115,6 +132,11 @@ def sqnr_of(P: Array, P_hat: Array) -> float:
 
 def sqnr_together(values: Mapping[str, Array], seen: Mapping[str, Array]) -> float:
     """`sqnr_of` all arrays together, those of one name being a pair: both sums run over all of them."""
+    for name, P in values.items():
+        check_reals("sqnr", f"P of {name}" if name else "P", P)
+        check_reals("sqnr", f"what is seen of {name}" if name else "P_hat", seen.get(name))
+        if P.shape != seen[name].shape:
+            raise ShapeError("sqnr", "both arrays must have one shape", got=f"{P.shape} and {seen[name].shape}")
     signal = sum(float(np.square(P, dtype=np.float64).sum()) for P in values.values())
     noise = sum(float(np.square(np.subtract(P, seen[name], dtype=np.float64)).sum()) for name, P in values.items())
     if noise == 0:

@@ -16,12 +16,17 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from minilq.arguments import check_arrays
 from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.tape import Array
+from minilq.errors import ConfigError
 from minilq.nn import Sequential
 from minilq.quantize import Coded, Even, Table
+from minilq.quantize.coded import check_coded
 
 CODES = "codes"
+RESERVED = frozenset(("meta", "file", "allow_pickle", "__metadata__"))
+"""Names that stand for something else in a .npz or a .safetensors file, or when one is written."""
 PARTS = ("scale", "zero", "offset", "levels")
 
 
@@ -37,7 +42,11 @@ def floats_in(model: Sequential, coded: Mapping[str, Coded]) -> dict[str, Array]
 
 
 def arrays_of(coded: Mapping[str, Coded], floats: Mapping[str, Array]) -> dict[str, Array]:
-    """All arrays by their names in a file."""
+    """All arrays by their names in a file. Raises ConfigError and DTypeError for what are no codes and no arrays."""
+    check_coded("arrays", coded)
+    check_arrays("arrays", "floats", floats)
+    if taken := RESERVED.intersection(floats):
+        raise ConfigError("arrays", f"no array can be called {', '.join(sorted(RESERVED))}", got=min(taken))
     arrays = dict(floats)
     for name, one in coded.items():
         arrays[f"{name}.{CODES}"] = one.codes

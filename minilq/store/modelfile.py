@@ -77,6 +77,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minilq.arguments import shown
 from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.tape import Array
 from minilq.coding.coders import CODERS
@@ -138,14 +139,16 @@ def save(path: str | Path, model: Sequential, coder: str = "range", facts: Mappi
     >>> stored.network.sites()["dense1.weight"].method == LSQ(4), stored.missing[0][:11]
     (True, 'the latents')
     """
-    write_bytes(Path(path), contents(model, coder, facts))
+    write_bytes(path, contents(model, coder, facts))
 
 
 def contents(model: Sequential, coder: str = "range", facts: Mapping[str, Any] | None = None) -> bytes:
     """The bytes of a model file; see `save`."""
-    if coder not in CODERS:
-        raise ConfigError("save", f"coder must be one of {', '.join(CODERS)}", got=repr(coder),
-                          cause=meant(coder, CODERS))
+    if not isinstance(coder, str) or coder not in CODERS:
+        raise ConfigError("save", f"coder must be one of {', '.join(CODERS)}", got=shown(coder),
+                          cause=meant(coder, CODERS) if isinstance(coder, str) else "")
+    if facts is not None and not isinstance(facts, Mapping):
+        raise ConfigError("save", "facts must be a dict, or None", got=shown(facts))
     layers, sites = describe(model), model.sites()
     methods = {name: site for name, site in sites.items() if site.method is not None}
     beside = {name: _array(tensor) for name, tensor in model.tensors().items()

@@ -19,12 +19,12 @@ HOLDS = "codes"
 
 def to_npz(coded: Mapping[str, Coded], path: str | Path, floats: Mapping[str, Array] = {}) -> None:
     """Write codes, grids and `floats`, atomically and without pickle. Raises UnwritableError."""
-    save_checkpoint(Path(path), arrays_of(coded, floats), {"holds": HOLDS})
+    save_checkpoint(path, arrays_of(coded, floats), {"holds": HOLDS})
 
 
 def from_npz(path: str | Path) -> tuple[dict[str, Coded], dict[str, Array]]:
     """The codes and the floats that `to_npz` wrote. Raises DataError for any other file, damaged or not."""
-    arrays, meta = load_checkpoint(Path(path))
+    arrays, meta = load_checkpoint(path)
     try:
         if meta.get("holds") != HOLDS:
             raise ValueError("arrays of another kind")

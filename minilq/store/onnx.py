@@ -21,11 +21,13 @@ import numpy as np
 
 from minilq import nn
 from minilq._version import __version__
+from minilq.arguments import check_instance, is_whole, shown
 from minilq.autodiff.tape import no_grad
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError
 from minilq.files import write_bytes
 from minilq.ops.window import Padding, check_images, geometry, pair
+from minilq.store.architecture import MAX_SIDE
 from minilq.store.modelfile import StoredModel
 from minilq.store.onnx_graph import Graph, Value
 from minilq.store.onnx_sites import parameter, seen
@@ -47,6 +49,11 @@ def to_onnx(model: nn.Sequential | StoredModel, path: str | Path, input_shape: t
                     for codes beyond int32, and for ranges of layers that are not there; ShapeError for an input that
                     the model does not take; UnwritableError
     """
+    check_instance("to_onnx", "the model", model, (nn.Sequential, StoredModel), "a Sequential, or a StoredModel")
+    if not (isinstance(input_shape, (tuple, list)) and all(is_whole(n, 1, MAX_SIDE) for n in input_shape)):
+        raise ConfigError("to_onnx", "input_shape must be that of one input, such as (28, 28)", got=shown(input_shape))
+    if not isinstance(ranges, Mapping) or not all(isinstance(name, str) for name in ranges):
+        raise ConfigError("to_onnx", "ranges must be a dict, name of a layer -> (scale, zero point)", got=shown(ranges))
     onnx = _onnx()
     network, coded = (model.network, model.coded) if isinstance(model, StoredModel) else (model, nn.coded_in(model))
     graph = Graph(onnx, coded, ranges)
@@ -67,7 +74,7 @@ def to_onnx(model: nn.Sequential | StoredModel, path: str | Path, input_shape: t
         producer_name="minilq", producer_version=__version__, opset_imports=opsets,
         ir_version=helper.find_min_ir_version_for(opsets))
     onnx.checker.check_model(proto, full_check=True)
-    write_bytes(Path(path), proto.SerializeToString(deterministic=True))
+    write_bytes(path, proto.SerializeToString(deterministic=True))
 
 
 # Layers: each takes the graph, the layer's name with a dot, the layer and its input, and returns its output.

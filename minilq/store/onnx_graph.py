@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minilq.arguments import is_number, is_whole, shown
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError
@@ -61,11 +62,14 @@ class Graph:
         """x, or, where there is a range for this layer, x in uint8 and back."""
         if name not in self.ranges:
             return x
-        scale, zero = self.ranges[name]
+        given: Any = self.ranges[name]
         self.unmet.discard(name)
-        if not (0 < scale < np.inf and 0 <= zero <= 255):
+        if not (isinstance(given, (tuple, list)) and len(given) == 2 and is_number(given[0]) and given[0] > 0
+                and is_whole(given[1], 0, 255)):
             raise ConfigError("to_onnx", "a range must be a scale > 0 and a zero point in 0..255",
-                              got=f"{name}: {scale}, {zero}")
+                              got=f"{name}: {', '.join(map(shown, given))}" if isinstance(given, (tuple, list))
+                              else f"{name}: {shown(given)}")
+        scale, zero = given
         both = (self.constant(f"{name}.range.scale", np.array(scale, np.float32)),
                 self.constant(f"{name}.range.zero", np.array(zero, np.uint8)))
         codes = self.node("QuantizeLinear", x.name, *both)

@@ -73,7 +73,7 @@ def write(path: str | Path, arrays: Mapping[str, Array], metadata: Mapping[str, 
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     data = (little[name].tobytes() for name in order)
-    write_bytes(Path(path), b"".join([len(text).to_bytes(8, "little"), text, *data]))
+    write_bytes(path, b"".join([len(text).to_bytes(8, "little"), text, *data]))
 
 
 def read(path: str | Path) -> tuple[dict[str, Array], dict[str, str]]:

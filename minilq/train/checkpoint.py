@@ -19,7 +19,7 @@ from minilq.files import opened, write_bytes
 SCHEMA = 2
 
 
-def save_checkpoint(path: Path, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:
+def save_checkpoint(path: str | Path, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:
     """Write arrays and JSON-able facts. The previous checkpoint stays until the new one is complete."""
     text = json.dumps({**meta, "schema": SCHEMA, "arrays": list(arrays)})
     content = io.BytesIO()
@@ -27,7 +27,7 @@ def save_checkpoint(path: Path, arrays: Mapping[str, Array], meta: Mapping[str, 
     write_bytes(path, content.getvalue())
 
 
-def load_checkpoint(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
+def load_checkpoint(path: str | Path) -> tuple[dict[str, Array], dict[str, Any]]:
     """Arrays and facts of a checkpoint. Raises DataError when it is missing, cannot be read, is damaged, or of another
     schema."""
     try:

@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from minilq.arguments import check_function, check_instance, check_reals, check_whole
 from minilq.autodiff.tape import Array, no_grad
 from minilq.autodiff.tensor import Tensor
+from minilq.errors import ShapeError
 from minilq.kernels.blas import one_blas_thread
 from minilq.nn import Layer, Sequential
 from minilq.ops import softmax_cross_entropy
@@ -17,12 +19,19 @@ from minilq.quantize.statistics import MOST_DECIBELS, sqnr_together
 
 ToInput = Callable[[Array], Array]
 
-# Images uint8 (N, ...) -> what the network sees, float32. "raw" is the thesis' choice.
-INPUTS: dict[str, ToInput] = {
-    "raw": lambda images: images.astype(np.float32),
-    "unit": lambda images: np.divide(images, 255, dtype=np.float32),
-}
 
+def raw(images: Array) -> Array:
+    """Pixels 0 .. 255 as float32: the thesis' choice."""
+    return images.astype(np.float32)
+
+
+def unit(images: Array) -> Array:
+    """Pixels 0 .. 1 as float32."""
+    return np.divide(images, 255, dtype=np.float32)
+
+
+INPUTS: dict[str, ToInput] = {"raw": raw, "unit": unit}
+"""Images uint8 (N, ...) -> what the network sees."""
 
 LARGEST_BATCH = 1 << 20
 """Numbers in the images of one batch when nothing is trained: what bounds the memory of convolutions."""
@@ -31,8 +40,20 @@ LARGEST_BATCH = 1 << 20
 @one_blas_thread()
 def evaluate(model: Sequential, images: Array, labels: Array, to_input: ToInput,
              batch: int | None = None) -> tuple[float, float]:
-    """Mean cross-entropy and share of right answers, unrecorded, in batches (by default of at most 1000 images)."""
-    if batch is None:
+    """Mean cross-entropy and share of right answers, unrecorded, in batches (by default of at most 1000 images).
+
+    Raises ConfigError for what is no model and no function; DTypeError, ShapeError for what are no images and labels.
+    """
+    check_instance("evaluate", "the model", model, Layer, "a Layer")
+    check_function("evaluate", "to_input", to_input, " of images")
+    check_reals("evaluate", "images", images)
+    check_reals("evaluate", "labels", labels)
+    if images.ndim < 2 or labels.shape != images.shape[:1] or images.size == 0:
+        raise ShapeError("evaluate", "there must be images (N, ...) and one label for each, at least one",
+                         got=f"images {images.shape}, labels {labels.shape}")
+    if batch is not None:
+        check_whole("evaluate", "batch", batch)
+    else:
         batch = max(1, min(1000, LARGEST_BATCH // math.prod(images.shape[1:])))
     loss, right = 0.0, 0
     with no_grad():

@@ -16,7 +16,7 @@ from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError
 from minilq.quantize.coded import Coded, Even, narrowed
-from minilq.quantize.granularity import Granularity, reduced_axes, scale_shape
+from minilq.quantize.granularity import Granularity, check_spread, reduced_axes, scale_shape
 from minilq.quantize.method import Held, Quantizer, plain, remembered, seen, trained
 from minilq.quantize.methods.bounds import check_flags, check_scale, code_bounds, corners, in_range, one_of
 from minilq.quantize.methods.learned_range import learned_range, range_parameters
@@ -169,6 +169,7 @@ class Affine(Quantizer):
     def coded(self, x: Array, held: Held) -> Coded:
         x = codable("Affine", plain(x))
         scale, zero = self._grid(x, held)
+        check_spread(x, scale)
         return Coded(narrowed(codes(x, scale, zero.astype(x.dtype), *self._bounds)), Even(scale, zero))
 
     def _observed(self, x: Array) -> tuple[Array, Array]:

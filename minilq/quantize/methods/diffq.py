@@ -18,7 +18,7 @@ from minilq.ops.broadcast import check_floats
 from minilq.ops.elementwise import sigmoid
 from minilq.quantize.coded import Coded, Even, narrowed
 from minilq.quantize.draws import first_draw, generator_of, next_draw
-from minilq.quantize.granularity import Granularity, scale_shape
+from minilq.quantize.granularity import Granularity, check_spread, scale_shape
 from minilq.quantize.method import Held, Quantizer, plain, remembered, seen, trained
 from minilq.quantize.methods.bounds import check_granularity, one_of
 from minilq.quantize.methods.lsq import checked, codable, group_sum
@@ -167,6 +167,7 @@ class DiffQ(Quantizer):
         x, logit = codable("DiffQ", plain(x)), trained(held, "logit")
         steps = np.exp2(np.rint(bits_of(logit).numpy())) - 1
         low = np.full(1, x.min() if x.size else 0, x.dtype)
+        check_spread(x, steps)
         scale = (width(x) / steps).astype(x.dtype)
         scale = np.where(scale > 0, scale, x.dtype.type(1))
         return Coded(narrowed(np.clip(np.rint((x - low) / scale), 0, steps)), Even(scale, offset=low))

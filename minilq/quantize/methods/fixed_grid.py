@@ -12,6 +12,7 @@ from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError, NonFiniteError, meant
 from minilq.quantize.coded import Coded, Even, Grid, Table, narrowed
+from minilq.quantize.granularity import check_spread
 from minilq.quantize.method import Held, Quantizer, holds, plain, remembered, seen
 from minilq.quantize.methods.lsq import checked, codable
 from minilq.quantize.pretend import pretend
@@ -72,6 +73,9 @@ class FixedGrid(Quantizer):
             levels = remembered(held, "levels").copy()
             return Coded(narrowed(nearest_level(x, levels)), Table(levels))
         scale, zero, offset = remembered(held, "scale").copy(), _maybe(held, "zero"), _maybe(held, "offset")
+        for part in (scale, zero, offset):
+            if part is not None:
+                check_spread(x, part)
         v = (x if offset is None else x - offset) / scale
         if zero is None:
             return Coded(narrowed(self._rounded(v, self.low, self.high)), Even(scale, offset=offset))

@@ -16,7 +16,7 @@ from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError
 from minilq.quantize.coded import Coded, Even, even_codes
-from minilq.quantize.granularity import Granularity, reduced_axes, scale_shape
+from minilq.quantize.granularity import Granularity, check_spread, reduced_axes, scale_shape
 from minilq.quantize.method import Held, Quantizer, plain, seen, trained
 from minilq.quantize.methods.bounds import check_flags, check_scale, code_bounds, one_of
 from minilq.quantize.methods.lsq import (
@@ -158,6 +158,7 @@ class LSQPlus(Quantizer):
         if not self.offset:
             return even_codes(x, s, self.low, self.high)
         b = trained(held, "offset").array
+        check_spread(x, b)
         return Coded(even_codes(x - b, s, self.low, self.high).codes, Even(s.copy(), offset=b.copy()))
 
     def scale(self, held: Held) -> Tensor | None:
