@@ -68,7 +68,7 @@ def test_widths_that_do_not_exist_are_refused(width):
 
 
 def test_floats_are_not_cut_to_integers_unseen():
-    with pytest.raises(DTypeError, match="codes must be integers"):
+    with pytest.raises(DTypeError, match="must be an array of integers; got an array of float64"):
         pack(np.array([0.7, 1.0]), 0, 2)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minilq.arguments import is_whole, shown
+from minilq.arguments import as_array, is_whole, shown
 from minilq.autodiff.tape import Array
 from minilq.coding.bits import CHUNK, pieces, written
 from minilq.errors import ConfigError, DataError
@@ -23,7 +23,9 @@ def pack(codes: Array, low: int, width: int) -> bytes:
     >>> pack(np.array([-2, 1, 0]), low=-2, width=2).hex()        # 00 11 10 (00)
     '38'
     """
-    check_codes(codes)
+    codes = as_array("pack", codes, "codes")
+    if codes.size:
+        check_codes(codes)
     codes = codes.reshape(-1).astype(np.int64, copy=False)
     if not is_whole(width, 0, 32) or not is_whole(low):
         raise ConfigError("pack", "low must be a whole number and width lie in 0..32",

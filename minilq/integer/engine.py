@@ -173,7 +173,7 @@ def convert(model: Sequential | StoredModel, images: Array | None = None, split:
     if not is_whole(bits) or bits not in (8, 16):
         raise ConfigError("convert", "bits must be 8 or 16", got=shown(bits))
     check_flag("convert", "split", split)
-    if images is not None:
+    if isinstance(images, np.ndarray):
         check_reals("convert", "images", images)
     if shape is not None and not (isinstance(shape, (tuple, list)) and all(is_whole(n, 1, MOST_SIDE) for n in shape)):
         raise ConfigError("convert", "shape must be that of an image, such as (28, 28), or None", got=shown(shape))
