@@ -5,16 +5,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from minilq.autodiff.parameter import Parameter
+from minilq.autodiff.tensor import Tensor
 from minilq.data import load
-from minilq.experiments.findings import rivals
+from minilq.experiments.findings import rivals, surrogate_bias, surrogates
 from minilq.experiments.findings.rival_flags import Rivals
 from minilq.experiments.findings.rival_flags import rivals as found
-from minilq.quantize import Surrogate
+from minilq.ops import softmax_cross_entropy
+from minilq.quantize import Scaled, Surrogate, frozen
 from minilq.quantize.methods import BNN, BWN, LAQ, LSQ, PACT, TWN, DoReFa
 from minilq.quantize.methods.bounds import MASKS
 from minilq.quantize.methods.bwn import GRADIENTS
 from minilq.quantize.methods.lsq import COUNTS
 from minilq.quantize.surrogate import SURROGATES
+from minilq.train.metrics import INPUTS
 
 
 @pytest.fixture(scope="module")
@@ -129,3 +133,88 @@ def test_lsq_scales_are_compared_too(digits, flags):
     assert (only.of, only.same) == ("scale", True)
     assert only.of_size_alone                                # the factor 1 / sqrt(N high) is one number
     assert isinstance(one.base, LSQ)
+
+
+# ---- surrogates
+
+
+@pytest.fixture(scope="module")
+def along(digits):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(surrogates, "load", lambda name: digits)
+        return surrogates.measure(1, epochs=1, places=4, draws=1)
+
+
+@pytest.mark.parametrize("name", SURROGATES)
+def test_the_bias_is_its_closed_form(name):
+    bias = surrogate_bias.of_sign(name)
+    np.testing.assert_allclose(bias.true, surrogate_bias.B, atol=1e-12)
+    np.testing.assert_allclose(bias.measured, bias.closed, atol=1e-6)
+    assert bias.error == np.abs(bias.measured - bias.closed).max()
+
+
+def test_closed_forms_written_by_hand():
+    x = surrogate_bias.of_sign("clipped").x
+    a, b = surrogate_bias.A, surrogate_bias.B
+    for name, want in (("straight_through", a * x), ("zero", 0 * x - b),
+                       ("clipped", (a * x - b * np.abs(x)) / 2), ("hard_tanh", (a * x - b * np.abs(x)) / 2)):
+        np.testing.assert_allclose(surrogate_bias.of_sign(name).closed, want, atol=1e-15)
+
+
+@pytest.mark.parametrize("step", [0.5, 0.125, 3.0])
+def test_straight_through_on_a_grid_is_off_by_a_s_f_minus_a_half(step):
+    bias = surrogate_bias.of_grid(step)
+    f = bias.x / step - np.floor(bias.x / step)
+    np.testing.assert_allclose(bias.measured, surrogate_bias.A * step * (f - 0.5), atol=1e-10)
+    np.testing.assert_allclose(bias.true, (2.5 * surrogate_bias.A * step + surrogate_bias.B), rtol=1e-10)
+    assert abs(bias.measured.mean()) < 1e-10
+
+
+def test_a_slope_that_is_not_of_its_curve_turns_the_verdict(along, monkeypatch):
+    right = SURROGATES["arctan"]
+    wrong = Surrogate("arctan", right.curve, lambda *u: 1.01 * right.slope(*u))
+    monkeypatch.setitem(SURROGATES, "arctan", wrong)
+    checks = replace(along, bias={**along.bias, "arctan": surrogate_bias.of_sign("arctan")}).checks()
+    assert along.checks()["The bias of each for a quadratic is its closed form"].holds
+    assert not checks["The bias of each for a quadratic is its closed form"].holds
+
+
+def test_the_verdict_on_the_line_is_of_the_numbers(along):
+    exact = np.interp(along.t, (along.t[1:] + along.t[:-1]) / 2, along.slope)
+    slopes = {"a": exact, "b": 2 * exact, "none": 0 * exact}
+    good = replace(along, noisy=slopes, bare=slopes)
+    assert [check.holds for check in good.checks().values()] == [True] * 5
+    for bad, part in ((replace(good, still=good.true + 1e-9), "does not move"),
+                      (replace(good, noisy={**slopes, "a": -exact}), "its direction"),
+                      (replace(good, noisy={"a": exact, "b": 1.1 * exact}), "its length"),
+                      (replace(good, grids={0.5: replace(good.grids[0.5], closed=good.grids[0.5].closed + 1e-3)}),
+                       "on a grid")):
+        assert [claim for claim, check in bad.checks().items() if not check.holds] == [
+            claim for claim in bad.checks() if part in claim]
+
+
+def test_what_is_reported_along_a_line_is_the_gradient_of_the_tape(digits):
+    """With a method in the weight's place, the latent's gradient times d."""
+    model, start, end = surrogates.trained(digits, 3, 1)
+    s, d = 0.05, end - start
+    w = (start + 0.3 * d).astype(np.float32).astype(np.float64)
+    loss, slopes = surrogates.look(model, digits, w, s, d)
+    weight = model.sites()["dense1.weight"]
+    images, labels = digits.train_images[:surrogates.IMAGES], digits.train_labels[:surrogates.IMAGES]
+    for name in ("clipped", "swish_sign", "zero"):
+        weight.latent.array[...] = w
+        weight.latent.changed_in_place()
+        weight.method = Scaled("sign", name, "scalar", frozen())
+        weight.held = {"scale": Parameter(np.array([s], np.float32))}
+        weight.latent.grad = None
+        again = softmax_cross_entropy(model(Tensor(INPUTS["unit"](images))), labels)
+        again.backward()
+        weight.method = None
+        assert again.item() == pytest.approx(loss, rel=1e-5)
+        assert slopes[name] == pytest.approx((weight.latent.grad * d).sum(), rel=1e-3, abs=1e-6)
+
+
+def test_the_next_change_of_sign():
+    w, d = np.array([1.0, -1.0, 2.0, 0.5]), np.array([-2.0, 0.1, 1.0, 0.0])
+    assert surrogates.before_a_change(w, d) == 0.5
+    assert surrogates.before_a_change(w[2:], d[2:]) == 1

@@ -15,12 +15,13 @@ from minilq.experiments.findings import (
     inputs,
     lambda_epsilon,
     rivals,
+    surrogates,
 )
 from minilq.experiments.findings.finding import Finding
 
 FINDINGS = {module.FINDING.name: module.FINDING for module in (
     lambda_epsilon, growth_nested, growth_penalties, equivalence, gate, floor_nearest, inputs, difference, divide,
-    rivals)}
+    rivals, surrogates)}
 
 
 def finding_named(name: str) -> Finding:

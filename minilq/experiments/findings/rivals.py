@@ -117,10 +117,10 @@ class Measured:
     def checks(self) -> Mapping[str, Check]:
         everyone, same = self.all, sum(pair.same for pair in self.all)
         silent = [pair for pair in everyone if pair.silent]
-        heard = [pair for pair in everyone if not pair.silent]
+        heard = [pair for pair in everyone if pair.apart > 0 and not pair.silent]
         found, scaled = [pair for pair in heard if pair.told], [pair for pair in heard if pair.of_size_alone]
         lowest = min((pair for pair in heard if not np.isnan(pair.cosine)), key=lambda pair: pair.cosine)
-        hidden = STUDENT[self.seeds] * float(np.median([pair.error for pair in heard if pair.apart > 0]))
+        hidden = STUDENT[self.seeds] * float(np.median([pair.error for pair in heard]))
         widest = max(abs(pair.gap) for pair in scaled)
         return {"Rivals let the network see the same numbers, bit for bit": Check(
                     same == len(everyone), f"{same} of {len(everyone)} pairs"),
@@ -129,7 +129,7 @@ class Measured:
                     f"is {lowest.cosine:.3f}, of {lowest.one} and {lowest.other}"),
                 f"{self.seeds} seeds tell a gradient of zeros from each of its rivals": Check(
                     all(pair.told for pair in silent), f"{sum(pair.told for pair in silent)} of {len(silent)} pairs"),
-                "They cannot tell most of the other pairs": Check(
+                "They cannot tell most of the other pairs that differ": Check(
                     2 * len(found) < len(heard), f"{len(found)} of {len(heard)} told apart, where chance alone gives "
                     f"{0.05 * len(heard):.0f}; a gap below {100 * hidden:.1f} points is usually hidden from them"),
                 "A gradient longer or shorter than its rival is the same to Adam, within 2 points": Check(
