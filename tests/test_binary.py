@@ -8,7 +8,8 @@ from hypothesis import given
 import minilq
 from minilq import nn
 from minilq.errors import DTypeError, NonFiniteError, ShapeError
-from minilq.integer.binary import sign_bits, sign_product, xnor_product
+from minilq.integer.binary import sign_bits, xnor_product
+from minilq.integer.bits import Rows, differing_bits
 from minilq.kernels import threads
 from minilq.quantize import Scaled
 from minilq.quantize.rounding import sign
@@ -39,7 +40,8 @@ def test_equals_the_product_of_the_signs(seed, K, M, N, dtype):
     x, w = numbers(rng, (M, K)).astype(dtype), numbers(rng, (N, K)).astype(dtype)
     x_bits, w_bits = sign_bits(arranged(rng, x)), sign_bits(arranged(rng, w))
     want = sign(x).astype(np.int64) @ sign(w).T.astype(np.int64)
-    for y in (xnor_product(x_bits, w_bits, K), sign_product.__wrapped__(x_bits, w_bits, K),
+    by_numpy = differing_bits.__wrapped__
+    for y in (xnor_product(x_bits, w_bits, K), by_numpy(x_bits, Rows(w_bits), np.full(N, K, np.int32), -2),
               xnor_product(np.repeat(x_bits, 2, axis=0)[::2], np.asfortranarray(w_bits), K)):
         assert y.dtype == np.int32
         np.testing.assert_array_equal(y, want)

@@ -135,6 +135,12 @@ def test_kernels_are_bit_equal_to_their_references(seed, shape, kind, one):
         reference = rescaled.__wrapped__(v, factor, offset, low << 1, high << 1, shift, dtype)
         assert with_kernel.dtype == reference.dtype == dtype
         np.testing.assert_array_equal(with_kernel, reference)
+    # Codes of one bit, by comparison: of sums near to where they change, and of lines that never do.
+    near = (v if kind is np.uint8 else v >> rng.integers(0, 32)).repeat(9, axis=0)
+    edges, offset = np.array([0, 1, 3, 1 << 30]) * rng.choice([-1, 1]), offset >> rng.integers(0, 32)
+    factor, low = rng.choice(edges, C), rng.integers(0, 2, C) << shift
+    args = factor, offset, low, low | rng.integers(0, 2, C) << shift, shift, np.uint8
+    np.testing.assert_array_equal(rescaled(near, *args), rescaled.__wrapped__(near, *args))
     totals = [rng.integers(LOW, HIGH, shape)] * 2
     totals = [t.copy() for t in totals]
     add_product(totals[0], v, factor)

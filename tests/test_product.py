@@ -99,7 +99,7 @@ def test_the_tile_of_every_kind_of_processor(term, lanes, features):
 
     @numba.njit
     def run(x, w, y, last, start, factor):
-        tile(x.reshape(x.size), 4, x.shape[1], w.reshape(w.size), w.shape[1], w.shape[0] - 1, last, start, factor,
+        tile(x.reshape(x.size), 4, x.shape[1], w.reshape(w.size), w.shape[1], w.shape[0] - 1, last, start, 1, factor,
              y.reshape(y.size), y.shape[1] + 1, y.shape[1])
 
     rng = np.random.default_rng(0)
@@ -108,24 +108,27 @@ def test_the_tile_of_every_kind_of_processor(term, lanes, features):
             x = bytes_of(rng, (rows, 4 * (G + 1)), np.uint8, extreme)
             w = bytes_of(rng, (4 * (G + 1), columns), np.int8, extreme)
             packed = np.ascontiguousarray(w.reshape(G + 1, 4, columns).transpose(0, 2, 1)).view(np.uint32)[..., 0]
-            y = np.full((rows + 2, columns + 2), 99, np.int32)
-            run(x, packed, y, last, np.int32(-5), np.int32(3))
+            y, start = np.full((rows + 2, columns + 2), 99, np.int32), rng.integers(-9, 9, columns + 1, np.int32)
+            run(x, packed, y, last, start, np.int32(3))
             want = np.full_like(y, 99)           # the first group is skipped, and nothing but the tile is written
-            want[1:last + 2, 1:-1] = 3 * exact(x[:last + 1, 4:], w[4:]) - 5
+            want[1:last + 2, 1:-1] = 3 * exact(x[:last + 1, 4:], w[4:]) + start[1:]
             np.testing.assert_array_equal(y, want)
 
 
 OTHER_PROCESSOR = """
 import numpy as np
 from minilq.integer.binary import sign_bits, xnor_product
+from minilq.integer.one_bit import bit_planes, bit_product
 from minilq.integer.product import int8_product
-from minilq.kernels import integer
+from minilq.kernels import bits, integer
 rng = np.random.default_rng(0)
 x, w = rng.integers(0, 256, (9, 70), dtype=np.uint8), rng.integers(-128, 128, (70, 33), dtype=np.int8)
 np.testing.assert_array_equal(int8_product(x, w), x.astype(int) @ w.astype(int))
 signs = np.where(w >= 0, 1, -1)
 np.testing.assert_array_equal(xnor_product(sign_bits(w), sign_bits(w), 33), signs @ signs.T)
-print(integer.BYTE_TERM, integer.TILED)
+q, few = x & 1, w.clip(-1, 1)
+np.testing.assert_array_equal(bit_product(q, bit_planes(few)), q.astype(int) @ few.astype(int))
+print(integer.BYTE_TERM, bits.TILED)
 """
 
 

@@ -6,10 +6,7 @@ import numpy as np
 
 from minilq.autodiff.tape import Array
 from minilq.errors import DTypeError, NonFiniteError, ShapeError
-from minilq.kernels import twin
-
-WORD = 64
-"""Signs in one word."""
+from minilq.integer.bits import WORD, Rows, differing_bits, packed
 
 
 def sign_bits(x: Array) -> Array:
@@ -29,10 +26,7 @@ def sign_bits(x: Array) -> Array:
         raise ShapeError("sign_bits", "x must have at least one axis", got="a 0-d array")
     if np.isnan(np.min(x, initial=0)):         # the minimum of NaN and anything is NaN
         raise NonFiniteError("sign_bits", "every value must have a sign", got="NaN")
-    packed = np.packbits(x >= 0, axis=-1, bitorder="little")
-    words = np.zeros((*x.shape[:-1], -(-x.shape[-1] // WORD)), np.uint64)
-    words.view(np.uint8)[..., :packed.shape[-1]] = packed
-    return words
+    return packed(x >= 0)
 
 
 def xnor_product(x_bits: Array, w_bits: Array, K: int) -> Array:
@@ -61,14 +55,4 @@ def xnor_product(x_bits: Array, w_bits: Array, K: int) -> Array:
     if x_bits.ndim != 2 or w_bits.ndim != 2 or not x_bits.shape[1] == w_bits.shape[1] == words:
         raise ShapeError("xnor_product", f"shapes must be x_bits (M, {words}), w_bits (N, {words}) for K = {K}",
                          got=f"x_bits {x_bits.shape}, w_bits {w_bits.shape}")
-    return sign_product(x_bits, w_bits, K)
-
-
-@twin("integer")
-def sign_product(x_bits: Array, w_bits: Array, K: int) -> Array:
-    """`xnor_product` of checked arguments, by what it means: the product of the signs themselves."""
-    def signs(bits: Array) -> Array:
-        bytes_of = np.ascontiguousarray(bits).view(np.uint8)
-        return np.unpackbits(bytes_of, axis=1, count=K, bitorder="little") * 2.0 - 1.0
-
-    return np.dot(signs(x_bits), signs(w_bits).T).astype(np.int32)
+    return differing_bits(x_bits, Rows(w_bits), np.full(len(w_bits), K, np.int32), -2)

@@ -14,6 +14,7 @@ from minilq.errors import ConfigError
 from minilq.integer.fixed_point import Rescaling
 from minilq.integer.grid import Grid, grid_over, usual_range
 from minilq.integer.lines import Line, codes_of_grid, integers
+from minilq.integer.one_bit import bit_planes
 from minilq.integer.ranges import Ranges
 from minilq.integer.steps import INSIDE, Kernel, Maximum, Mean, Product, Rescale, Reshape, Show, Step, Sum
 from minilq.integer.trained import trained_grid
@@ -165,6 +166,8 @@ class Branch:
         grid, s = self._codes_for(name, layer.input, coded)
         planes = [(scale / s[:, None], codes) for scale, codes in planes_of(coded)]
         parts, scales, kept = parts_of(name, planes, grid.scale.reshape(-1))
+        if grid.top == 1:
+            parts = [part._replace(planes=bit_planes(part.codes)) for part in parts]
         if grid.top > 255:                       # q = low byte + 256 high byte
             parts = [part._replace(byte=byte) for byte in (0, 1) for part in parts]
             scales = np.concatenate([scales, 256 * scales])

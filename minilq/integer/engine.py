@@ -56,6 +56,7 @@ Source      Jacob et al. 2018 (arXiv 1712.05877)
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -74,6 +75,8 @@ from minilq.store.modelfile import StoredModel
 
 MOST_SIDE = 2**16 - 1
 """Pixels, at most, along an axis of an image of which only the shape is known."""
+NUMBERS = 1 << 18
+"""In so many numbers there may be more images than BATCH at once."""
 
 
 class IntegerNetwork:
@@ -105,8 +108,8 @@ class IntegerNetwork:
         self._check_shape(images)
         if not np.isfinite(images).all():
             raise NonFiniteError("IntegerNetwork", "images must be finite", got="NaN or infinity")
-        starts = range(0, max(len(images), 1), BATCH)
-        return np.concatenate([self(self.grid.codes(images[start:start + BATCH])).argmax(axis=-1) for start in starts])
+        parts = [self(self.grid.codes(images[part])).argmax(axis=-1) for part in _parts(images)]
+        return np.concatenate(parts)
 
     def codes_between(self, codes: Array) -> dict[str, Array]:
         """The codes that each Dense and Conv2D multiplies and each Quantize gives, by its name, and "logits"."""
@@ -126,8 +129,13 @@ class IntegerNetwork:
                              got=str(getattr(codes, "dtype", type(codes).__name__)),
                              cause="network.grid.codes(images) gives them, network.predict(images) takes images")
         self._check_shape(codes)
-        starts = range(0, max(len(codes), 1), BATCH)
-        return np.concatenate([run(self.steps, codes[start:start + BATCH], seen) for start in starts])
+        return np.concatenate([run(self.steps, codes[part], seen) for part in _parts(codes)])
+
+
+def _parts(x: Array) -> list[slice]:
+    """What of x goes through the network at once: BATCH images, more where they are small; one part at least."""
+    step = max(BATCH, NUMBERS // max(math.prod(x.shape[1:]), 1))
+    return [slice(start, start + step) for start in range(0, max(len(x), 1), step)]
 
 
 def convert(model: Sequential | StoredModel, images: Array | None = None, split: bool = False, bits: int = 8,

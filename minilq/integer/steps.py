@@ -15,6 +15,7 @@ import numpy as np
 from minilq.autodiff.tape import Array
 from minilq.errors import ShapeError
 from minilq.integer.fixed_point import Rescaling
+from minilq.integer.one_bit import BitPlanes, bit_product
 from minilq.integer.product import int8_product
 from minilq.kernels.window import Window
 from minilq.ops.pool import pixels
@@ -47,11 +48,13 @@ class Kernel(NamedTuple):
 
 class Part(NamedTuple):
     """Weight codes that share their scales, int8 (R, F), and what they multiply: a group of inputs, and of these the
-    low byte (0), the high byte (1), or INSIDE, 1 for each input and 0 for what stands around an image."""
+    low byte (0), the high byte (1), or INSIDE, 1 for each input and 0 for what stands around an image. Where both, the
+    weight's codes and the input's, are so few that bits can be counted in their place, `planes` are the bits."""
 
     group: int
     codes: Array
     byte: int = 0
+    planes: BitPlanes | None = None
 
 
 INSIDE = -1
@@ -99,6 +102,8 @@ class Product:
             if part.byte == INSIDE:
                 assert inside is not None
                 return np.tile(int8_product(self._groups(inside)[part.group], part.codes), (len(x), 1))
+            if part.planes is not None:
+                return bit_product(groups[part.group], part.planes)
             return int8_product(_byte(groups[part.group], part.byte), part.codes)
 
         return self.rescale(map(sums, self.parts))

@@ -1,13 +1,11 @@
-"""Compiled twins of the integer matrix products, of bytes and of signs."""
+"""The compiled twin of the integer matrix product of bytes."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import numpy as np
 
 from minilq.kernels.groups import Array
-from minilq.kernels.integer_tile import BYTE_TERM, TILED, byte_tile, sign_tile
+from minilq.kernels.integer_tile import BYTE_TERM, by_tiles, byte_tile, padded
 from minilq.kernels.jit import jit
 from minilq.kernels.threads import in_parts
 from minilq.kernels.tile import COLUMNS, ROWS
@@ -24,34 +22,8 @@ def product(x: Array, w: Array) -> Array:
         return y
     blocks, G = -(-N // COLUMNS), -(-K // 4)
     packed = np.empty((blocks, G, COLUMNS), np.uint32)
-    _pack_bytes(_padded(w, 4 * G, blocks * COLUMNS).view(np.uint8), packed)
-    return _by_tiles(_product, _padded(x, M, 4 * G), packed, N)
-
-
-def sign_product(x_bits: Array, w_bits: Array, K: int) -> Array:
-    if not TILED:
-        return NotImplemented
-    N, G = len(w_bits), 2 * w_bits.shape[1]
-    blocks = -(-N // COLUMNS)
-    w = _padded(w_bits, blocks * COLUMNS, w_bits.shape[1]).view(np.uint32).reshape(blocks, COLUMNS, G)
-    packed = np.ascontiguousarray(w.transpose(0, 2, 1))
-    return _by_tiles(_sign_product, np.ascontiguousarray(x_bits).view(np.uint8), packed, N, K)
-
-
-def _padded(a: Array, rows: int, columns: int) -> Array:
-    """`a` itself or, where it is smaller, with zeros after its rows and columns; contiguous."""
-    if a.shape == (rows, columns):
-        return np.ascontiguousarray(a)
-    padded = np.zeros((rows, columns), a.dtype)
-    padded[:len(a), :a.shape[1]] = a
-    return padded
-
-
-def _by_tiles(kernel: Callable[..., None], x: Array, w: Array, N: int, *start: int) -> Array:
-    """The first N columns of the product of x (M, 4 G), bytes, and the packed w (blocks, G, COLUMNS)."""
-    y = np.empty((len(x), len(w) * COLUMNS), np.int32)
-    in_parts(kernel, -(-len(x) // ROWS), x.size + w.size + y.size, x, w, y, *start)
-    return np.ascontiguousarray(y[:, :N])
+    _pack_bytes(padded(w, 4 * G, blocks * COLUMNS).view(np.uint8), packed)
+    return by_tiles(_product, padded(x, M, 4 * G), packed, N)
 
 
 @jit()
@@ -70,23 +42,11 @@ def _product(x, w, y, start, stop):  # type: ignore[no-untyped-def]
     # the rows of tiles start..stop; a block of columns of w stays in the cache while the rows of x pass by
     M, row = x.shape
     blocks, G, _ = w.shape
-    x, w, outputs = x.reshape(x.size), w.reshape(w.size), y.reshape(y.size)
+    x, w, outputs, nothing = x.reshape(x.size), w.reshape(w.size), y.reshape(y.size), np.zeros(COLUMNS, np.int32)
     for block in range(blocks):
         for i in range(start * ROWS, min(stop * ROWS, M), ROWS):
-            byte_tile(x, i * row, row, w, block * G * COLUMNS, G, min(ROWS, M - i) - 1, np.int32(0), np.int32(1),
-                       outputs, i * y.shape[1] + block * COLUMNS, y.shape[1])
-
-
-@jit()
-def _sign_product(x, w, y, K, start, stop):  # type: ignore[no-untyped-def]
-    # as above; K signs, of which d differ, have the product (K - d) - d
-    M, row = x.shape
-    blocks, G, _ = w.shape
-    x, w, outputs = x.reshape(x.size), w.reshape(w.size), y.reshape(y.size)
-    for block in range(blocks):
-        for i in range(start * ROWS, min(stop * ROWS, M), ROWS):
-            sign_tile(x, i * row, row, w, block * G * COLUMNS, G, min(ROWS, M - i) - 1, np.int32(K), np.int32(-2),
-                       outputs, i * y.shape[1] + block * COLUMNS, y.shape[1])
+            byte_tile(x, i * row, row, w, block * G * COLUMNS, G, min(ROWS, M - i) - 1, nothing, 0,
+                      np.int32(1), outputs, i * y.shape[1] + block * COLUMNS, y.shape[1])
 
 
 @jit()

@@ -1,8 +1,8 @@
 """The innermost loop of integer products: a tile of sums in vector registers, whose terms are groups of 32 bits.
 
-    y_ij = start + factor * sum over g < G of  term(x_ig, w_gj)
+    y_ij = start_j + factor * sum over g < G of  term(x_ig, w_gj)
 
-for ROWS rows i and COLUMNS columns j, modulo 2^32. A group is four bytes, or 32 signs of one bit each; the term of two
+for ROWS rows i and COLUMNS columns j, modulo 2^32. A group is four bytes, or 32 single bits; the term of two
 groups is a number that the processor makes of them in an instruction or two. As in tile.py, whose tiles these are, the
 loop is written in LLVM's own language, every sum a vector of LANES numbers.
 """
@@ -13,12 +13,15 @@ from collections.abc import Callable
 from typing import Any
 
 import llvmlite.binding
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils, config
 from numba.extending import intrinsic
 
-from minilq.kernels.tile import SHAPE, Shape
+from minilq.kernels.groups import Array
+from minilq.kernels.threads import in_parts
+from minilq.kernels.tile import COLUMNS, ROWS, SHAPE, Shape
 
 Term = Callable[[Any, int, Any, Any, Any], Any]
 """(builder, lanes, sums, x, w) -> sums + the terms of x and w: vectors of `lanes` 32-bit numbers."""
@@ -47,9 +50,14 @@ def pairs_of_bytes(builder: Any, lanes: int, sums: Any, x: Any, w: Any) -> Any:
     return sums
 
 
-def signs_that_differ(builder: Any, lanes: int, sums: Any, x: Any, w: Any) -> Any:
+def bits_that_differ(builder: Any, lanes: int, sums: Any, x: Any, w: Any) -> Any:
     """term(x, w) = how many of 32 bits differ; every processor can count, some in a whole vector at once."""
     return builder.add(sums, _instruction(builder, f"llvm.ctpop.v{lanes}i32", sums.type, builder.xor(x, w)))
+
+
+def bits_in_common(builder: Any, lanes: int, sums: Any, x: Any, w: Any) -> Any:
+    """term(x, w) = how many of 32 bits are 1 in both."""
+    return builder.add(sums, _instruction(builder, f"llvm.ctpop.v{lanes}i32", sums.type, builder.and_(x, w)))
 
 
 def _instruction(builder: Any, name: str, returns: Any, *operands: Any) -> Any:
@@ -76,9 +84,10 @@ def tile_of(shape: Shape, term: Term) -> Callable[..., None]:
     """The tile for one kind of term, to be called from kernels.
 
     Arguments   x, x_at, x_row: group g of row i is x[x_at + i x_row + 4 g] and the three bytes after it;
-                w, w_at: w_gj = w[w_at + g COLUMNS + j];  G;  last;  start, factor;
+                w, w_at: w_gj = w[w_at + g COLUMNS + j];  G;  last;
+                start, start_at: start_j = start[start_at + j];  factor;
                 y, y_at, y_row: y_ij = y[y_at + i y_row + j].
-                Rows beyond the row `last` are that row once more. x is flat and uint8, w and y flat, of 32 bits;
+                Rows beyond the row `last` are that row once more. x is flat and uint8, w, start and y flat, of 32 bits;
                 nothing is checked.
     """
     rows, vectors, lanes = shape
@@ -87,12 +96,12 @@ def tile_of(shape: Shape, term: Term) -> Callable[..., None]:
 
     @intrinsic
     def tile(context: Any, x: Any, x_at: Any, x_row: Any, w: Any, w_at: Any, G: Any, last: Any, start: Any,
-             factor: Any, y: Any, y_at: Any, y_row: Any) -> Any:
+             start_at: Any, factor: Any, y: Any, y_at: Any, y_row: Any) -> Any:
         whole = types.intp
-        signature = types.void(x, whole, whole, w, whole, whole, whole, types.int32, types.int32, y, whole, whole)
+        signature = types.void(x, whole, whole, w, whole, whole, whole, start, whole, types.int32, y, whole, whole)
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            (x, x_at, x_row, w, w_at, G, last, start, factor, y, y_at, y_row) = (
+            (x, x_at, x_row, w, w_at, G, last, start, start_at, factor, y, y_at, y_row) = (
                 context.make_array(t)(context, builder, v).data if isinstance(t, types.Array) else v
                 for t, v in zip(signature.args, arguments, strict=True))
             undefined = ir.Constant(vector, ir.Undefined)
@@ -120,8 +129,9 @@ def tile_of(shape: Shape, term: Term) -> Callable[..., None]:
                     for v in range(vectors):
                         total = term(builder, lanes, builder.load(sums[i, v]), group, w_vectors[v])
                         builder.store(total, sums[i, v])
+            starts = [builder.load(vector_at(start, start_at, index(v * lanes)), align=4) for v in range(vectors)]
             for i, v in sums:
-                value = builder.add(everywhere(start), builder.mul(everywhere(factor), builder.load(sums[i, v])))
+                value = builder.add(starts[v], builder.mul(everywhere(factor), builder.load(sums[i, v])))
                 builder.store(value, vector_at(y, y_at, builder.mul(row[i], y_row), index(v * lanes)), align=4)
             return context.get_dummy_value()
 
@@ -134,4 +144,21 @@ TILED = SHAPE is not None and config.CPU_NAME is None and config.CPU_FEATURES is
 """Whether there are tiles for this processor; not where Numba has been told to compile for another one."""
 BYTE_TERM = byte_term(llvmlite.binding.get_host_cpu_features(), SHAPE.lanes) if SHAPE is not None and TILED else None
 byte_tile: Any = tile_of(SHAPE or Shape(1, 1, 1), BYTE_TERM or four_bytes)
-sign_tile: Any = tile_of(SHAPE or Shape(1, 1, 1), signs_that_differ)
+differing_tile: Any = tile_of(SHAPE or Shape(1, 1, 1), bits_that_differ)
+common_tile: Any = tile_of(SHAPE or Shape(1, 1, 1), bits_in_common)
+
+
+def padded(a: Array, rows: int, columns: int) -> Array:
+    """`a` itself or, where it is smaller, with zeros after its rows and columns; contiguous."""
+    if a.shape == (rows, columns):
+        return np.ascontiguousarray(a)
+    larger = np.zeros((rows, columns), a.dtype)
+    larger[:len(a), :a.shape[1]] = a
+    return larger
+
+
+def by_tiles(kernel: Callable[..., None], x: Array, w: Array, N: int, *more: Any) -> Array:
+    """The first N columns of the product of x (M, 4 G), bytes, and the packed w (blocks, G, COLUMNS)."""
+    y = np.empty((len(x), len(w) * COLUMNS), np.int32)
+    in_parts(kernel, -(-len(x) // ROWS), x.size + w.size + y.size, x, w, y, *more)
+    return np.ascontiguousarray(y[:, :N])

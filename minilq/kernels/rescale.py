@@ -10,11 +10,20 @@ from minilq.kernels.groups import Array
 from minilq.kernels.jit import jit
 from minilq.kernels.threads import in_parts
 
+MANY = 16
+"""So many rows repay a division for each channel."""
+LEAST, MOST = -2**31, 2**31 - 1
+
 
 def rescaled(v: Array, factor: Array, offset: Array, low: Array, high: Array, shift: Array, dtype: type[Any]) -> Array:
     q = np.empty(v.shape, dtype)
     C = factor.size
     rows = np.ascontiguousarray(v).reshape(-1, C)
+    if v.dtype == np.int32 and len(rows) >= MANY and (low >= 0).all() and (high >> shift <= 1).all():
+        bounds, below = np.empty(C, np.int32), np.empty(C, np.bool_)
+        _bounds(*(part.reshape(C) for part in (factor, offset, low, high, shift)), bounds, below)
+        in_parts(_compared, len(rows), v.size, rows, bounds, below, q.reshape(-1, C))
+        return q
     in_parts(_rescaled, len(rows), v.size, rows, factor.reshape(C), offset.reshape(C), low.reshape(C), high.reshape(C),
              shift.reshape(C), q.reshape(-1, C))
     return q
@@ -25,6 +34,32 @@ def _rescaled(v, factor, offset, low, high, shift, q, start, stop):  # type: ign
     for i in range(start, stop):
         for c in range(len(factor)):
             q[i, c] = min(max(v[i, c] * factor[c] + offset[c], low[c]), high[c]) >> shift[c]
+
+
+@jit()
+def _bounds(factor, offset, low, high, shift, bounds, below):  # type: ignore[no-untyped-def]
+    # codes 0 and 1:  clip(v m + b, low, high) >> n is 1 where v m + b >= 2^n, and so where v is at least
+    # ceil((2^n - b) / m), m > 0, or at most floor((2^n - b) / m), m < 0
+    for c in range(len(factor)):
+        m, one = factor[c], np.int64(1) << shift[c]
+        bound, below[c] = np.int64(LEAST), False                     # all of them
+        if low[c] < one:
+            if high[c] < one or (m == 0 and offset[c] < one):
+                below[c] = True                                      # none
+            elif m > 0:
+                bound = -((offset[c] - one) // m)
+            elif m < 0:
+                bound, below[c] = (one - offset[c]) // m + 1, True
+        if bound > MOST:
+            bound, below[c] = np.int64(LEAST), not below[c]
+        bounds[c] = max(bound, LEAST)
+
+
+@jit()
+def _compared(v, bounds, below, q, start, stop):  # type: ignore[no-untyped-def]
+    for i in range(start, stop):
+        for c in range(len(bounds)):
+            q[i, c] = (v[i, c] >= bounds[c]) != below[c]
 
 
 def add_product(total: Array, v: Array, factor: Array) -> None:
