@@ -21,6 +21,7 @@ from minilq.experiments.config import config_from
 from minilq.integer.engine import convert
 from minilq.store import modelfile
 from minilq.store.npz import to_npz
+from minilq.store.safetensors import to_safetensors
 from minilq.train.metrics import INPUTS, evaluate
 from tests.right_calls import CALLS, MODEL, RNG, X, fresh
 from tests.stored_calls import CODED, FLAT, LABELS, PIXELS
@@ -173,6 +174,17 @@ def not_a_number(model):
     (lambda: evaluate(FLAT, PIXELS[:0], LABELS[:0], INPUTS["unit"]), ShapeError, "at least one"),
     (lambda: to_npz(CODED, "a", {"file": X}), ConfigError, "no array can be called .*; got file"),
     (lambda: to_npz({"a": X}, "a"), ConfigError, r"coded must be a dict of Coded .*coded_in\(model\) gives it"),
+    (lambda: to_npz(CODED, "a", {"dense1.weight.codes": X}), ConfigError, "two called dense1.weight.codes"),
+    (lambda: to_npz({}, "a", {"\udcff": X}), ConfigError, "texts that a file can hold"),
+    *[(lambda write=write, grid=grid: write({"a": minilq.Coded(np.array([[0, 1, 2]]), grid)}, "a"), error, message)
+      for write in (to_npz, to_safetensors) for grid, error, message in (
+          (minilq.Even(f32(2, 1) + 2), ConfigError, r"a has codes \(1, 3\) and a scale \(2, 1\)"),
+          (minilq.Even(f32(1)), ConfigError, "a has scales that are not > 0"),
+          (minilq.Even(np.full(1, np.nan)), ConfigError, "a scale that is not finite"),
+          (minilq.Even("x"), DTypeError, "scale of a must be an array of real"),
+          (minilq.Table(f32(2)), ConfigError, "other codes than those of its levels"))],
+    (lambda: convert(modelfile.StoredModel(MODEL, CODED, {}), X), ShapeError, r"dense1.weight \(2, 3\), where it has"),
+    (lambda: convert(modelfile.StoredModel(MODEL, None, {}), X), ConfigError, "coded must be a dict of Coded"),
     (lambda: modelfile.save("a", MODEL, facts="text"), ConfigError, "facts must be a dict, or None; got 'text'"),
     (lambda: convert(MODEL, X, bits=8.0), ConfigError, r"bits must be 8 or 16; got 8\.0"),
     (lambda: config_from("digits"), ConfigError, "settings must be a dict, with some of data, "),

@@ -69,9 +69,10 @@ from minilq.integer.grid import Grid, grid_of_pixels, grid_over
 from minilq.integer.lines import codes_of_grid
 from minilq.integer.ranges import BATCH, Ranges, calibrated, in_a_row, without_images
 from minilq.integer.steps import Step, run
-from minilq.nn import Conv2D, Dense, Dropout, Flatten, MaxPool2D, Quantize, QuantizedGradient, Sequential, coded_in
+from minilq.nn import Conv2D, Dense, Dropout, Flatten, MaxPool2D, Quantize, QuantizedGradient, Sequential
 from minilq.quantize import Coded
 from minilq.store.modelfile import StoredModel
+from minilq.store.parts import network_and_codes
 
 MOST_SIDE = 2**16 - 1
 """Pixels, at most, along an axis of an image of which only the shape is known."""
@@ -175,9 +176,7 @@ def convert(model: Sequential | StoredModel, images: Array | None = None, split:
     >>> bool(largest < 0.01 * np.abs(model(pixels.astype(np.float32)).numpy()).max())
     True
     """
-    network = model.network if isinstance(model, StoredModel) else model
-    if type(network) is not Sequential:
-        raise ConfigError("convert", "the model must be a Sequential", got=type(network).__name__)
+    network, coded = network_and_codes("convert", model)
     if not is_whole(bits) or bits not in (8, 16):
         raise ConfigError("convert", "bits must be 8 or 16", got=shown(bits))
     check_flag("convert", "split", split)
@@ -194,7 +193,6 @@ def convert(model: Sequential | StoredModel, images: Array | None = None, split:
             raise ConfigError("convert", "an input must be seen before it has a grid", got=f"{name} with "
                               f"{type(site.method).__name__}", cause="Call calibrate(model, images), or train first")
     ranges = _shapes_of(network, shape) if images is None else calibrated(network, images)
-    coded = model.coded if isinstance(model, StoredModel) else coded_in(network)
     if images is not None:
         _check_varied(network, images)
     made = Conversion(network, dict(coded), ranges, split, outside, 2**bits - 1)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from minilq.arguments import check_plain, shown
+from minilq.arguments import check_plain, check_reals, shown
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError, DTypeError
 from minilq.quantize.granularity import check_spread
@@ -171,8 +171,10 @@ def check_coded(op: str, coded: Any) -> None:
             for name, one in coded.items()):
         raise ConfigError(op, "coded must be a dict of Coded by the names of their sites", got=shown(coded),
                           cause="coded_in(model) gives it")
-    for one in coded.values():
+    for name, one in coded.items():
         check_codes(one.codes)
+        for part, array in one.grid.stored().items():
+            check_reals(op, f"{part} of {name}", array)
 
 
 def narrowed(k: Array) -> Array:

@@ -49,8 +49,18 @@ def arrays_of(coded: Mapping[str, Coded], floats: Mapping[str, Array]) -> dict[s
         raise ConfigError("arrays", f"no array can be called {', '.join(sorted(RESERVED))}", got=min(taken))
     arrays = dict(floats)
     for name, one in coded.items():
-        arrays[f"{name}.{CODES}"] = one.codes
-        arrays |= {f"{name}.{part}": array for part, array in one.grid.stored().items()}
+        grid = one.grid.stored()
+        try:
+            _coded(name, one.codes, grid)        # nothing is written that would not be read
+        except ValueError as error:
+            raise ConfigError("arrays", "codes and their grid must be what can be read again", got=str(error)) from None
+        own = {f"{name}.{CODES}": one.codes, **{f"{name}.{part}": array for part, array in grid.items()}}
+        if twice := own.keys() & floats.keys():
+            raise ConfigError("arrays", "every array must have a name of its own", got=f"two called {min(twice)}")
+        arrays |= own
+    for name in arrays:
+        if not name or "\0" in name or any("\ud800" <= sign <= "\udfff" for sign in name):
+            raise ConfigError("arrays", "names of arrays must be texts that a file can hold", got=repr(name))
     return arrays
 
 

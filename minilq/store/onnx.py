@@ -21,7 +21,7 @@ import numpy as np
 
 from minilq import nn
 from minilq._version import __version__
-from minilq.arguments import check_instance, is_whole, shown
+from minilq.arguments import is_whole, shown
 from minilq.autodiff.tape import no_grad
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError
@@ -31,6 +31,7 @@ from minilq.store.architecture import MAX_SIDE
 from minilq.store.modelfile import StoredModel
 from minilq.store.onnx_graph import Graph, Value
 from minilq.store.onnx_sites import parameter, seen
+from minilq.store.parts import network_and_codes
 
 OPSET = 21
 """The first (2024) whose DequantizeLinear takes int16."""
@@ -49,13 +50,12 @@ def to_onnx(model: nn.Sequential | StoredModel, path: str | Path, input_shape: t
                     for codes beyond int32, and for ranges of layers that are not there; ShapeError for an input that
                     the model does not take; UnwritableError
     """
-    check_instance("to_onnx", "the model", model, (nn.Sequential, StoredModel), "a Sequential, or a StoredModel")
+    network, coded = network_and_codes("to_onnx", model)
     if not (isinstance(input_shape, (tuple, list)) and all(is_whole(n, 1, MAX_SIDE) for n in input_shape)):
         raise ConfigError("to_onnx", "input_shape must be that of one input, such as (28, 28)", got=shown(input_shape))
     if not isinstance(ranges, Mapping) or not all(isinstance(name, str) for name in ranges):
         raise ConfigError("to_onnx", "ranges must be a dict, name of a layer -> (scale, zero point)", got=shown(ranges))
     onnx = _onnx()
-    network, coded = (model.network, model.coded) if isinstance(model, StoredModel) else (model, nn.coded_in(model))
     graph = Graph(onnx, coded, ranges)
     with no_grad():
         x = graph.through_uint8("input", Value("input", Tensor(np.zeros((1, *input_shape), np.float32))))
