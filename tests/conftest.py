@@ -3,6 +3,7 @@
 HYPOTHESIS_PROFILE=dev (30 examples, the default), ci (100), jit-off (10): the same ones each time. deep: 2,000 others.
 """
 
+import gc
 import os
 import signal
 
@@ -22,6 +23,13 @@ for name, examples, derandomize in (("ci", 100, True), ("dev", 30, True), ("jit-
         name, max_examples=examples, derandomize=derandomize, deadline=None,       # the JIT's first call is slow
         suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture])
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+
+def pytest_collection_finish(session):
+    """Thousands of tests are objects that stay: looking through them for garbage again and again costs a third."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 @pytest.fixture(params=[True, False], ids=["kernels", "numpy"])

@@ -76,7 +76,7 @@ def given_by(line):
     return settings_of(options)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=3 * settings().max_examples, deadline=None)
 @given(configs())
 def test_the_command_gives_the_same_settings(config):
     assert given_by(command(config)) == config

@@ -190,7 +190,7 @@ def agreement(trainer, data, split=False, bits=8):
         return np.mean(network.predict(images) == trainer.model(images).numpy().argmax(axis=1))
 
 
-@pytest.mark.parametrize("granularity", ["row", "scalar"])
+@pytest.mark.parametrize("granularity", [pytest.param("row", marks=pytest.mark.deep), "scalar"])
 def test_digits_are_classified_as_by_the_float_network(granularity):
     data = load("digits")
     trainer = trainer_for("quantized", RunConfig(granularity=granularity, threshold=1e-9), data)

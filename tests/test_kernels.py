@@ -274,6 +274,7 @@ def test_a_damaged_cache_breaks_nothing(tmp_path, filled_cache, damage):
     assert run(NUMBA_CACHE_DIR=str(cache), MINILQ_KERNELS="1", NUMBA_DISABLE_JIT="0") == "(3, 1) True\n"
 
 
+@pytest.mark.deep
 def test_a_change_in_any_kernel_file_compiles_all_anew(tmp_path):
     package = shutil.copytree(Path(minilq.__file__).parent, tmp_path / "minilq",
                               ignore=shutil.ignore_patterns("__pycache__"))

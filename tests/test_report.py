@@ -183,19 +183,26 @@ def folder(finished, tmp_path):
     return shutil.copytree(finished, tmp_path / "run")
 
 
-def test_figures_are_svg_and_the_same_bytes_when_drawn_again(folder):
+def test_figures_are_svg_and_the_same_bytes_when_drawn_again(folder, monkeypatch):
     paths = draw(folder)
     assert [path.name for path in paths] == ["learning.svg", "scales.svg", "integers.svg"]
     first = [path.read_bytes() for path in paths]
     for content in first:
         assert ET.fromstring(content).tag == "{http://www.w3.org/2000/svg}svg"
     mpl.rcParams["lines.linewidth"] = 9                      # of the caller; the style of the run comes after it
+    seen = {}
+    original = plots.all_histograms
+    monkeypatch.setattr(plots, "all_histograms", lambda codes, axes: (seen.update(codes), original(codes, axes)))
     try:
         assert [path.read_bytes() for path in draw(folder)] == first
         assert mpl.rcParams["lines.linewidth"] == 9
     finally:
         mpl.rcParams["lines.linewidth"] = mpl.rcParamsDefault["lines.linewidth"]
     assert sorted(path.name for path in (folder / "figures").iterdir()) == sorted(p.name for p in paths)
+    want = codes_in(run.trained(folder, "quantized"))        # the integers figure shows those of the saved network
+    assert list(seen) == ["dense1.weight", "dense1.bias", "dense2.weight", "dense2.bias"]
+    for name, codes in want.items():
+        np.testing.assert_array_equal(seen[name], codes)
 
 
 def test_figures_change_with_the_history(folder):
@@ -204,17 +211,6 @@ def test_figures_change_with_the_history(folder):
     history = (folder / "history.csv").read_text().splitlines()
     (folder / "history.csv").write_text("\n".join(history[:-1]) + "\n")
     assert draw(folder)[0].read_bytes() != before
-
-
-def test_the_integers_figure_shows_the_codes_of_the_saved_network(folder, monkeypatch):
-    seen = {}
-    original = plots.all_histograms
-    monkeypatch.setattr(plots, "all_histograms", lambda codes, axes: (seen.update(codes), original(codes, axes)))
-    draw(folder)
-    want = codes_in(run.trained(folder, "quantized"))
-    assert list(seen) == ["dense1.weight", "dense1.bias", "dense2.weight", "dense2.bias"]
-    for name, codes in want.items():
-        np.testing.assert_array_equal(seen[name], codes)
 
 
 def test_a_run_that_has_only_its_baseline_has_only_learning_curves(folder):

@@ -65,8 +65,8 @@ def quiet(text):
     pass
 
 
-@pytest.mark.parametrize("model", [pytest.param("cifar10_cnn", marks=pytest.mark.deep),
-                                   pytest.param("imagenette_resnet", marks=pytest.mark.deep), "lenet"])
+@pytest.mark.deep
+@pytest.mark.parametrize("model", ["cifar10_cnn", "imagenette_resnet", "lenet"])
 def test_every_network_trains_from_the_command_line_and_reports(model, tree, tmp_path, capsys):
     out = tmp_path / "run"
     arguments = ["train", "--data", "imagenette", "--data-dir", str(tree), "--model", model, "--image-size", "32",
@@ -110,6 +110,7 @@ def test_large_batches_are_prepared_ahead_to_the_same_bits(tree, tmp_path, monke
     assert outcome(tmp_path / "a") == outcome(tmp_path / "b")
 
 
+@pytest.mark.deep
 def test_post_training_starts_from_the_running_statistics_too(tree, tmp_path):
     run.start(settings(tree, model="cifar10_cnn", epochs=3), tmp_path / "a", quiet)
     result = run.start(settings(tree, model="cifar10_cnn", epochs=1, lr=0.0, threshold=0.0,
