@@ -86,7 +86,7 @@ def test_every_twin_has_a_test_here():
         # in test_methods.py
         "lsq.lsq", "lsq.lsq_vjp",
         # in test_one_bit.py and test_binary.py
-        "bits.common_bits", "bits.differing_bits",
+        "bits.common_bits", "bits.differing_bits", "bits.rescaled_counts",
         # in test_product.py
         "integer.product",
         # in test_kernels_images.py

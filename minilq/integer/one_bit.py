@@ -7,12 +7,14 @@ that what stands around an image, a number that may have no code, is 0 in every 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minilq.autodiff.tape import Array
 from minilq.integer.bits import Rows, common_bits, differing_bits, packed
+from minilq.integer.fixed_point import Rescaling, rescaled
+from minilq.kernels import twin
 
 
 class BitPlanes(NamedTuple):
@@ -67,3 +69,17 @@ def bit_product(q: Array, w: BitPlanes) -> Array:
     if w.minus is not None:
         y -= common_bits(x, w.minus)
     return y
+
+
+def rescaled_bit_product(q: Array, w: BitPlanes, rescale: Rescaling) -> Array:
+    """rescale([bit_product(q, w)]); where w is binary, its sums need not be kept for that."""
+    if not w.binary:
+        return rescale([bit_product(q, w)])
+    return rescaled_counts(packed(q), w.ones, w.counts, rescale.factor[0], *rescale[1:])
+
+
+@twin("bits")
+def rescaled_counts(x: Array, w: Rows, counts: Array, factor: Array, offset: Array, low: Array, high: Array,
+                    shift: Array, dtype: type[Any]) -> Array:
+    """The counts of the XNOR product, rescaled."""
+    return rescaled(differing_bits(x, w, counts, -1), factor, offset, low, high, shift, dtype)

@@ -15,7 +15,7 @@ import numpy as np
 from minilq.autodiff.tape import Array
 from minilq.errors import ShapeError
 from minilq.integer.fixed_point import Rescaling
-from minilq.integer.one_bit import BitPlanes, bit_product
+from minilq.integer.one_bit import BitPlanes, bit_product, rescaled_bit_product
 from minilq.integer.product import int8_product
 from minilq.kernels.window import Window
 from minilq.ops.pool import pixels
@@ -96,7 +96,9 @@ class Product:
 
     def _rescaled(self, x: Array, inside: Array | None = None) -> Array:
         """x (..., *inputs) -> (product of ..., F)."""
-        groups = self._groups(x)
+        groups, (first, *more) = self._groups(x), self.parts
+        if first.planes is not None and not more:
+            return rescaled_bit_product(groups[first.group], first.planes, self.rescale)
 
         def sums(part: Part) -> Array:
             if part.byte == INSIDE:

@@ -19,9 +19,8 @@ def rescaled(v: Array, factor: Array, offset: Array, low: Array, high: Array, sh
     q = np.empty(v.shape, dtype)
     C = factor.size
     rows = np.ascontiguousarray(v).reshape(-1, C)
-    if v.dtype == np.int32 and len(rows) >= MANY and (low >= 0).all() and (high >> shift <= 1).all():
-        bounds, below = np.empty(C, np.int32), np.empty(C, np.bool_)
-        _bounds(*(part.reshape(C) for part in (factor, offset, low, high, shift)), bounds, below)
+    if v.dtype == np.int32 and len(rows) >= MANY and of_one_bit(low, high, shift):
+        bounds, below = bounds_of(factor, offset, low, high, shift)
         in_parts(_compared, len(rows), v.size, rows, bounds, below, q.reshape(-1, C))
         return q
     in_parts(_rescaled, len(rows), v.size, rows, factor.reshape(C), offset.reshape(C), low.reshape(C), high.reshape(C),
@@ -34,6 +33,19 @@ def _rescaled(v, factor, offset, low, high, shift, q, start, stop):  # type: ign
     for i in range(start, stop):
         for c in range(len(factor)):
             q[i, c] = min(max(v[i, c] * factor[c] + offset[c], low[c]), high[c]) >> shift[c]
+
+
+def of_one_bit(low: Array, high: Array, shift: Array) -> bool:
+    """Whether clip(..., low, high) >> shift is 0 or 1 in each channel."""
+    return bool((low >= 0).all() and (high >> shift <= 1).all())
+
+
+def bounds_of(*parts: Array) -> tuple[Array, Array]:
+    """(bounds, below), (C,), of factor, offset, low, high and shift: the code is 1 where (v >= bounds) != below."""
+    C = parts[0].size
+    bounds, below = np.empty(C, np.int32), np.empty(C, np.bool_)
+    _bounds(*(part.reshape(C) for part in parts), bounds, below)
+    return bounds, below
 
 
 @jit()
