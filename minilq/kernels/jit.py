@@ -53,7 +53,7 @@ class _Announcing(event.Listener):
 
     def on_start(self, event: event.Event) -> None:
         function = event.data["dispatcher"].py_func
-        if function.__module__.startswith("minilq."):        # not what Numba compiles of its own on the way
+        if not function.__module__.startswith("numba."):     # what it compiles of its own on the way
             compiling.announce(function.__name__.strip("_"))
 
     def on_end(self, event: event.Event) -> None:
