@@ -118,6 +118,7 @@ def test_the_tile_of_every_kind_of_processor(term, lanes, features):
 OTHER_PROCESSOR = """
 import numpy as np
 from minilq.integer.binary import sign_bits, xnor_product
+from minilq.integer.bits import packed
 from minilq.integer.one_bit import bit_planes, bit_product
 from minilq.integer.product import int8_product
 from minilq.kernels import bits, integer
@@ -127,7 +128,7 @@ np.testing.assert_array_equal(int8_product(x, w), x.astype(int) @ w.astype(int))
 signs = np.where(w >= 0, 1, -1)
 np.testing.assert_array_equal(xnor_product(sign_bits(w), sign_bits(w), 33), signs @ signs.T)
 q, few = x & 1, w.clip(-1, 1)
-np.testing.assert_array_equal(bit_product(q, bit_planes(few)), q.astype(int) @ few.astype(int))
+np.testing.assert_array_equal(bit_product(packed(q), bit_planes(few)), q.astype(int) @ few.astype(int))
 print(integer.BYTE_TERM, bits.TILED)
 """
 

@@ -22,11 +22,21 @@ def packed(x: Array) -> Array:
     >>> packed(np.array([[1, 0, 1], [0, 0, 0]], np.uint8)).tolist()
     [[5], [0]]
     """
-    bits = np.packbits(x, axis=-1, bitorder="little")
-    if x.shape[-1] % WORD == 0:
-        return np.ascontiguousarray(bits).view(np.uint64)
-    words = np.zeros((*x.shape[:-1], -(-x.shape[-1] // WORD)), np.uint64)
-    words.view(np.uint8)[..., :bits.shape[-1]] = bits
+    return in_words(in_bytes(x))
+
+
+def in_bytes(x: Array) -> Array:
+    """The same in bytes: (..., K) -> (..., ceil(K / 8)) uint8."""
+    return np.packbits(x, axis=-1, bitorder="little")
+
+
+def in_words(x: Array) -> Array:
+    """Bytes of bits as words, filled up with 0: (..., B) -> (..., ceil(B / 8)) uint64."""
+    B = x.shape[-1]
+    if B % 8 == 0:
+        return np.ascontiguousarray(x).view(np.uint64)
+    words = np.zeros((*x.shape[:-1], -(-B // 8)), np.uint64)
+    words.view(np.uint8)[..., :B] = x
     return words
 
 

@@ -47,22 +47,21 @@ def bit_planes(codes: Array) -> BitPlanes | None:
                      ones.sum(axis=1, dtype=np.int32))
 
 
-def bit_product(q: Array, w: BitPlanes) -> Array:
+def bit_product(x: Array, w: BitPlanes) -> Array:
     """The product of codes q of one bit with weight codes, exact.
 
     Forward     y_ij = sum_k q_ik w_kj =
                     counts_j - popcount(q_i ^ ones_j)                     w of -1 and 1, the XNOR product
                     popcount(q_i & ones_j) - popcount(q_i & minus_j)     w of -1, 0 and 1
-    Shapes      q (M, R), w of codes (R, F) -> (M, F)
-    Dtype       q uint8, of 0 and 1 -> int32
+    Shapes      x words of q (M, R), `packed`, w of codes (R, F) -> (M, F)
+    Dtype       uint64 -> int32
     Source      Rastegari et al. 2016 (arXiv 1603.05279), section 3.2, whose K - 2 popcount(q ^ ones) is the sum of
                 (2 q - 1) w, and so twice this less the sum of w
 
     >>> codes = np.array([[1, -1], [-1, -1], [1, -1]], np.int8)
-    >>> bit_product(np.array([[1, 0, 1]], np.uint8), bit_planes(codes))
+    >>> bit_product(packed(np.array([[1, 0, 1]])), bit_planes(codes))
     array([[ 2, -2]], dtype=int32)
     """
-    x = packed(q)
     if w.binary:
         return differing_bits(x, w.ones, w.counts, -1)
     y = common_bits(x, w.ones)
@@ -71,11 +70,11 @@ def bit_product(q: Array, w: BitPlanes) -> Array:
     return y
 
 
-def rescaled_bit_product(q: Array, w: BitPlanes, rescale: Rescaling) -> Array:
-    """rescale([bit_product(q, w)]); where w is binary, its sums need not be kept for that."""
+def rescaled_bit_product(x: Array, w: BitPlanes, rescale: Rescaling) -> Array:
+    """rescale([bit_product(x, w)]); where w is binary, its sums need not be kept for that."""
     if not w.binary:
-        return rescale([bit_product(q, w)])
-    return rescaled_counts(packed(q), w.ones, w.counts, rescale.factor[0], *rescale[1:])
+        return rescale([bit_product(x, w)])
+    return rescaled_counts(x, w.ones, w.counts, rescale.factor[0], *rescale[1:])
 
 
 @twin("bits")

@@ -14,6 +14,7 @@ import numpy as np
 
 from minilq.autodiff.tape import Array
 from minilq.errors import ShapeError
+from minilq.integer.bits import in_bytes, in_words, packed
 from minilq.integer.fixed_point import Rescaling
 from minilq.integer.one_bit import BitPlanes, bit_product, rescaled_bit_product
 from minilq.integer.product import int8_product
@@ -88,24 +89,33 @@ class Product:
         numbers = window.out_height * window.out_width * window.KH * window.KW * x.shape[3]
         step = max(BLOCK // max(numbers, 1), 1)
         inside = windows(padded(np.ones((1, *x.shape[1:]), np.uint8), window), window)   # (1, OH, OW, KH, KW, C)
+        border = self.border
+        if eight := self._counted() and x.shape[3] % 8 == 0:     # windows of bytes, eight channels in each
+            x, border = in_bytes(x), 255 * border
         for start in range(0, len(x), step):
             part = slice(start, start + step)
-            seen_by = windows(padded(x[part], window, self.border), window)
-            y[part] = self._rescaled(seen_by, inside).reshape(y[part].shape)
+            seen_by = windows(padded(x[part], window, border), window)
+            y[part] = self._rescaled(seen_by, inside, eight).reshape(y[part].shape)
         return y
 
-    def _rescaled(self, x: Array, inside: Array | None = None) -> Array:
-        """x (..., *inputs) -> (product of ..., F)."""
+    def _counted(self) -> bool:
+        """Whether bits are counted in all products of the input, which has one group."""
+        return not self.kept and all(part.planes is not None for part in self.parts if part.byte != INSIDE)
+
+    def _rescaled(self, x: Array, inside: Array | None = None, eight: bool = False) -> Array:
+        """x (..., *inputs), with `eight` codes in a byte -> (product of ..., F)."""
         groups, (first, *more) = self._groups(x), self.parts
+        words = {group: (in_words if eight else packed)(groups[group])
+                 for group in {part.group for part in self.parts if part.planes is not None}}
         if first.planes is not None and not more:
-            return rescaled_bit_product(groups[first.group], first.planes, self.rescale)
+            return rescaled_bit_product(words[first.group], first.planes, self.rescale)
 
         def sums(part: Part) -> Array:
             if part.byte == INSIDE:
                 assert inside is not None
                 return np.tile(int8_product(self._groups(inside)[part.group], part.codes), (len(x), 1))
             if part.planes is not None:
-                return bit_product(groups[part.group], part.planes)
+                return bit_product(words[part.group], part.planes)
             return int8_product(_byte(groups[part.group], part.byte), part.codes)
 
         return self.rescale(map(sums, self.parts))
@@ -115,8 +125,8 @@ class Product:
         lead = x.ndim - (1 if self.kernel is None else 3)
         kept = [lead + axis for axis in self.kept]
         others = [axis for axis in range(lead, x.ndim) if axis not in kept]
-        G, M = (math.prod(x.shape[axis] for axis in axes) for axes in (kept, range(lead)))
-        return x.transpose(*kept, *range(lead), *others).reshape(G, M, len(self.parts[0].codes))
+        G, M, R = (math.prod(x.shape[axis] for axis in axes) for axes in (kept, range(lead), others))
+        return x.transpose(*kept, *range(lead), *others).reshape(G, M, R)
 
 
 def _byte(x: Array, number: int) -> Array:
