@@ -174,7 +174,11 @@ class Branch:
         #   sum_i x_i w_ij = sum_i scale_i q_i w_ij + sum_i base_i w_ij, x_i = scale_i q_i + base_i within the image
         shift = made.reals(layer.bias)
         border = grid.code_of_zero
-        if kernel is None or kernel.padding == "valid" or border is not None:
+        signs = (kernel is not None and kernel.padding != "valid" and border is None
+                 and all(part.planes is not None for part in parts) and np.array_equal(grid.scale, -2 * grid.base))
+        if signs:                                # x_i = scale / 2 (2 q_i - 1), and 0 around the image
+            parts, scales = [part._replace(signs=True) for part in parts], scales / 2
+        elif kernel is None or kernel.padding == "valid" or border is not None:
             #  ... and around it, as the code of 0 has scale q + base = 0: the second sum is the same everywhere
             base = np.broadcast_to(grid.base.reshape(-1)[:, None], planes[0][1].shape)
             shift = shift + sum((base * scale * codes).reshape(-1, codes.shape[-1]).sum(axis=0)
@@ -186,6 +190,8 @@ class Branch:
         top = np.array([[1 if part.byte == INSIDE else min(grid.top >> 8 * part.byte, 255)] for part in parts])
         sums = [(np.minimum(k, 0).sum(axis=0), np.maximum(k, 0).sum(axis=0))
                 for k in (part.codes.astype(np.float64) for part in parts)]
+        if signs:
+            sums = [(least - most, most - least) for least, most in sums]
         self.act(integers(scales, shift, *(top * np.array(ends) for ends in zip(*sums, strict=True))))
         self.exact = False
 

@@ -50,12 +50,15 @@ class Kernel(NamedTuple):
 class Part(NamedTuple):
     """Weight codes that share their scales, int8 (R, F), and what they multiply: a group of inputs, and of these the
     low byte (0), the high byte (1), or INSIDE, 1 for each input and 0 for what stands around an image. Where both, the
-    weight's codes and the input's, are so few that bits can be counted in their place, `planes` are the bits."""
+    weight's codes and the input's, are so few that bits can be counted in their place, `planes` are the bits. With
+    `signs` the codes 0 and 1 stand for -1 and 1, and around an image is 0: the sum is 2 sum_i q_i w_i less the sum of
+    w_i INSIDE."""
 
     group: int
     codes: Array
     byte: int = 0
     planes: BitPlanes | None = None
+    signs: bool = False
 
 
 INSIDE = -1
@@ -107,16 +110,25 @@ class Product:
         groups, (first, *more) = self._groups(x), self.parts
         words = {group: (in_words if eight else packed)(groups[group])
                  for group in {part.group for part in self.parts if part.planes is not None}}
-        if first.planes is not None and not more:
+        if first.planes is not None and not more and not first.signs:
             return rescaled_bit_product(words[first.group], first.planes, self.rescale)
 
         def sums(part: Part) -> Array:
             if part.byte == INSIDE:
-                assert inside is not None
-                return np.tile(int8_product(self._groups(inside)[part.group], part.codes), (len(x), 1))
+                return np.tile(of_inside(part), (len(x), 1))
             if part.planes is not None:
-                return bit_product(words[part.group], part.planes)
-            return int8_product(_byte(groups[part.group], part.byte), part.codes)
+                y = bit_product(words[part.group], part.planes)
+            else:
+                y = int8_product(_byte(groups[part.group], part.byte), part.codes)
+            if part.signs:
+                y += y
+                y.reshape(len(x), -1)[...] -= of_inside(part).reshape(-1)
+            return y
+
+        def of_inside(part: Part) -> Array:
+            """The sums of one image's windows."""
+            assert inside is not None
+            return int8_product(self._groups(inside)[part.group], part.codes)
 
         return self.rescale(map(sums, self.parts))
 
