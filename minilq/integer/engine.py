@@ -38,6 +38,9 @@ matrices with scales of their own, that add up to the weight (quantize/coded.py)
 most; weights of more, and float weights (of layers that training left as they are), are rounded to 8 bits at
 conversion, with one scale for each output; `IntegerNetwork.rounded` names them.
 
+**One bit.** Where an input has two codes and weights have none but -1, 0 and 1, both are packed, 64 in a word, and the
+same sums are counted: one_bit.py.
+
 **How exact.** Given equal input codes, each code differs by at most 1 from that of the same network in float64
 (float_twin.py). Both round the same real numbers to the same grid; but factors of 31 bits, offsets of at most 48 bits
 behind the point, and the int32 in between move a number a little before it is rounded, by far less than half a code.
