@@ -17,9 +17,10 @@ from hypothesis import given
 
 import minilq
 import minilq.coding.coders
-import minilq.integer.binary
 import minilq.integer.fixed_point
+import minilq.integer.one_bit
 import minilq.integer.product
+import minilq.quantize.penalties
 from minilq.kernels import TWINS
 from tests.strategies import seeds
 
