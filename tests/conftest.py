@@ -13,9 +13,11 @@ import pytest
 import minilq
 from minilq.quantize.methods import QUANTIZERS
 
-# Ctrl-C is tested also where a shell has started the tests in the background, with SIGINT ignored.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# Ctrl-C and the end of a terminal are tested also where a shell has started the tests with these signals ignored.
+for number, handler in ((signal.SIGINT, signal.default_int_handler),
+                        (getattr(signal, "SIGHUP", signal.SIGINT), signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 for name, examples, derandomize in (("ci", 100, True), ("dev", 30, True), ("jit-off", 10, True),
                                     ("deep", 2000, False)):
