@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from minilq.coding import sizes
 from minilq.coding.packing import HEADER
 from minilq.coding.sizes import compressed, entropy_coded, packed, table_bits
+from minilq.errors import DTypeError
 from minilq.nn import Dense, Sequential, coded_in, codes_in, quantize
 from minilq.quantize import Coded, Even, Scaled, fake_quantize, stochastic
 from minilq.quantize.statistics import (
@@ -86,6 +87,14 @@ def test_equal_shares_of_a_power_of_two_have_whole_bits_exactly():
         assert entropy_of(np.tile(np.arange(2**bits, dtype=np.int16), 3)) == bits
     assert entropy_of(np.array([], np.int8)) == 0
     assert math.copysign(1, entropy_of(np.array([5, 5]))) == 1
+
+
+def test_floats_that_are_whole_are_codes_and_others_are_none():
+    assert entropy_of(np.floor(np.array([0.5, 0.2, 1.7, -0.1]))) == entropy_of(np.array([0, 0, 1, -1])) == 1.5
+    for wrong in ([0.5], [np.nan], [np.inf]):
+        with pytest.raises(DTypeError, match="codes: must be whole numbers"):
+            entropy_of(np.array(wrong))
+
 
 
 @given(parts=st.lists(CODES, min_size=1, max_size=4))

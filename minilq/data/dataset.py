@@ -14,6 +14,7 @@ class Dataset:
     """Images with one label each, in mixed order of classes.
 
     Images are uint8: grey (N, 28, 28), 0 is background, 255 is full ink; or colour (N, H, W, 3), red, green, blue.
+    Convolutions take grey ones with an axis for their channel, (N, 28, 28, 1).
     Training and validation images may differ in size: random crops are taken from larger ones.
 
     name               how `load` calls it
@@ -83,8 +84,9 @@ def _check_part(part: str, images: NDArray[np.uint8], labels: NDArray[np.int64],
         check_plain(part, array, name)
         if not isinstance(array, np.ndarray) or array.dtype.kind not in kinds or (kinds == "u" and array.itemsize > 1):
             raise DTypeError(part, f"{name} must be an array of {called}", got=shown(array))
-    if images.ndim != 3 and (images.ndim != 4 or images.shape[3] != 3):
-        raise DataError(part, "images must be grey, (N, H, W), or colour, (N, H, W, 3)", got=f"images {images.shape}")
+    if images.ndim != 3 and (images.ndim != 4 or images.shape[3] not in (1, 3)):
+        raise DataError(part, "images must be grey, (N, H, W) or (N, H, W, 1), or colour, (N, H, W, 3)",
+                        got=f"images {images.shape}")
     if labels.ndim != 1 or len(images) != len(labels) or len(labels) == 0:
         raise DataError(
             part,

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minilq.arguments import check_reals
+from minilq.arguments import as_array, check_reals
 from minilq.autodiff.tape import Array
 from minilq.errors import NonFiniteError, ShapeError
 
@@ -53,6 +53,7 @@ class Grid(NamedTuple):
         >>> Grid(np.array(0.5), 10).codes(np.array([-99, 0, 0.25, 0.74, 1.0])).tolist()
         [0, 10, 11, 11, 12]
         """
+        x = as_array("grid", x)
         check_reals("grid", "x", x)
         _check_spread(x, self.scale)
         if np.isnan(x).any():
@@ -71,6 +72,7 @@ class Grid(NamedTuple):
 
     def reals(self, q: Array) -> Array:
         """What the codes stand for, float64."""
+        q = as_array("grid", q, "codes")
         check_reals("grid", "codes", q)
         _check_spread(q, self.scale)
         return self.scale * (q.astype(np.float64) - self.zero) + self.offset

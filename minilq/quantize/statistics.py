@@ -10,7 +10,7 @@ import numpy as np
 
 from minilq.arguments import check_reals
 from minilq.autodiff.tape import Array
-from minilq.errors import ShapeError
+from minilq.errors import DTypeError, ShapeError
 from minilq.quantize.coded import check_codes, check_codes_of
 
 
@@ -69,12 +69,15 @@ WIDEST = 1 << 20
 
 
 def histogram(codes: Array) -> tuple[Array, Array]:
-    """The different codes, ascending, and how often each one occurs, both int64.
+    """The different codes, ascending, and how often each one occurs, both int64. Floats that are whole count as codes.
 
     >>> histogram(np.array([[3, -1], [3, 3]]))
     (array([-1,  3]), array([1, 3]))
     """
-    check_codes(codes)
+    if type(codes) is not np.ndarray or codes.dtype.kind != "f":
+        check_codes(codes)
+    elif not (np.isfinite(codes) & (codes == np.rint(codes))).all():
+        raise DTypeError("codes", "must be whole numbers", got="an array that has others")
     k = codes.reshape(-1)
     low, high = (int(k.min()), int(k.max())) if k.size else (0, WIDEST)
     if high - low >= WIDEST:
