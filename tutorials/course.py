@@ -8,9 +8,12 @@ Importing it sets the style of every figure. The notebooks find it because it li
 from __future__ import annotations
 
 import ast
+import atexit
 import contextlib
 import inspect
 import os
+import shutil
+import tempfile
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -58,6 +61,13 @@ def label(ax: Axes, title: str = "", x: str = "", y: str = "", legend: bool = Fa
     ax.set(title=title, xlabel=x, ylabel=y, **more)
     if legend:
         ax.legend()
+
+
+def scratch() -> Path:
+    """An empty folder, which is there until the notebook ends."""
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder)
+    return Path(folder)
 
 
 def show(*functions: Callable[..., Any], doc: bool = False) -> None:
