@@ -29,9 +29,7 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 def pytest_collection_finish(session):
     """Thousands of tests are objects that stay: looking through them for garbage again and again costs a third."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(100_000, 50, 100)
 
 
 @pytest.fixture(params=[True, False], ids=["kernels", "numpy"])
