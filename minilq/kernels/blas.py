@@ -23,11 +23,11 @@ NAMES = [*((f"{prefix}openblas_get_num_threads{suffix}", f"{prefix}openblas_set_
 
 
 class Setting(NamedTuple):
-    """The two functions of a library, and the library."""
+    """The two functions of a BLAS, and the BLAS itself."""
 
     get: Any
     set: Any
-    library: ctypes.CDLL
+    blas: ctypes.CDLL
 
 
 _lock = threading.Lock()
@@ -99,8 +99,8 @@ def blas_in_use() -> str:
     setting = _setting()
     for name in ("scipy_openblas_get_config64_", "scipy_openblas_get_config", "openblas_get_config64_",
                  "openblas_get_config"):
-        if setting is not None and hasattr(setting.library, name):
-            config = getattr(setting.library, name)
+        if setting is not None and hasattr(setting.blas, name):
+            config = getattr(setting.blas, name)
             config.restype = ctypes.c_char_p
             return bytes(config()).decode(errors="replace").strip()
     built: Any = np.show_config(mode="dicts")
