@@ -24,6 +24,13 @@ def first_draw(x: Array) -> Array:
     return np.array([zlib.crc32(np.ascontiguousarray(x).tobytes()), 0], np.int64)
 
 
+def fresh_draws(held: Held, x: Array) -> Array:
+    """Numbers uniform in [0, 1), of the shape and dtype of a batch x in training; the next batch gets others."""
+    u = draws_of(held, x.shape, x.dtype)
+    next_draw(held)
+    return u
+
+
 def draws_of(held: Held, shape: tuple[int, ...], dtype: Any = np.float64) -> Array:
     """Numbers uniform in [0, 1) of this shape and float dtype.
 

@@ -16,7 +16,7 @@ from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError
 from minilq.ops.broadcast import check_reals
 from minilq.quantize.coded import Coded, Table, narrowed
-from minilq.quantize.draws import draws_of, first_draw, next_draw
+from minilq.quantize.draws import first_draw, fresh_draws
 from minilq.quantize.method import Held, Quantizer, plain
 from minilq.quantize.methods.lsq import codable
 
@@ -99,10 +99,7 @@ class Exponential(Quantizer):
         return {"draw": first_draw(x)} if self.stochastic else {}
 
     def __call__(self, x: Tensor, held: Held, training: bool = False) -> Tensor:
-        u = None
-        if self.stochastic and training:
-            u = draws_of(held, x.shape, x.dtype)
-            next_draw(held)
+        u = fresh_draws(held, x.array) if self.stochastic and training else None
         y: Tensor = exponential(x, self.low, self.high, u)
         return y
 

@@ -18,7 +18,7 @@ from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError
 from minilq.ops.broadcast import check_floats
 from minilq.quantize.coded import Coded, Even, narrowed
-from minilq.quantize.draws import draws_of, first_draw, next_draw
+from minilq.quantize.draws import first_draw, fresh_draws
 from minilq.quantize.method import Held, Quantizer, plain, remembered
 from minilq.quantize.methods.binary_connect import glorot
 from minilq.quantize.methods.lsq import codable
@@ -97,10 +97,7 @@ class Ternary(Quantizer):
         return {"level": level, "draw": first_draw(x)} if self.stochastic else {"level": level}
 
     def __call__(self, x: Tensor, held: Held, training: bool = False) -> Tensor:
-        u = None
-        if self.stochastic and training:
-            u = draws_of(held, x.shape, x.dtype)
-            next_draw(held)
+        u = fresh_draws(held, x.array) if self.stochastic and training else None
         y: Tensor = ternary(x, float(remembered(held, "level")[0]), u)
         return y
 
