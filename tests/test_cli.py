@@ -15,6 +15,7 @@ import minilq
 from minilq import cli
 from minilq.experiments import run
 from minilq.train.checkpoint import load_checkpoint
+from tests.commands import call
 
 KEYS = {"accuracy", "loss", "baseline_accuracy", "baseline_loss", "unique_integers", "integer_min", "integer_max",
         "bits", "parameters", "bytes_float32", "bytes_float32_zip", "bytes_int8_zip", "bytes_packed", "seconds"}
@@ -28,16 +29,6 @@ def few_images_no_figures(monkeypatch, tmp_path):
     monkeypatch.setattr(run, "QUICK_IMAGES", 200)
     monkeypatch.setattr("minilq.report.figures.draw", lambda folder: [folder / "figures" / "stand-in.svg"])
     monkeypatch.chdir(tmp_path)
-
-
-def call(capsys, *arguments):
-    """Exit status, standard output and the lines of standard error of a call in this process."""
-    try:
-        status = cli.main([str(a) for a in arguments])
-    except SystemExit as stop:
-        status = stop.code
-    out, err = capsys.readouterr()
-    return status, out, err.splitlines()
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from minilq.nn import coded_in
 from minilq.store.modelfile import contents, load
 from minilq.store.npz import from_npz
 from minilq.store.safetensors import from_safetensors
+from tests.commands import call
 
 TASTE = ("train", "--quick", "--epochs", "2", "--input", "unit", "--threshold", "1e-7")
 
@@ -40,16 +41,6 @@ def run_once(tmp_path_factory):
 @pytest.fixture
 def finished(run_once, tmp_path):
     return shutil.copytree(run_once, tmp_path / "run")
-
-
-def call(capsys, *arguments):
-    """Exit status, standard output and the lines of standard error."""
-    try:
-        status = cli.main([str(a) for a in arguments])
-    except SystemExit as stop:
-        status = stop.code
-    out, err = capsys.readouterr()
-    return status, out, err.splitlines()
 
 
 def accuracy_of(folder):

@@ -11,6 +11,7 @@ from minilq.errors import UnwritableError
 from minilq.experiments import run
 from minilq.experiments.grid import points_of
 from minilq.experiments.sweep import read_points, run_sweep
+from tests.commands import call
 
 COMMANDS = ("report", "sizes", "export", "evaluate")
 
@@ -36,15 +37,6 @@ def there(made, tmp_path, monkeypatch):
     monkeypatch.setattr("minilq.experiments.point._data", lambda *_: pytest.fail("trained"))
     monkeypatch.setattr("minilq.report.figures.draw", lambda folder: [folder / "figures" / "stand-in.svg"])
     monkeypatch.chdir(shutil.copytree(made, tmp_path / "made"))
-
-
-def call(capsys, *arguments):
-    try:
-        status = cli.main([str(a) for a in arguments])
-    except SystemExit as stop:
-        status = stop.code
-    out, err = capsys.readouterr()
-    return status, out, err.splitlines()
 
 
 NESTED = "sweep/points/nested-row-1e-07-floor-unit-scratch-42"

@@ -24,6 +24,7 @@ from minilq.nn import quantize
 from minilq.report import findings as drawn
 from minilq.report.figures import STYLE
 from minilq.train.metrics import INPUTS
+from tests.commands import call
 
 REDUCED = {
     "lambda-epsilon": {"epochs": 8}, "growth-nested": {"epochs": 14, "thresholds": (1e-12,)},
@@ -238,15 +239,6 @@ def test_saved_figures_are_svg_and_the_same_bytes_again(tmp_path):
 
 
 # ---- the command
-
-
-def call(capsys, *arguments):
-    try:
-        status = cli.main([str(a) for a in arguments])
-    except SystemExit as stop:
-        status = stop.code
-    out, err = capsys.readouterr()
-    return status, out, err.splitlines()
 
 
 @pytest.fixture

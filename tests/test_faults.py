@@ -19,7 +19,6 @@ import subprocess
 import sys
 import time
 import warnings
-from concurrent.futures import Executor, Future
 from pathlib import Path
 
 import pytest
@@ -38,6 +37,7 @@ from minilq.experiments.stored import export, network_at
 from minilq.store.modelfile import load as load_file
 from minilq.train.checkpoint import load_checkpoint
 from minilq.train.history import read_history
+from tests.commands import Serial
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks and signals are of POSIX systems")
 
@@ -47,18 +47,6 @@ POINTS = points_of([{"nested": [1e-3], "start": ["post"], **SMALL}], {})
 
 def quiet(text):
     pass
-
-
-class Serial(Executor):
-    """The smallest executor there is."""
-
-    def submit(self, function, /, *args, **options):
-        future = Future()
-        try:
-            future.set_result(function(*args, **options))
-        except Exception as error:
-            future.set_exception(error)
-        return future
 
 
 class PointsFailed(MinilqError):

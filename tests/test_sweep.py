@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -30,21 +30,10 @@ from minilq.experiments.run import Stopped, trained
 from minilq.nn import coded_in
 from minilq.report.page import write_page
 from minilq.train.history import read_history
+from tests.commands import Serial
 
 SMALL = {"limit": 200, "batch": 50, "epochs": 2}
 BLOCK = {"nested": [1e-3, 1e-2], "difference": [1e-2], "start": ["scratch", "post"], **SMALL}
-
-
-class Serial(Executor):
-    """The smallest executor there is: it runs a task when it gets it."""
-
-    def submit(self, function, /, *args, **options):
-        future = Future()
-        try:
-            future.set_result(function(*args, **options))
-        except Exception as error:
-            future.set_exception(error)
-        return future
 
 
 def swept(folder, blocks=(BLOCK,), executor=None, log=lambda text: None):
