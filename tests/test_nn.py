@@ -1,10 +1,13 @@
 """Layers, models, their states, and the rounded baseline."""
 
+import copy
+
 import numpy as np
 import pytest
 
 import minilq
 from minilq import (
+    LSQ,
     ConfigError,
     DataError,
     Dense,
@@ -256,6 +259,17 @@ def test_a_state_of_scales_that_are_kept_in_another_way_is_refused(of, into):
         taking.load_state(saved)
     assert all(np.array_equal(before[name], a) for name, a in taking.state().items())
     model(of).load_state(saved)
+
+
+def test_a_state_with_other_methods_is_refused_and_its_numbers_alone_are_taken():
+    def model(bits):
+        return quantize(small(0), lambda name: LSQ(bits) if name == "dense1.weight" else None)
+
+    saved, taking = model(4).state(), model(2)
+    with pytest.raises(DataError, match=r"with another method: dense1\.weight lsq bits=4, not lsq bits=2\. "):
+        taking.load_state(saved)
+    taking.load_state(dict(saved))
+    model(4).load_state(copy.deepcopy(saved))
 
 
 def test_a_state_of_more_layers_is_refused():

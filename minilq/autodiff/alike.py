@@ -13,11 +13,12 @@ from minilq.errors import DataError, DTypeError, MinilqError, ShapeError
 
 
 def check_alike(op: str, mine: Mapping[str, Array], state: Mapping[str, Any], what: str, cause: str,
-                any_shape: tuple[str, ...] = ()) -> None:
+                any_shape: tuple[str, ...] = (), others: Mapping[str, list[str]] | None = None) -> None:
     """Raise one error that lists every difference: DTypeError or ShapeError when kinds or shapes alone differ,
     otherwise DataError.
 
     any_shape       what names begin with whose shapes may differ
+    others          differences that are known already, by what they are
 
     >>> check_alike("load", {"w": np.zeros(3), "b": np.zeros(1)}, {"w": np.zeros(2), "c": 0}, "a model", "")
     Traceback (most recent call last):
@@ -33,7 +34,7 @@ of another shape: w (2,), not (3,)
                             if not isinstance(new, np.ndarray) or new.dtype.kind != own.dtype.kind],
         "of another shape": [f"{key} {new.shape}, not {own.shape}" for key, own, new in both
                              if isinstance(new, np.ndarray) and new.shape != own.shape
-                             and not key.startswith(any_shape)]}
+                             and not key.startswith(any_shape)], **(others or {})}
     found = {words: names for words, names in differences.items() if names}
     if found:
         error: type[MinilqError] = DataError

@@ -10,7 +10,7 @@ from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
 from minilq.nn.parts import Part, walk
 from minilq.nn.site import Site
-from minilq.nn.state import state_of, take
+from minilq.nn.state import State, state_of, take
 
 KINDS: dict[str, type[Layer]] = {}
 """Layers that say their settings, by the name of their class: those that a file can hold."""
@@ -56,8 +56,8 @@ class Layer(Part):
         """Everything that is trained."""
         return {name: t for name, t in walk("", self, set()) if isinstance(t, Parameter)}
 
-    def state(self) -> dict[str, Array]:
-        """Copies of everything that is saved, by the names of `tensors`; see nn/state.py."""
+    def state(self) -> State:
+        """Copies of everything that is saved, by the names of `tensors`; it knows the methods. See nn/state.py."""
         return state_of(self.tensors(), self.sites())
 
     def load_state(self, state: Mapping[str, Array]) -> None:

@@ -23,6 +23,7 @@ from minilq.data.loader import prefetched
 from minilq.errors import ConfigError, DataError, NonFiniteError
 from minilq.kernels.blas import one_blas_thread
 from minilq.nn import Layer, Sequential
+from minilq.nn.state import State, methods_of
 from minilq.objective import Objective, own_penalties
 from minilq.optim import Optimizer, Together
 from minilq.schedule import Schedule, constant
@@ -237,7 +238,7 @@ class Trainer:
             arrays |= {"order": self.order.copy(), **self.watch.state()}
         generators = {k: json.dumps(g.bit_generator.state) for k, g in self._generators().items()}
         return arrays, {"place": asdict(self.place), "rows": list(self.rows), "generators": generators,
-                        "stage": self.stage}
+                        "stage": self.stage, "methods": methods_of(self.model.sites())}
 
     def _generators(self) -> dict[str, np.random.Generator]:
         """Those that were given, and those of the model's layers and methods that are none of them, in their order."""
@@ -254,7 +255,7 @@ class Trainer:
             place, rows = Place(**meta["place"]), [dict(row) for row in meta["rows"]]
             states = {name: json.loads(meta["generators"][name]) for name in self.generators}
             states |= {name: json.loads(text) for name, text in meta["generators"].items() if name not in states}
-            stage = meta["stage"]
+            stage, methods = meta["stage"], {str(site): str(method) for site, method in meta["methods"].items()}
             if type(stage) is not int or not self.stage <= stage <= len(self.stages) - 1:
                 raise ValueError(f"stage {stage} of {len(self.stages)}")
             order, n = arrays.get("order"), len(self.data.train_images)
@@ -275,7 +276,7 @@ class Trainer:
                             got=f"{type(error).__name__}: {error}") from error
         if stage > self.stage:
             self._enter(stage)
-        self.model.load_state(under("model/", arrays))
+        self.model.load_state(State(under("model/", arrays), methods))
         self.optimizer.load_state(under("optimizer/", arrays))
         if order is not None:
             self.watch.load_state(arrays)
