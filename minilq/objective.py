@@ -11,7 +11,7 @@ from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError, meant
 from minilq.nn import Layer
 from minilq.ops import add_up, sum_of_squares
-from minilq.quantize import Scaled, deviations, penalties
+from minilq.quantize import Scaled, deviations, penalties, sparsity
 from minilq.quantize.period import waveq
 
 Part = Callable[[], Tensor]
@@ -19,7 +19,8 @@ Part = Callable[[], Tensor]
 # Penalties of quantized parameters by name; those of the second kind need to know the rounding.
 OF_PAIRS: dict[str, Callable[..., Tensor]] = {
     "maxbin": penalties.maxbin, "inverse": penalties.inverse, "difference": penalties.difference,
-    "sine": deviations.sine, "hoyer_square": deviations.hoyer_square}
+    "sine": deviations.sine, "hoyer": sparsity.hoyer, "hoyer_square": sparsity.hoyer_square,
+    "group_hoyer": sparsity.group_hoyer}
 OF_PAIRS_AND_QUANTIZER: dict[str, Callable[..., Tensor]] = {
     "squared_deviation": deviations.squared_deviation, "absolute_deviation": deviations.absolute_deviation,
     "dampening": deviations.dampening}
@@ -136,6 +137,41 @@ def waveq_on(model: Layer, rate: float, bit_rate: float) -> Part:
         pairs = [(site.latent, s) for site in sites if site.latent is not None and (s := site.scale) is not None]
         return waveq(pairs, rate, bit_rate)
 
+    value()                                      # what is wrong with the model is found out now
+    return value
+
+
+def sparsity_on(model: Layer, name: str, rate: float, biases: bool = False) -> Part:
+    """A penalty on how many weights are not zero, quantized or not, as a part of an objective.
+
+    Trained from a float network, then pruned where |w| < tau std(w) and trained further without it, this is DeepHoyer.
+
+    name        hoyer (there rate 0.02 for LeNet-300-100), hoyer_square (2e-4) or group_hoyer (2e-3)
+    rate        the factor >= 0
+    biases      True: also on biases, as in the released code; the paper has weights alone
+    Raises      ConfigError for another name or rate and for a model without a weight
+    Source      Yang, Wen, Li 2020, DeepHoyer (arXiv 1908.09979), appendix C
+
+    >>> from minilq import Dense
+    >>> round(sparsity_on(Dense(3, 2, np.random.default_rng(0)), "hoyer_square", rate=1.0)().item(), 3)
+    4.141
+    """
+    check_instance("sparsity", "the model", model, Layer, "a Layer")
+    if not isinstance(name, str) or name not in sparsity.TERMS:
+        raise ConfigError("sparsity", f"must be one of {', '.join(sparsity.TERMS)}", got=shown(name),
+                          cause=meant(name, sparsity.TERMS))
+    if not (is_number(rate) and rate >= 0):
+        raise ConfigError("sparsity", "rate must be a number >= 0", got=shown(rate))
+    check_flag("sparsity", "biases", biases)
+    latents = [site.latent for key, site in model.sites().items()
+               if site.latent is not None and (biases or not key.endswith("bias"))]
+
+    def value() -> Tensor:
+        total: Tensor = add_up(*[sparsity.TERMS[name](latent, rate) for latent in latents])
+        return total
+
+    if not latents:
+        raise ConfigError("sparsity", "there must be a weight", got="a model without one")
     value()                                      # what is wrong with the model is found out now
     return value
 

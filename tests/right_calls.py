@@ -175,10 +175,11 @@ OF_METHODS = {
 }
 TRAINING = {
     **{name: (getattr(minilq, name), PAIRS, [1.0]) for name in ("maxbin", "inverse", "difference", "sine",
-                                                                "hoyer_square")},
+                                                                "hoyer", "hoyer_square", "group_hoyer")},
     **{name: (getattr(minilq, name), PAIRS, [minilq.Scaled()], [1.0]) for name in (
         "squared_deviation", "absolute_deviation", "dampening")},
     "waveq": (minilq.waveq, PAIRS, 1.0, 1.0),
+    "sparsity_on": (objective.sparsity_on, MODEL, "hoyer_square", 1e-3, True),
     "penalty_on": (minilq.penalty_on, MODEL, "inverse", 1e-3, {"dense1": 1e-3}, True),
     "Objective": (minilq.Objective, {"l2": nothing}), "Objective()": (minilq.Objective({}), Tensor(1.0)),
     "l2": (objective.l2, [Parameter(f32(3))], 0.5), "SGD": (optim.SGD, [Parameter(f32(3))], 0.1, 0.9),

@@ -10,7 +10,7 @@ import minilq
 from minilq import Scaled, ops, selfcheck
 from minilq.autodiff.gradcheck import central_differences, compare, complex_step
 from minilq.autodiff.primitive import OPERATORS, PRIMITIVES
-from minilq.quantize import deviations, penalties
+from minilq.quantize import deviations, penalties, sparsity
 from minilq.quantize.positivity import softplus
 from minilq.selfcheck import sampled, verdicts
 from tests.strategies import (
@@ -192,8 +192,11 @@ CASES = {
     "dampening_term": on_the_grid(deviations.dampening_term, scales=False),
     "sine_term": parameters_in_cells().map(lambda case: (         # |P / s| < 1/2: every v sin(2 pi v) adds up
         lambda P, s: deviations.sine_term(P, s, 0.3), [case[0] / 15, case[1]])),
+    "hoyer_term": parameters_in_cells().map(lambda case: (lambda P: sparsity.hoyer_term(P, 0.3), [case[0]])),
     "hoyer_square_term": parameters_in_cells().map(lambda case: (
-        lambda P: deviations.hoyer_square_term(P, 0.3), [case[0]])),
+        lambda P: sparsity.hoyer_square_term(P, 0.3), [case[0]])),
+    "group_hoyer_term": parameters_in_cells().map(lambda case: (
+        lambda P: sparsity.group_hoyer_term(P, 0, 0.3), [case[0]])),
 }
 
 # Analytic forwards that run on complex arrays: the complex step is a second, cancellation-free oracle.

@@ -12,7 +12,7 @@ from minilq.quantize.method import Held, Quantizer
 from minilq.quantize.pretend import hold, nearest, pretend
 
 if TYPE_CHECKING:
-    from minilq.quantize.deviations import absolute_deviation, dampening, hoyer_square, sine, squared_deviation
+    from minilq.quantize.deviations import absolute_deviation, dampening, sine, squared_deviation
     from minilq.quantize.granularity import scale_shape
     from minilq.quantize.methods import (
         BNN,
@@ -46,10 +46,11 @@ if TYPE_CHECKING:
     from minilq.quantize.positivity import SCALE_MIN
     from minilq.quantize.rounding import stochastic
     from minilq.quantize.scale_rule import chain_rule, frozen, threshold
+    from minilq.quantize.sparsity import group_hoyer, hoyer, hoyer_square
     from minilq.quantize.surrogate import Surrogate
 else:
     __getattr__ = imported_later(__name__, {
-        "deviations": "absolute_deviation dampening hoyer_square sine squared_deviation",
+        "deviations": "absolute_deviation dampening sine squared_deviation",
         "granularity": "scale_shape",
         "methods": "BNN BWN LAB LAQ LAT LSQ PACT QNN TTQ TWN Affine BinaryConnect DiffQ DoReFa DoReFaInput DualCopy "
                    "Exponential FixedRange LQNets LSQPlus Nested Scaled Ternary VecQ",
@@ -59,6 +60,7 @@ else:
         "positivity": "SCALE_MIN",
         "rounding": "stochastic",
         "scale_rule": "chain_rule frozen threshold",
+        "sparsity": "group_hoyer hoyer hoyer_square",
         "surrogate": "Surrogate",
     })
 
@@ -66,8 +68,9 @@ __all__ = [
     "BNN", "BWN", "LAB", "LAQ", "LAT", "LSQ", "PACT", "QNN", "SCALE_MIN", "TTQ", "TWN", "Affine", "BinaryConnect",
     "Coded", "DiffQ", "DoReFa", "DoReFaInput", "DualCopy", "Even", "Exponential", "FixedRange", "Held", "LQNets",
     "LSQPlus", "Nested", "Quantizer", "Scaled", "Surrogate", "Table", "Ternary", "VecQ", "absolute_deviation",
-    "chain_rule", "codes_of", "dampening", "difference", "fake_quantize", "frozen", "hold", "hoyer_square", "inverse",
-    "maxbin", "nearest", "pretend", "scale_shape", "sine", "squared_deviation", "stochastic", "threshold", "waveq",
+    "chain_rule", "codes_of", "dampening", "difference", "fake_quantize", "frozen", "group_hoyer", "hold", "hoyer",
+    "hoyer_square", "inverse", "maxbin", "nearest", "pretend", "scale_shape", "sine", "squared_deviation",
+    "stochastic", "threshold", "waveq",
 ]
 
 

@@ -1,10 +1,9 @@
-"""Penalties that see the grid: how far parameters are from what quantization makes of them, and from being zero.
+"""Penalties that see the grid: how far parameters are from what quantization makes of them.
 
     squared_deviation    (P - q(P))^2, the quantization error (the thesis' draft)
     absolute_deviation   |P - q(P)|
     dampening            (q(P) - clip(P))^2 with q(P) held fixed (Nagel et al. 2022)
     sine                 sin^2(pi P / s): zero on every multiple of s (Naumov et al. 2018)
-    hoyer_square         (sum |P|)^2 / sum P^2: from 1 to the number of entries that are not zero (Yang et al. 2020)
 
 q(P) = s n with n = rounding(clip(P / s)). Almost everywhere n is constant nearby, so the derivatives below are exact
 and need no surrogate.
@@ -19,7 +18,7 @@ import numpy as np
 
 from minilq.arguments import shown
 from minilq.autodiff.primitive import WithResidual, primitive, vjp_of
-from minilq.autodiff.samples import away_from, cells
+from minilq.autodiff.samples import cells
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError
@@ -146,34 +145,6 @@ def sine_term_vjp(g: Array, y: Array, P: Array, s: Array, weight: float = 1.0) -
     return dP, -_over_groups(dP * v, s)
 
 
-@primitive
-def hoyer_square_term(P: Any, weight: float = 1.0) -> Array:
-    """Hoyer-square of one tensor: y = weight (sum_i |P_i|)^2 / sum_i P_i^2; 0 where all are 0.
-
-    Derivative  kind: exact. With a = sum |P_i| and b = sum P_i^2: dP_i = 2 g weight a / b^2 (b sgn(P_i) - a P_i).
-                Entries below b / a shrink, those above grow: a threshold that sets itself.
-    At kinks    sgn(0) = 0
-    Shapes      P any; returns ()
-    Source      Yang, Wen, Li 2020, DeepHoyer
-
-    >>> float(hoyer_square_term(np.array([2.0, 0.0]))), float(hoyer_square_term(np.array([2.0, -2.0])))
-    (1.0, 2.0)
-    """
-    a, b = np.sum(np.abs(P)), np.sum(np.square(P))
-    return finite("hoyer_square", weight * a * a / b if b > 0 else P.dtype.type(0), P, P)
-
-
-@vjp_of(hoyer_square_term, kind="exact", needs="P",
-        at=lambda rng: ([away_from(np.array([-2.0, 0.0]), rng, (3, 4))], {}))
-def hoyer_square_term_vjp(g: Array, y: Array, P: Array, weight: float = 1.0) -> tuple[Array]:
-    # y = w a^2 / b   =>   dy/dP_i = w (2 a/b sgn(P_i) - a^2/b^2 2 P_i)
-    a, b = np.sum(np.abs(P)), np.sum(np.square(P))
-    if not b > 0:
-        return (np.zeros_like(P),)
-    c = P.dtype.type(2 * float(g) * weight) * a / b / b
-    return (c * (b * np.sign(P) - a * P),)
-
-
 def squared_deviation(pairs: Pairs, quantizer: Scaled | Sequence[Scaled], rates: Rates = None) -> Tensor:
     """The plain sum of squared quantization errors, sum_t sum_i (P_i - s n_i)^2. See `squared_deviation_term`.
 
@@ -221,15 +192,6 @@ def sine(pairs: Pairs, rates: Rates = None) -> Tensor:
     through s it can only move weights relative to the grid. Arguments and errors as for `maxbin`.
     """
     return total("sine", pairs, rates, sine_term, by_count=False)
-
-
-def hoyer_square(pairs: Pairs, rates: Rates = None) -> Tensor:
-    """Hoyer-square summed over several tensors, sum_t (sum |P|)^2 / sum P^2. See `hoyer_square_term`.
-
-    What it minimises: the number of weights that count. It does not see s, nor the size of P as a whole: the gradient
-    is orthogonal to P. Arguments and errors as for `maxbin`.
-    """
-    return total("hoyer_square", pairs, rates, lambda P, s, weight: hoyer_square_term(P, weight), by_count=False)
 
 
 def _inside(error: Array, P: Array, s: Array, quantizer: Scaled) -> Array:

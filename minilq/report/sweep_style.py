@@ -57,7 +57,9 @@ SCHEMES = {
     "absolute_deviation": Style("absolute deviation", "#882255", "X"),
     "dampening": Style("dampening", "#000000", "*"),
     "sine": Style("sine", "#44AA99", "<"),
+    "hoyer": Style("Hoyer", "#DDCC77", "d"),
     "hoyer_square": Style("Hoyer-square", "#777777", "h"),
+    "group_hoyer": Style("group Hoyer", "#88CCEE", "H"),
 }
 GRANULARITIES = ("row", "column", "scalar", "channel", "filter")
 STARTS = {"scratch": "from scratch", "post": "post-training"}

@@ -1,0 +1,76 @@
+"""Every case of the zoo for what a weight costs: Khoram & Li, Polino, DeepHoyer, and the metrics of a model.
+
+A test takes the cases whose names begin with its words, and must compare every field of them.
+"""
+
+import numpy as np
+import pytest
+
+import minilq
+from minilq import Scaled, Tensor
+from minilq.quantize import sparsity
+from tests import zoo
+from tests.zoo import near
+
+CASES = zoo.read("zoo-precision.npz")
+WORDS = {"L7": ["hoyer", "penalties"]}
+
+
+def of(card, *words):
+    """Run a test for each case of a card that begins with one of these words."""
+    cases = [(of, name) for of, name in CASES if of == card and name.startswith(words)]
+    return pytest.mark.parametrize("case", cases, ids="-".join, indirect=True)
+
+
+@pytest.fixture
+def case(request):
+    kept = CASES[request.param]
+    case = zoo.Case(kept.name, kept.fields)
+    yield case
+    assert not case.unread
+
+
+def gradients_of(y, *tensors):
+    y.backward()
+    return [tensor.grad for tensor in tensors]
+
+
+# --- L7, DeepHoyer and its relatives --------------------------------------------------------------------------------
+
+@of("L7", "hoyer")
+def test_hoyer(case):
+    for name, field in (("hoyer", "hoyer"), ("hoyer_square", "hoyer_square"), ("group_hoyer", "group")):
+        if f"out.{field}" not in case:           # a vector has no axes of channels
+            assert (name, case["in.w"].ndim) == ("group_hoyer", 1)
+            continue
+        w = Tensor(case["in.w"], requires_grad=True)
+        y = sparsity.TERMS[name](w, 1.0)
+        near("penalties", y.numpy(), case[f"out.{field}"])
+        dw, reference = gradients_of(y, w)[0], case[f"grad.w@{field}"]
+        if "equal" in case.name or w.size == 1:  # where it is 0, but for rounding
+            np.testing.assert_allclose(dw, reference, atol=1e-6 * max(np.abs(1 / w.numpy()).max(), 1))
+        elif w.dtype == np.float64:
+            np.testing.assert_allclose(dw, reference, rtol=1e-10, atol=1e-12 * np.abs(reference).max())
+        else:
+            near("penalties", dw, reference)
+
+
+@of("L7", "penalties")
+def test_penalties(case):
+    quantizer = Scaled("nearest", qmin=case.number("par.qn"), qmax=case.number("par.qp"))
+    for name, penalty in (("sine", minilq.sine), ("dampening", lambda pairs: minilq.dampening(pairs, quantizer)),
+                          ("msqe", lambda pairs: minilq.squared_deviation(pairs, quantizer))):
+        w, s = Tensor(case["in.w"], requires_grad=True), Tensor(case["in.s"], requires_grad=True)
+        y = penalty([(w, s)])
+        size = w.size if name == "msqe" else 1      # a mean there
+        dw, ds = gradients_of(y, w, s)
+        near("penalties", y.numpy() / size, case[f"out.{name}"])
+        near("penalties", dw / size, case[f"grad.w@{name}"])
+        if name != "dampening":
+            near("penalties", ds / size, case[f"grad.s@{name}"])
+
+
+def test_every_case_has_one_test():
+    assert len(CASES) == 36
+    for card, name in CASES:
+        assert sum(name.startswith(word) for word in WORDS.get(card, [""])) == 1, (card, name)
