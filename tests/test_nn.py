@@ -1,4 +1,4 @@
-"""Layers, models, their states, and the rounded baseline."""
+"""Layers, models and their states."""
 
 import copy
 
@@ -32,8 +32,8 @@ from minilq import (
 )
 from minilq.autodiff.samples import cells
 from minilq.experiments.models import mnist_mlp
-from minilq.experiments.rounded import round_to_nearest, smallest_scale
-from minilq.quantize import SCALE_MIN, scale_shape
+from minilq.experiments.rounded import smallest_scale
+from minilq.quantize import SCALE_MIN
 from minilq.quantize.methods import FixedRange
 from tests.networks import everywhere, latents, quantized, scales, weights
 
@@ -358,27 +358,7 @@ def test_the_replay_check_of_a_whole_network_notices_a_wrong_factor_on_the_scale
         replay_check(network_of(arrays, wrong), *arrays.values())
 
 
-# ---- rounding to nearest, the baseline
-
-
-@pytest.mark.parametrize("granularity", ["row", "column", "scalar"])
-@pytest.mark.parametrize("bits", [1, 2, 4, 8])
-def test_the_rounded_baseline_uses_the_whole_range_and_is_half_a_step_off_at_most(granularity, bits):
-    model = Sequential(Dense(6, 4, rng()))
-    rounded = round_to_nearest(model, ["dense1.weight", "dense1.bias"], granularity, bits)
-    site = rounded.sites()["dense1.weight"]
-    k, s = site.coded().codes, site.scale.numpy()
-    assert k.min() >= -(2 ** (bits - 1))
-    assert k.max() <= 2 ** (bits - 1) - 1
-    error = np.abs(site().numpy() - latents(model)["dense1.weight"].numpy())
-    if bits > 1:
-        assert np.all(error <= 0.5001 * s)
-        assert k.min() == -(2 ** (bits - 1)) or k.max() == 2 ** (bits - 1) - 1
-    assert s.shape == scale_shape(granularity, (6, 4))
-    assert scales(rounded)["dense1.bias"].shape == (1,)
-    assert quantized(model) == {}                # which is left as it was
-    with pytest.raises(ConfigError, match="bits"):
-        round_to_nearest(model, ["dense1.weight"], granularity, 0)
+# ---- rounding to nearest
 
 
 def test_the_smallest_scale_clips_nothing_and_no_smaller_one_would_do():

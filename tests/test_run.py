@@ -22,6 +22,7 @@ from minilq.errors import ConfigError, DataError, NonFiniteError, ShapeError
 from minilq.experiments import run
 from minilq.experiments.build import streams
 from minilq.experiments.config import RunConfig, read_config
+from minilq.experiments.rounded import rounded_like, score_on
 from minilq.experiments.thesis import RECIPES
 from minilq.nn import Sequential, coded_in, codes_in
 from minilq.quantize import codes_of, fake_quantize
@@ -334,8 +335,9 @@ def test_the_result_is_what_the_saved_networks_give(finished):
     assert result["ratio_packed"] == round(result["bytes_float32"] / result["bytes_packed"], 2)
     assert result["ratio_int8_zip"] == round(result["bytes_float32"] / result["bytes_int8_zip"], 2)
     assert result["seconds"] == round(sum(result["seconds_each"].values()), 2)
-    assert result["rounded"]["bits"] <= result["bits"]
-    assert result["rounded"]["accuracy"] != result["accuracy"] or result["rounded"]["loss"] != result["loss"]
+    baseline = run.trained(finished, "float")
+    score = score_on(data, read_config(finished / "config.json"))
+    assert result["rounded"] == rounded_like(baseline, list(codes), score, result["accuracy"])
 
 
 def test_the_network_computes_with_the_codes_times_the_scales(finished):

@@ -30,7 +30,7 @@ from minilq.experiments.config import QUICK_IMAGES, RunConfig, read_config
 from minilq.experiments.measure import counted, measure
 from minilq.experiments.result import RESULT as RESULT
 from minilq.experiments.result import read_result as read_result
-from minilq.experiments.rounded import round_to_nearest
+from minilq.experiments.rounded import rounded_like, score_on
 from minilq.experiments.training import check_same, settings_that_matter, train
 from minilq.experiments.watch import Watch, each_epoch
 from minilq.files import as_path, make_folder, write_text
@@ -203,16 +203,14 @@ def compare(config: RunConfig, data: Dataset, networks: dict[str, Trainer]) -> d
     """
     baseline, quantized = networks["float"].model, networks["quantized"].model
     learned, floats = measure(quantized, data, config), measure(baseline, data, config)
-    # The rival of the thesis' layer has its granularity; that of other methods a scale for each output, which is free.
-    rounded = round_to_nearest(baseline, quantized_sites(config, baseline), config.granularity or "filter",
-                               max(learned["bits"], 1))
+    rounded = rounded_like(baseline, quantized_sites(config, baseline), score_on(data, config), learned["accuracy"])
     sizes = counted(config, baseline, quantized)
     seconds = {name: round(sum(float(r["seconds"]) for r in t.rows), 2) for name, t in networks.items()}
     return {
         **learned, "baseline_accuracy": floats["accuracy"], "baseline_loss": floats["loss"], **sizes,
         "ratio_int8_zip": round(sizes["bytes_float32"] / learned["bytes_int8_zip"], 2),
         "ratio_packed": round(sizes["bytes_float32"] / learned["bytes_packed"], 2),
-        "rounded": measure(rounded, data, config),
+        "rounded": rounded,
         "seconds": round(sum(seconds.values()), 2), "seconds_each": seconds,
         "scheme": config.scheme(), "epochs": config.epochs, "data": config.data, "model": config.model,
         "seed": config.seed,

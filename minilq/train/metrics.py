@@ -71,8 +71,12 @@ def scales_in(coded: Mapping[str, Coded]) -> dict[str, Array]:
 
 
 def sqnr_in(model: Layer, coded: Mapping[str, Coded]) -> float:
-    """`sqnr_together` of what `coded_in` gave for a model, held within -MOST_DECIBELS..MOST_DECIBELS."""
+    """`sqnr_between` the latents of a model and what `coded_in` gave for it."""
     tensors = model.parameters()
-    latent = {name: tensors[f"{name}.latent"].array for name in coded}
+    return sqnr_between({name: tensors[f"{name}.latent"].array for name in coded}, coded)
+
+
+def sqnr_between(latents: Mapping[str, Array], coded: Mapping[str, Coded]) -> float:
+    """`sqnr_together` of latents and what their codes stand for, held within -MOST_DECIBELS..MOST_DECIBELS."""
     seen = {name: one.values for name, one in coded.items()}
-    return max(-MOST_DECIBELS, min(MOST_DECIBELS, sqnr_together(latent, seen)))
+    return max(-MOST_DECIBELS, min(MOST_DECIBELS, sqnr_together({name: latents[name] for name in coded}, seen)))

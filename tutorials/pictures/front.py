@@ -19,9 +19,8 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from minilq.experiments.config import read_config
-from minilq.experiments.measure import measure
 from minilq.experiments.pareto import front
-from minilq.experiments.rounded import round_to_nearest
+from minilq.experiments.rounded import rounded_front, score_on
 from minilq.experiments.run import data_of, trained
 from minilq.files import write_text
 from minilq.report.figures import STYLE
@@ -62,14 +61,13 @@ def main(run: Path) -> None:
 
 
 def rounded(run: Path) -> list[dict[str, Any]]:
-    """The float network of a run at 2 to 8 bits, with a scale for each row or one for each parameter: their front."""
+    """The front of the float network of a run rounded to nearest, in every granularity."""
     config = read_config(run / "config.json")
-    model, data = trained(run, "float"), data_of(config)
-    every = [measure(round_to_nearest(model, SITES, granularity, bits), data, config)
-             for granularity in ("row", "scalar") for bits in range(2, 9)]
-    for point in every:
-        print(f"{point['bits']} bits: {100 * point['accuracy']:.2f} %, {point['bytes_entropy'] / 1000:.1f} kB")
-    return [dict(point) for point in front(every, "bytes_entropy")]
+    points = rounded_front(trained(run, "float"), SITES, score_on(data_of(config), config), each=8)
+    for point in points:
+        print(f"{point['granularity']} {point['reach']:.2f}: {100 * point['accuracy']:.2f} %, "
+              f"{point['bytes_entropy'] / 1000:.1f} kB")
+    return points
 
 
 def _xy(points: Any) -> tuple[list[float], list[float]]:
