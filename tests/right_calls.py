@@ -10,9 +10,10 @@ import functools
 import numpy as np
 
 import minilq
-from minilq import Dense, Parameter, Tensor, nn, objective, optim, schedule
+from minilq import Dense, Parameter, Tensor, nn, objective, optim, post, schedule
 from minilq.data import Dataset, load
 from minilq.data.augment import center_crop, random_brightness, random_crop, random_flip, random_saturation, resize
+from minilq.quantize.buckets import Buckets
 from minilq.quantize.method import QUANTIZERS
 from minilq.train.loop import Trainer
 from minilq.train.metrics import INPUTS
@@ -172,6 +173,7 @@ OF_METHODS = {
     "chain_rule": (minilq.chain_rule, 1.0), "stochastic": (minilq.stochastic, RNG),
     "stochastic()": (minilq.stochastic(RNG), X), "check": (minilq.check, minilq.PACT(4), nothing, 0, True),
     "Even.values": (minilq.Even(f32(1) + 2).values, LABELS), "Table.values": (minilq.Table(f32(2)).values, LABELS),
+    "Buckets.values": (Buckets(f32(1) + 2, f32(1), np.array([8])).values, LABELS),
 }
 TRAINING = {
     **{name: (getattr(minilq, name), PAIRS, [1.0]) for name in ("maxbin", "inverse", "difference", "sine",
@@ -179,6 +181,7 @@ TRAINING = {
     **{name: (getattr(minilq, name), PAIRS, [minilq.Scaled()], [1.0]) for name in (
         "squared_deviation", "absolute_deviation", "dampening")},
     "waveq": (minilq.waveq, PAIRS, 1.0, 1.0),
+    "shared_out": (post.shared_out, [1.0, 2.0], [4, 4], True),
     "sparsity_on": (objective.sparsity_on, MODEL, "hoyer_square", 1e-3, True),
     "penalty_on": (minilq.penalty_on, MODEL, "inverse", 1e-3, {"dense1": 1e-3}, True),
     "Objective": (minilq.Objective, {"l2": nothing}), "Objective()": (minilq.Objective({}), Tensor(1.0)),

@@ -13,7 +13,7 @@ PACKAGE = Path(minilq.__file__).parent
 
 # A file may import only from rooms to the left of its own, and from its own.
 ORDER = ["_ctrl_c", "_version", "errors", "arguments", "schedule", "later", "files", "kernels", "autodiff", "ops",
-         "quantize", "nn", "objective", "optim", "data", "train", "coding", "store", "integer", "experiments",
+         "quantize", "nn", "objective", "optim", "data", "train", "post", "coding", "store", "integer", "experiments",
          "report", "selfcheck", "cli", "__main__"]
 
 

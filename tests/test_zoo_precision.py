@@ -8,12 +8,17 @@ import pytest
 
 import minilq
 from minilq import Scaled, Tensor
+from minilq.autodiff.parameter import Parameter
+from minilq.post import shared_out
 from minilq.quantize import sparsity
+from minilq.quantize.buckets import scaling
+from minilq.quantize.methods import Polino, PolinoPoints
+from minilq.quantize.methods.polino import polino
 from tests import zoo
 from tests.zoo import near
 
 CASES = zoo.read("zoo-precision.npz")
-WORDS = {"L7": ["hoyer", "penalties"]}
+WORDS = {"14": ["uniform", "points", "allocation"], "L7": ["hoyer", "penalties"]}
 
 
 def of(card, *words):
@@ -33,6 +38,53 @@ def case(request):
 def gradients_of(y, *tensors):
     y.backward()
     return [tensor.grad for tensor in tensors]
+
+
+# --- 14, Polino -----------------------------------------------------------------------------------------------------
+
+@of("14", "uniform")
+def test_polino(case):
+    w, g, S, bucket = case["in.w"], case["in.g"], case.number("par.S"), case.number("par.bucket")
+    bucket = None if bucket == -1 else bucket
+    alpha, beta = scaling(w, bucket or w.size)
+    near("forward", alpha, case["out.alpha"])
+    near("forward", beta, case["out.beta"])
+    for gradient in ("identity", "exact", "code"):
+        if f"grad.w@{gradient}" not in case:     # their code wants full buckets
+            assert gradient == "code"
+            continue
+        method, w_ = Polino(S, bucket, gradient=gradient), Tensor(w, requires_grad=True)
+        y = method(w_, {})
+        near("forward", y.numpy(), case["out.w"])
+        np.testing.assert_array_equal(method.coded(w, {}).values, y.numpy())
+        y.backward(g)
+        near("elementwise" if gradient == "identity" else "one element", w_.grad, case[f"grad.w@{gradient}"])
+    u = case["in.u"].reshape(-1)[:w.size].reshape(w.shape)
+    y = polino(w, S, bucket, u)
+    assert y.dtype == w.dtype                    # in their code, 1 / (S - 1) is of float32
+    np.testing.assert_allclose(y, case["out.w@stochastic"], rtol=1e-5, atol=1e-6 * alpha.max())
+
+
+@of("14", "points")
+def test_polino_points(case):
+    w, g, points, bucket = case["in.w"], case["in.g"], case["in.points"], case.number("par.bucket")
+    method = PolinoPoints(len(points), None if bucket == -1 else bucket)
+    near("forward", method.start(w)["points"].numpy(), case["out.initial_points"], 1)
+    held, w_ = {"points": Parameter(points)}, Tensor(w, requires_grad=True)
+    y = method(w_, held)
+    near("forward", y.numpy(), case["out.w"])
+    coded = method.coded(w, held)
+    np.testing.assert_array_equal(coded.codes, case["code.index"])
+    np.testing.assert_array_equal(coded.values, y.numpy())
+    y.backward(g)
+    near("elementwise", w_.grad, case["grad.w"])
+    near("reduced", held["points"].grad, case["grad.points"])
+
+
+@of("14", "allocation")
+def test_allocation(case):
+    shares = shared_out(case["in.norms"].tolist(), case["in.start"].tolist(), bool(case["par.points"]))
+    np.testing.assert_array_equal(shares, case["out.assigned"])
 
 
 # --- L7, DeepHoyer and its relatives --------------------------------------------------------------------------------

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
         LQNets,
         LSQPlus,
         Nested,
+        Polino,
+        PolinoPoints,
         Scaled,
         Ternary,
         VecQ,
@@ -53,7 +55,7 @@ else:
         "deviations": "absolute_deviation dampening sine squared_deviation",
         "granularity": "scale_shape",
         "methods": "BNN BWN LAB LAQ LAT LSQ PACT QNN TTQ TWN Affine BinaryConnect DiffQ DoReFa DoReFaInput DualCopy "
-                   "Exponential FixedRange LQNets LSQPlus Nested Scaled Ternary VecQ",
+                   "Exponential FixedRange LQNets LSQPlus Nested Polino PolinoPoints Scaled Ternary VecQ",
         "methods.scaled": "codes_of fake_quantize",
         "penalties": "difference inverse maxbin",
         "period": "waveq",
@@ -67,10 +69,10 @@ else:
 __all__ = [
     "BNN", "BWN", "LAB", "LAQ", "LAT", "LSQ", "PACT", "QNN", "SCALE_MIN", "TTQ", "TWN", "Affine", "BinaryConnect",
     "Coded", "DiffQ", "DoReFa", "DoReFaInput", "DualCopy", "Even", "Exponential", "FixedRange", "Held", "LQNets",
-    "LSQPlus", "Nested", "Quantizer", "Scaled", "Surrogate", "Table", "Ternary", "VecQ", "absolute_deviation",
-    "chain_rule", "codes_of", "dampening", "difference", "fake_quantize", "frozen", "group_hoyer", "hold", "hoyer",
-    "hoyer_square", "inverse", "maxbin", "nearest", "pretend", "scale_shape", "sine", "squared_deviation",
-    "stochastic", "threshold", "waveq",
+    "LSQPlus", "Nested", "Polino", "PolinoPoints", "Quantizer", "Scaled", "Surrogate", "Table", "Ternary", "VecQ",
+    "absolute_deviation", "chain_rule", "codes_of", "dampening", "difference", "fake_quantize", "frozen",
+    "group_hoyer", "hold", "hoyer", "hoyer_square", "inverse", "maxbin", "nearest", "pretend", "scale_shape", "sine",
+    "squared_deviation", "stochastic", "threshold", "waveq",
 ]
 
 

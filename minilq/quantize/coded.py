@@ -141,11 +141,7 @@ class Coded(NamedTuple):
     def copy(self) -> Coded:
         """The same in arrays of its own, which stay what they are when a method's go on."""
         grid = self.grid
-        if isinstance(grid, Table):
-            grid = Table(grid.levels.copy())
-        elif isinstance(grid, Even):
-            grid = Even(**{name: part.copy() for name, part in grid.stored().items()})
-        return Coded(self.codes.copy(), grid)
+        return Coded(self.codes.copy(), type(grid)(**{name: part.copy() for name, part in grid.stored().items()}))
 
 
 def check_codes(codes: Any) -> None:

@@ -22,12 +22,13 @@ from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError
 from minilq.nn import Sequential
 from minilq.quantize import Coded, Even, Table
+from minilq.quantize.buckets import of_stored
 from minilq.quantize.coded import check_coded
 
 CODES = "codes"
 RESERVED = frozenset(("meta", "file", "allow_pickle", "__metadata__"))
 """Names that stand for something else in a .npz or a .safetensors file, or when one is written."""
-PARTS = ("scale", "zero", "offset", "levels")
+PARTS = ("scale", "zero", "offset", "levels", "size")
 
 
 def floats_in(model: Sequential, coded: Mapping[str, Coded]) -> dict[str, Array]:
@@ -84,10 +85,13 @@ def _coded(name: str, codes: Array, grid: dict[str, Array]) -> Coded:
     if codes.dtype.kind != "i":
         raise ValueError(f"{name} has codes of {codes.dtype}")
     for part, array in grid.items():
-        if not (array.dtype.kind == "i" if part == "zero" else array.dtype.char in "fd"):
+        if not (array.dtype.kind == "i" if part in ("zero", "size") else array.dtype.char in "fd"):
             raise ValueError(f"{name} has a {part} of {array.dtype}")
         if not np.isfinite(array).all():
             raise ValueError(f"{name} has a {part} that is not finite")
+    if (buckets := of_stored(grid, codes)) is not None:
+        return Coded(codes, buckets)
+    for part, array in grid.items():
         shape = array.shape[1:] if part == "levels" else array.shape
         if len(shape) > codes.ndim or any(n not in (1, m) for n, m in zip(shape[::-1], codes.shape[::-1],
                                                                           strict=False)):

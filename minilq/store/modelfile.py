@@ -34,7 +34,9 @@ and Conv2D are input, weight and bias, that of Quantize is input: "residual1.bod
                 (code - zero) + offset. Or {"levels": array}: value = levels[code]. In place of an array stands its
                 number in "arrays", from 0. They broadcast to the codes; zero and offset have the scale's shape, or are
                 one number; levels are (K,), or (K, ...) with a table for each group: what follows K broadcasts to the
-                codes
+                codes. Or {"scale", "offset", "size", "levels"}: buckets of size[0] codes, one after the other in C
+                order, each with a scale and an offset: value = scale code + offset, or with levels, of (K,),
+                scale levels[code] + offset
     "method"    {"method": name, flag: value, ...}, what gave the codes, for training on; null where one of its flags is
                 a function
     "held"      with a method: what it learned and remembers, array numbers by name, or "codes" for the codes

@@ -17,6 +17,7 @@ from minilq.errors import ConfigError, DataError, MinilqError
 from minilq.nn import Site
 from minilq.quantize import Coded, Even, Quantizer, Table
 from minilq.quantize.asked import Steps, steps_of
+from minilq.quantize.buckets import of_stored
 from minilq.quantize.coded import Grid, narrowed
 from minilq.quantize.flags import choice_of, method_of
 from minilq.quantize.methods.fixed_grid import FixedGrid
@@ -130,10 +131,12 @@ def grid_of(where: str, stored: dict[str, Any], codes: Array | None = None) -> G
     """The grid of these arrays, once they can be one, of these codes."""
     ndim, shape = (32, None) if codes is None else (codes.ndim, codes.shape)
     for name, array in stored.items():
-        kinds = "i" if name == "zero" else "f"
+        kinds = "i" if name in ("zero", "size") else "f"
         if array is None or array.dtype.kind != kinds or (kinds == "f" and array.dtype != np.float32):
             raise wrong(where, f"a grid whose {name} are of {'whole numbers' if kinds == 'i' else 'float32'}",
                         array if array is None else array.dtype)
+    if codes is not None and (buckets := told(where, lambda: of_stored(stored, codes))) is not None:
+        return buckets
     if stored.keys() == {"levels"} and codes is not None:
         levels = stored["levels"]
         _check_broadcasts(where, "levels", levels.shape[1:], codes.shape)

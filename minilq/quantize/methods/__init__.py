@@ -17,6 +17,7 @@ from minilq.quantize.methods.lsq import LSQ
 from minilq.quantize.methods.lsq_plus import LSQPlus
 from minilq.quantize.methods.nested import Nested
 from minilq.quantize.methods.pact import PACT
+from minilq.quantize.methods.polino import Polino, PolinoPoints
 from minilq.quantize.methods.qnn import QNN
 from minilq.quantize.methods.scaled import Scaled
 from minilq.quantize.methods.ternary import Ternary
@@ -27,5 +28,5 @@ from minilq.quantize.methods.vecq import VecQ
 __all__ = [
     "BNN", "BWN", "LAB", "LAQ", "LAT", "LSQ", "PACT", "QNN", "QUANTIZERS", "TTQ", "TWN", "Affine", "BinaryConnect",
     "DiffQ", "DoReFa", "DoReFaInput", "DualCopy", "Exponential", "FixedGrid", "FixedRange", "LQNets", "LSQPlus",
-    "Nested", "Scaled", "Ternary", "VecQ",
+    "Nested", "Polino", "PolinoPoints", "Scaled", "Ternary", "VecQ",
 ]

@@ -11,6 +11,7 @@ from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError, NonFiniteError, meant
+from minilq.quantize.buckets import Buckets, of_each
 from minilq.quantize.coded import Coded, Even, Grid, Table, narrowed
 from minilq.quantize.granularity import check_spread
 from minilq.quantize.method import Held, Quantizer, holds, plain, remembered, seen
@@ -26,8 +27,8 @@ class FixedGrid(Quantizer):
     low, high   bounds of the codes; None for no bound
     rounding    floor, nearest, ceil, trunc, sign: of (x - offset) / scale; a table always takes the nearest level
 
-    Remembers the grid: `scale`, and `zero` and `offset` where there are any, or `levels`. Started from data it is
-    max |x| / high, scalar (without a bound, 1).
+    Remembers the grid: `scale`, and `zero` and `offset` where there are any, or `levels`, or what `Buckets` store.
+    Started from data it is max |x| / high, scalar (without a bound, 1).
 
     Raises ConfigError for bounds that are no whole numbers, low > high, and an unknown rounding; NonFiniteError for a
     NaN and, where there is no bound, for what lies 2^63 steps from 0 or farther.
@@ -69,6 +70,8 @@ class FixedGrid(Quantizer):
 
     def coded(self, x: Array, held: Held) -> Coded:
         x = codable("FixedGrid", plain(x))
+        if holds(held, "size"):
+            return self._in_buckets(x, Buckets(**{name: remembered(held, name).copy() for name in held}))
         if holds(held, "levels"):
             levels = remembered(held, "levels").copy()
             return Coded(narrowed(nearest_level(x, levels)), Table(levels))
@@ -82,6 +85,12 @@ class FixedGrid(Quantizer):
         z = zero.astype(x.dtype)
         k = self._rounded(v, None if self.low is None else self.low - z, None if self.high is None else self.high - z)
         return Coded(narrowed(k + z), Even(scale, zero, offset))
+
+    def _in_buckets(self, x: Array, grid: Buckets) -> Coded:
+        size = int(grid.size[0])
+        v = (x - of_each(grid.offset, size, x)) / of_each(grid.scale, size, x)
+        k = self._rounded(v, self.low, self.high) if grid.levels is None else nearest_level(v, grid.levels)
+        return Coded(narrowed(k), grid)
 
     def _rounded(self, v: Array, low: Any, high: Any) -> Array:
         if low is not None:
