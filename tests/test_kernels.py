@@ -78,6 +78,7 @@ def arranged(rng, x):
 def test_every_twin_has_a_test_here():
     assert set(TWINS) == {
         "adam.adam_update", "dense.product", "elementwise.rectified", "elementwise.where_positive",
+        "levels.nearest_level",
         # in test_coders.py
         "entropy.followed", "entropy.narrowed", "entropy.words_read",
         # in test_conv.py
@@ -124,6 +125,27 @@ def test_round_trip_is_compiled_for_the_layouts_of_the_thesis():
             result = kernel_of("fake_quantize.round_trip")(np.ones(shape, np.float32), np.ones(s_shape, np.float32),
                                                            rounding)
             assert result is not NotImplemented, (layout, rounding)
+
+
+@given(seed=seeds, layout=layouts, dtype=floats, count=st.integers(1, 9), tied=st.booleans())
+def test_nearest_level(seed, layout, dtype, count, tied):
+    """At ties, for levels in any order and equal ones, for infinity and NaN too."""
+    rng = np.random.default_rng(seed)
+    shape, (*groups,) = LAYOUTS[layout]
+    levels = rng.standard_normal((count, *groups) if rng.random() < 0.8 else (count,)).astype(dtype)
+    x = values(rng, shape, dtype, special=True)
+    if tied:
+        levels = np.rint(2 * levels)
+        x = np.where(rng.random(shape) < 0.8, rng.integers(-12, 13, shape) / 2, x).astype(dtype)
+    (want, _), (got, _) = both("levels.nearest_level", arranged(rng, x), levels)
+    if got is not NotImplemented:
+        assert_same_bits(got, want)
+
+
+def test_nearest_level_is_compiled_for_weights_and_inputs():
+    for shape, groups in (((5, 7), (1, 7)), ((2, 3, 4, 5), (1, 1, 1, 5)), ((5, 7), ())):
+        codes = kernel_of("levels.nearest_level")(np.ones(shape, np.float32), np.ones((4, *groups), np.float32))
+        assert codes is not NotImplemented
 
 
 @given(seed=seeds, layout=layouts, dtype=floats, special=st.booleans(), gate=st.booleans(),

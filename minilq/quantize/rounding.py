@@ -20,7 +20,9 @@ def sign(u: Array) -> Array:
     >>> sign(np.array([-0.3, 0.0, 2.0]))
     array([-1.,  1.,  1.])
     """
-    return np.where(np.isnan(u), u, np.where(u >= 0, 1, -1).astype(u.dtype))
+    y = np.asarray((u >= 0) * u.dtype.type(2) - 1)
+    np.copyto(y, u, where=np.isnan(u))
+    return y
 
 
 class stochastic:

@@ -11,6 +11,7 @@ from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError, NonFiniteError, meant
+from minilq.kernels import twin
 from minilq.quantize.buckets import Buckets, of_each
 from minilq.quantize.coded import Coded, Even, Grid, Table, narrowed
 from minilq.quantize.granularity import check_spread
@@ -117,6 +118,7 @@ def held_of(grid: Grid) -> dict[str, Parameter | Array]:
     return {name: array.copy() for name, array in grid.stored().items()}
 
 
+@twin("levels")
 def nearest_level(x: Array, levels: Array) -> Array:
     """For each x the code of the nearest level, of the lower of two as near; levels as in a Table.
 

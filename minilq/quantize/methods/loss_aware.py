@@ -25,6 +25,7 @@ from minilq.ops.broadcast import check_floats
 
 EPSILON = 1e-8
 ROUNDS = 10
+FEW = 16
 
 
 @primitive
@@ -57,7 +58,13 @@ def nearest_of_smooth(keep: Keep, w: Array, levels: Array) -> Array:
 
 def places(w: Array, levels: Array) -> Array:
     """Which of the ascending levels is nearest to each w."""
-    return np.searchsorted((levels[1:] + levels[:-1]) / 2, w, side="right")
+    middles = (levels[1:] + levels[:-1]) / 2
+    if len(levels) > FEW:
+        return np.searchsorted(middles, w, side="right")
+    below = np.zeros(w.shape, np.int8)           # how many middles are: a few comparisons are sooner than a search
+    for middle in middles:
+        below += ~(w < middle)
+    return below.astype(np.intp)
 
 
 def curvature(x: Tensor) -> Array:
@@ -79,10 +86,26 @@ def ternary_scale(w: Array, d: Array) -> float:
     """
     if not w.size:
         return 0.0
-    order = np.argsort(-np.abs(w), kind="stable")
+    order = descending(np.abs(w))
     tops, weights = np.cumsum((d * np.abs(w))[order]), np.cumsum(d[order])
     best = (tops**2 / weights).argmax()
     return float(tops[best] / weights[best])
+
+
+def descending(sizes: Array) -> Array:
+    """The places of numbers >= 0 from the largest to the smallest, of equal ones the first first.
+
+    Bits of floats >= 0 order like the floats: those of a float32 make a whole number with its place, and whole numbers
+    are sorted several times as fast as places.
+
+    >>> descending(np.array([0.5, 2.0, 0.5])).tolist(), descending(np.array([0.1, 0.3])).tolist()
+    ([1, 0, 2], [1, 0])
+    """
+    short = sizes.astype(np.float32)
+    if len(sizes) >= 2**32 or not np.array_equal(short, sizes):
+        return np.argsort(-sizes, kind="stable")
+    keys = ~short.view(np.uint32).astype(np.uint64) << np.uint64(32) | np.arange(len(sizes), dtype=np.uint64)
+    return (np.sort(keys) & np.uint64(2**32 - 1)).astype(np.intp)
 
 
 def alternated(w: Array, d: Array, codes: Array, unit: float, rounds: int, printed: bool = False) -> float:

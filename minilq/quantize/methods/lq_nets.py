@@ -29,6 +29,7 @@ DELTA = 1e-4
 """What holds a basis of weights to the one before, where bits are collinear."""
 MIDDLE = 0.6745
 """Half of a normal variable's absolute values lie below it."""
+EPSILON = float(np.finfo(np.float64).eps)
 
 
 @primitive
@@ -94,13 +95,14 @@ def fitted(x: Array, basis: Array, signed: bool) -> Array:
     K, *groups = basis.shape
     e, shape = signs_of(K, signed, np.float64), tuple(groups) or (1,)
     codes = in_groups(nearest_level(x, levels_of(basis, signed)), shape)
-    rows, old = in_groups(x, shape).astype(np.float64), basis.reshape(K, -1).T.astype(np.float64)
-    new = np.empty_like(old)
-    for i, (row, k) in enumerate(zip(rows, codes, strict=True)):
-        B = e[k].T                                               # (K, n)
-        A = B @ B.T + (DELTA if signed else 0) * np.eye(K)       # A (v* - v) = B (x - v B)
-        new[i] = old[i] + np.linalg.lstsq(A, B @ (row - old[i] @ B), rcond=None)[0]
-    return new.T.reshape(basis.shape).astype(basis.dtype)
+    rows, old = in_groups(x, shape), basis.reshape(K, -1).T.astype(np.float64)           # (groups, n), (groups, K)
+    # All x of one code have the same bits: how many there are and their sum are all that B B^T and B x need.
+    cells = (codes + len(e) * np.arange(len(codes))[:, None]).reshape(-1)
+    counts, sums = (np.bincount(cells, weights, len(codes) * len(e)).reshape(-1, len(e))
+                    for weights in (None, rows.reshape(-1)))
+    A = np.einsum("gc,cj,ck->gjk", counts, e, e) + (DELTA if signed else 0) * np.eye(K)  # A (v* - v) = B (x - v B)
+    least = np.linalg.pinv(A, rcond=K * EPSILON, hermitian=True) @ ((sums - counts * (old @ e.T)) @ e)[:, :, None]
+    return (old + least[:, :, 0]).T.reshape(basis.shape).astype(basis.dtype)
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def ttq(w: Any, up: Any, down: Any, t: float = 0.05) -> Array:
     check_scale("ttq", w, up)
     check_scale("ttq", w, down)
     above, below = parts(w, t)
-    return np.where(above, up, np.where(below, -down, w.dtype.type(0)))
+    return np.asarray(up * above - down * below)
 
 
 def _at(rng: np.random.Generator) -> tuple[list[Array], dict[str, Any]]:
@@ -53,7 +53,7 @@ def _at(rng: np.random.Generator) -> tuple[list[Array], dict[str, Any]]:
 def ttq_vjp(g: Array, y: Array, w: Array, up: Array, down: Array, t: float = 0.05) -> tuple[Array, Array, Array]:
     above, below = parts(w, t)
     # y = up [above] - down [below]   =>   dy/dup = [above],   dy/ddown = -[below]
-    slope = np.where(above, up, np.where(below, down, w.dtype.type(1)))
+    slope = up * above + down * below + ~(above | below)
     return g * slope, group_sum(g * above, up), group_sum(-g * below, down)
 
 
