@@ -14,10 +14,11 @@ from minilq import Dense, Parameter, Tensor, nn, objective, optim, post, schedul
 from minilq.data import Dataset, load
 from minilq.data.augment import center_crop, random_brightness, random_crop, random_flip, random_saturation, resize
 from minilq.quantize.buckets import Buckets
+from minilq.quantize.kmeans import kmeans
 from minilq.quantize.method import QUANTIZERS
 from minilq.train.loop import Trainer
 from minilq.train.metrics import INPUTS
-from minilq.train.stage import Stage
+from minilq.train.stage import Stage, prune_cluster
 from tests.stored_calls import FLAT, PIXELS, STORED
 from tests.wrong_arguments import f32, f64
 
@@ -127,6 +128,7 @@ TENSORS = {
     "/ Tensor": (T.__rtruediv__, 1.0), "Tensor **": (T.__pow__, 2.0), "Tensor @": (T.__matmul__, f32(3, 2)),
     "@ Tensor": (T.__rmatmul__, f32(3, 2)), "Tensor <": (T.__lt__, 0.0), "Tensor >=": (T.__ge__, 0.0),
     "Parameter": (Parameter, X, minilq.Within(0), 1.0, np.float32), "Within": (minilq.Within, -1.0, 1.0),
+    "Masked": (minilq.Masked, X > 0),
     "gradcheck": (minilq.gradcheck, square, f64(2)),
     "gradcheck vjp": (named(minilq.gradcheck, "vjp", square, f64(2)), slope),
     **{f"gradcheck {name}": (named(minilq.gradcheck, name, square, f64(2)), value) for name, value in (
@@ -172,6 +174,7 @@ OF_METHODS = {
     "Surrogate": (minilq.Surrogate, "mine", nothing, nothing), "threshold": (minilq.threshold, 1e-10, True),
     "chain_rule": (minilq.chain_rule, 1.0), "stochastic": (minilq.stochastic, RNG),
     "stochastic()": (minilq.stochastic(RNG), X), "check": (minilq.check, minilq.PACT(4), nothing, 0, True),
+    "kmeans": (kmeans, X, f32(2, 3), "move", 3),
     "Even.values": (minilq.Even(f32(1) + 2).values, LABELS), "Table.values": (minilq.Table(f32(2)).values, LABELS),
     "Buckets.values": (Buckets(f32(1) + 2, f32(1), np.array([8])).values, LABELS),
 }
@@ -198,6 +201,7 @@ WHOLE = (FLAT, optim.SGD(FLAT.parameters().values()), DATA, INPUTS["unit"], 2, {
 OF_DATA = {
     "Trainer": (Trainer, *WHOLE, schedule.constant, None, None, nothing, []),
     "Trainer.run": (Trainer(*WHOLE).run, 1, nothing, nothing), "Stage": (Stage, 1, nothing, 0.1),
+    "prune_cluster": (prune_cluster, 0.5, 4, (1, 1), (1.0, 0.1), "linear", "sum"),
     "Trainer.load_state": (Trainer(*WHOLE).load_state, *Trainer(*WHOLE).state()), "Dataset.head": (DATA.head, 1),
     "Dataset.holdout": (DATA.holdout, 1), "load": (load, "digits", None), "resize": (resize, PIXELS, 4),
     "center_crop": (center_crop, PIXELS, 4), "random_crop": (random_crop, PIXELS, 4, RNG),

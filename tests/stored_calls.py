@@ -11,7 +11,7 @@ import numpy as np
 
 import minilq
 from minilq import Dense, nn
-from minilq.coding import sizes
+from minilq.coding import relative_index, sizes
 from minilq.coding.ladder import RUNGS, ladder
 from minilq.coding.packing import pack, unpack
 from minilq.data import Dataset
@@ -89,6 +89,8 @@ STORED = {
         modelfile.load, from_npz, from_safetensors, read_config, read_history)},
     **{f"{coder.name}.encode": (coder.encode, CODES) for coder in RUNGS},
     **{f"{coder.name}.decode": (coder.decode, *coder.encode(CODES), 6) for coder in RUNGS},
+    "relative_index.encode": (relative_index.encode, LABELS, 2),
+    "relative_index.decode": (relative_index.decode, LABELS, LABELS + 1, 2, 6),
     "pack": (pack, CODES, -2, 3), "unpack": (unpack, pack(CODES, -2, 3), 6, -2, 3),
     "table_bits": (sizes.table_bits, CODES), "zipped": (sizes.zipped, {"a": CODES}),
     **{function.__name__: (function, CODED) for function in (sizes.packed, sizes.entropy_coded, sizes.compressed,

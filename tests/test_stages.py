@@ -16,7 +16,7 @@ from minilq.schedule import steps
 from minilq.train.checkpoint import load_checkpoint, save_checkpoint
 from minilq.train.loop import Trainer
 from minilq.train.metrics import INPUTS, evaluate
-from minilq.train.stage import Stage
+from minilq.train.stage import Stage, prune_cluster
 from tests.networks import latents, quantized, weights
 
 N, BATCH = 70, 32
@@ -62,6 +62,7 @@ def two_stage():
 PLANS = {
     "two-stage": two_stage,
     "progressive": lambda: [Stage(1, weights(LSQ(8))), Stage(2, weights(LSQ(4))), Stage(1, weights(LSQ(2)))],
+    "prune and cluster": lambda: [Stage(1), *prune_cluster(0.3, 4, (2, 1))],
     "float first": lambda: [Stage(1), Stage(2, weights(Nested(1e-3))), Stage(1, lambda name: None)],
 }
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from minilq.arguments import is_bound, is_number, shown
+from minilq.arguments import check_plain, is_bound, is_number, shown
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError
@@ -57,6 +57,35 @@ class Within:
     def bounds(self) -> Bounds:
         """Low and high, infinite where there is none."""
         return -math.inf if self.low is None else self.low, math.inf if self.high is None else self.high
+
+
+@dataclass(frozen=True, eq=False)
+class Masked:
+    """The constraint p = 0 where a mask is 0: what is pruned stays pruned.
+
+    mask        booleans, or integers such as codes, of the shape of p. It is read each time: who owns the array may go
+                on changing it
+    Raises      ConfigError for what is no such array
+
+    >>> p = np.array([-2.0, 0.5])
+    >>> Masked(np.array([True, False]))(p); p
+    array([-2.,  0.])
+    """
+
+    mask: Array
+
+    def __post_init__(self) -> None:
+        check_plain("Masked", self.mask, "the mask")
+        if not isinstance(self.mask, np.ndarray) or self.mask.dtype.kind not in "biu":
+            raise ConfigError("Masked", "the mask must be an array of booleans or integers", got=shown(self.mask),
+                              cause="Compare: Masked(np.abs(w) > 0.1)")
+
+    def __call__(self, p: Array) -> None:
+        p[self.mask == 0] = 0
+
+    def allows(self, p: Array) -> bool:
+        """Anything: whoever brings other numbers, as from a checkpoint, brings another mask with them."""
+        return True
 
 
 def hold_within(p: Array, low: float, high: float) -> None:

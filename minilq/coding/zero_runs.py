@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from minilq.autodiff.tape import Array
+from minilq.coding import relative_index
 from minilq.coding.bits import GammaReader, folded, gamma_codes, unfolded
 from minilq.coding.packing import WIDTHS, pack, unpack
 from minilq.errors import DataError
@@ -23,17 +24,11 @@ def write(codes: Array) -> tuple[bytes, bytes]:
     """Table and content of flat codes."""
     if codes.size == 0:
         return b"", b""
-    places = np.flatnonzero(codes)
-    runs = np.diff(places, prepend=-1) - 1
     low, high = min(int(codes.min()), 0), max(int(codes.max()), 0)
     width = (high - low).bit_length()
-    field = best_field(runs, width)
-    bridges = runs >> field                      # each stands for 2^field zeros
-    own = np.cumsum(bridges + 1) - 1             # entries of the codes themselves; all others are bridges
-    entries = int(bridges.sum()) + len(places)
-    fields, values = np.full(entries, (1 << field) - 1), np.zeros(entries, np.int64)
-    fields[own], values[own] = runs & (1 << field) - 1, codes[places]
-    table = gamma_codes([field + 1, width + 1, folded(low), entries + 1])
+    field = best_field(np.diff(np.flatnonzero(codes), prepend=-1) - 1, width)
+    fields, values = relative_index.encode(codes, field)
+    table = gamma_codes([field + 1, width + 1, folded(low), len(values) + 1])
     return table, pack(fields, 0, field) + pack(values, low, width)
 
 
@@ -49,9 +44,8 @@ def best_field(runs: Array, width: int) -> int:
 
 def read(table: bytes, content: bytes, count: int) -> Array:
     """The codes behind a table and a content; DataError when they cannot be."""
-    codes = np.zeros(count, np.int64)
     if count == 0:
-        return codes
+        return np.zeros(0, np.int64)
     reader = GammaReader(table)
     field, width = reader.number() - 1, reader.number() - 1
     low, entries = unfolded(reader.number()), reader.number() - 1
@@ -59,8 +53,5 @@ def read(table: bytes, content: bytes, count: int) -> Array:
         raise DataError("zero runs", f"fields and codes must have 0..32 bits, of at most {count} entries",
                         got=f"{field} and {width} bits, {entries} entries")
     middle = -(-entries * field // 8)
-    places = np.cumsum(unpack(content[:middle], entries, 0, field) + 1) - 1
-    if entries and places[-1] >= count:
-        raise DataError("zero runs", f"the runs must end within {count} codes", got=f"an entry at {places[-1]}")
-    codes[places] = unpack(content[middle:], entries, low, width)
-    return codes
+    fields, values = unpack(content[:middle], entries, 0, field), unpack(content[middle:], entries, low, width)
+    return relative_index.decode(fields, values, field, count)

@@ -13,7 +13,7 @@ from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError
 from minilq.nn.parts import Part
-from minilq.quantize import Coded, Quantizer
+from minilq.quantize import Coded, Held, Quantizer
 
 
 class Site(Part):
@@ -63,15 +63,17 @@ class Site(Part):
         self.held = held
         self.method, self.started = method, self.latent is not None
         if self.latent is not None:
-            self.latent.constraint, self.latent.lr = self.asked_by(method)
+            self.latent.constraint, self.latent.lr = self.asked_by(method, held)
             if self.latent.constraint is not None:
                 self.latent.constraint(self.latent.array)
                 self.latent.changed_in_place()
 
-    def asked_by(self, method: Quantizer | None) -> tuple[Constraint | None, float]:
-        """The constraint and the rate of the latent under a method."""
+    def asked_by(self, method: Quantizer | None, held: Held) -> tuple[Constraint | None, float]:
+        """The constraint and the rate of the latent under a method that holds this."""
         constraint, lr = self.own
-        return (constraint, lr) if method is None else (method.latent or constraint, lr * method.latent_lr(self.shape))
+        if method is None:
+            return constraint, lr
+        return method.latent(held) or constraint, lr * method.latent_lr(self.shape)
 
     def start(self, x: Array) -> None:
         """Start the method of an input from x. Parameters stay the same objects, so that an optimizer keeps them."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         TWN,
         Affine,
         BinaryConnect,
+        DeepCompression,
         DiffQ,
         DoReFa,
         DoReFaInput,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         Nested,
         Polino,
         PolinoPoints,
+        Pruned,
         Scaled,
         Ternary,
         VecQ,
@@ -54,8 +56,9 @@ else:
     __getattr__ = imported_later(__name__, {
         "deviations": "absolute_deviation dampening sine squared_deviation",
         "granularity": "scale_shape",
-        "methods": "BNN BWN LAB LAQ LAT LSQ PACT QNN TTQ TWN Affine BinaryConnect DiffQ DoReFa DoReFaInput DualCopy "
-                   "Exponential FixedRange LQNets LSQPlus Nested Polino PolinoPoints Scaled Ternary VecQ",
+        "methods": "BNN BWN LAB LAQ LAT LSQ PACT QNN TTQ TWN Affine BinaryConnect DeepCompression DiffQ DoReFa "
+                   "DoReFaInput DualCopy Exponential FixedRange LQNets LSQPlus Nested Polino PolinoPoints Pruned "
+                   "Scaled Ternary VecQ",
         "methods.scaled": "codes_of fake_quantize",
         "penalties": "difference inverse maxbin",
         "period": "waveq",
@@ -68,11 +71,11 @@ else:
 
 __all__ = [
     "BNN", "BWN", "LAB", "LAQ", "LAT", "LSQ", "PACT", "QNN", "SCALE_MIN", "TTQ", "TWN", "Affine", "BinaryConnect",
-    "Coded", "DiffQ", "DoReFa", "DoReFaInput", "DualCopy", "Even", "Exponential", "FixedRange", "Held", "LQNets",
-    "LSQPlus", "Nested", "Polino", "PolinoPoints", "Quantizer", "Scaled", "Surrogate", "Table", "Ternary", "VecQ",
-    "absolute_deviation", "chain_rule", "codes_of", "dampening", "difference", "fake_quantize", "frozen",
-    "group_hoyer", "hold", "hoyer", "hoyer_square", "inverse", "maxbin", "nearest", "pretend", "scale_shape", "sine",
-    "squared_deviation", "stochastic", "threshold", "waveq",
+    "Coded", "DeepCompression", "DiffQ", "DoReFa", "DoReFaInput", "DualCopy", "Even", "Exponential", "FixedRange",
+    "Held", "LQNets", "LSQPlus", "Nested", "Polino", "PolinoPoints", "Pruned", "Quantizer", "Scaled", "Surrogate",
+    "Table", "Ternary", "VecQ", "absolute_deviation", "chain_rule", "codes_of", "dampening", "difference",
+    "fake_quantize", "frozen", "group_hoyer", "hold", "hoyer", "hoyer_square", "inverse", "maxbin", "nearest",
+    "pretend", "scale_shape", "sine", "squared_deviation", "stochastic", "threshold", "waveq",
 ]
 
 

@@ -37,7 +37,7 @@ class Quantizer:
         scale(held)                 the scale > 0 of an even grid around 0, for penalties; None where there is none
         scaled                      the Scaled that rounds as it does, where there is such a scale
         penalty(held)               what it adds to the loss; None for nothing
-        latent                      what keeps x itself in range where x is a parameter; None for nothing
+        latent(held)                what keeps x itself in range where x is a parameter; None for nothing
         latent_lr(shape)            multiplies the learning rate of x where x is a parameter
         observe(x, held)            after a backward pass: counts for the history (they add up over tensors and have
                                     `columns()`), or None
@@ -61,8 +61,7 @@ class Quantizer:
             raise ConfigError("Quantizer", "every method needs a name of its own", got=f"a second {cls.name!r}")
         QUANTIZERS[cls.name] = cls
 
-    @property
-    def latent(self) -> Constraint | None:
+    def latent(self, held: Held) -> Constraint | None:
         return None
 
     def latent_lr(self, shape: tuple[int, ...]) -> float:

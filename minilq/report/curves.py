@@ -55,7 +55,10 @@ def shown(method: Quantizer, said: set[str]) -> Quantizer:
 def curves_of(method: Quantizer) -> Curves:
     """The curves of a method at its start. Raises what the method raises."""
     x = Tensor(np.linspace(-END, END, 1201)[:, None], requires_grad=True)
-    held = method.start(x.array[np.abs(x.array) <= FROM][:, None])
+    middle = x.array[np.abs(x.array) <= FROM][:, None]
+    held = method.start(middle)
+    if any(value.shape == middle.shape for value in held.values()):      # it remembers something of each number
+        x = Tensor(middle, requires_grad=True)
     scale = held.get("scale")
     if isinstance(scale, Parameter) and scale.array.max() < FROM / 100:
         scale.array[...] = FROM / STEPS

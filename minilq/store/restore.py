@@ -126,6 +126,6 @@ def _latent(method: Quantizer, held: dict[str, Any], coded: Coded, values: Array
 def _put(site: Site, method: Quantizer, held: dict[str, Any], latent: Array) -> None:
     assert site.latent is not None
     site.latent.array[...] = latent
-    site.latent.constraint, site.latent.lr = site.asked_by(method)
+    site.latent.constraint, site.latent.lr = site.asked_by(method, held)
     site.latent.changed_in_place()
     site.method, site.held, site.started = method, held, True

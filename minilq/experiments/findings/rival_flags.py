@@ -46,9 +46,9 @@ class Rivals:
         return " ".join(word for word in words_of(choice)[1:] if not word.startswith(f"{self.flag}="))
 
     def on_inputs(self) -> bool:
-        """Whether it stands for the activations: its codes are never below 0, or it says so."""
+        """Whether it stands for the activations: what it makes is never below 0, or it says so."""
         x = sample(0)
-        return isinstance(self.base, BNN) or bool(self.base.coded(x, self.base.start(x)).codes.min() >= 0)
+        return isinstance(self.base, BNN) or bool(self.base.coded(x, self.base.start(x)).values.min() >= 0)
 
 
 def rivals() -> list[Rivals]:

@@ -5,6 +5,7 @@ from minilq.quantize.methods.affine import Affine
 from minilq.quantize.methods.binary_connect import BinaryConnect
 from minilq.quantize.methods.bnn import BNN
 from minilq.quantize.methods.bwn import BWN
+from minilq.quantize.methods.deep_compression import DeepCompression
 from minilq.quantize.methods.diffq import DiffQ
 from minilq.quantize.methods.dorefa import DoReFa, DoReFaInput
 from minilq.quantize.methods.dual_copy import DualCopy
@@ -18,6 +19,7 @@ from minilq.quantize.methods.lsq_plus import LSQPlus
 from minilq.quantize.methods.nested import Nested
 from minilq.quantize.methods.pact import PACT
 from minilq.quantize.methods.polino import Polino, PolinoPoints
+from minilq.quantize.methods.pruned import Pruned
 from minilq.quantize.methods.qnn import QNN
 from minilq.quantize.methods.scaled import Scaled
 from minilq.quantize.methods.ternary import Ternary
@@ -27,6 +29,6 @@ from minilq.quantize.methods.vecq import VecQ
 
 __all__ = [
     "BNN", "BWN", "LAB", "LAQ", "LAT", "LSQ", "PACT", "QNN", "QUANTIZERS", "TTQ", "TWN", "Affine", "BinaryConnect",
-    "DiffQ", "DoReFa", "DoReFaInput", "DualCopy", "Exponential", "FixedGrid", "FixedRange", "LQNets", "LSQPlus",
-    "Nested", "Polino", "PolinoPoints", "Scaled", "Ternary", "VecQ",
+    "DeepCompression", "DiffQ", "DoReFa", "DoReFaInput", "DualCopy", "Exponential", "FixedGrid", "FixedRange", "LQNets",
+    "LSQPlus", "Nested", "Polino", "PolinoPoints", "Pruned", "Scaled", "Ternary", "VecQ",
 ]

@@ -101,8 +101,7 @@ class BinaryConnect(Quantizer):
             raise ConfigError("BinaryConnect", "stochastic must be a bool", got=repr(self.stochastic))
         one_of("BinaryConnect", "rate", self.rate, RATES)
 
-    @property
-    def latent(self) -> Within:
+    def latent(self, held: Held) -> Within:
         return Within(-self.H, self.H)
 
     def latent_lr(self, shape: tuple[int, ...]) -> float:

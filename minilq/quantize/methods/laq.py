@@ -49,8 +49,7 @@ class LAB(Quantizer):
     [1.0, -1.0]
     """
 
-    @property
-    def latent(self) -> Within:
+    def latent(self, held: Held) -> Within:
         return Within(-1, 1)
 
     def start(self, x: Array) -> dict[str, Parameter | Array]:
@@ -98,8 +97,7 @@ class LAT(Quantizer):
         if not isinstance(self.two, bool):
             raise ConfigError("LAT", "two must be a bool", got=repr(self.two))
 
-    @property
-    def latent(self) -> Within:
+    def latent(self, held: Held) -> Within:
         return Within(-1, 1)
 
     def start(self, x: Array) -> dict[str, Parameter | Array]:

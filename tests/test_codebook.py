@@ -1,0 +1,267 @@
+"""Codebooks: k-means, pruning, Deep Compression and relative indices, by what must hold for any numbers."""
+
+import contextlib
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given
+
+from minilq import Adam, Dense, Masked, Parameter, Sequential, Tensor, check, nn, softmax_cross_entropy
+from minilq.autodiff.primitive import OPERATORS
+from minilq.coding.relative_index import decode, encode
+from minilq.errors import ConfigError, DataError, DTypeError, GradientError, NonFiniteError, ShapeError
+from minilq.quantize.kmeans import FIRST, density, kmeans, linear, nearest_centre, plus_plus, random
+from minilq.quantize.methods import DeepCompression, Pruned
+from minilq.quantize.methods.pruned import largest
+from minilq.selfcheck import sampled
+from minilq.train.stage import prune_cluster
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def silent(line):
+    pass
+
+
+def vectors(seed, n=40, d=2):
+    return np.random.default_rng(seed).standard_t(2, (n, d))
+
+
+# --- k-means --------------------------------------------------------------------------------------------------------
+
+@given(seed=seeds, k=st.integers(1, 9), d=st.integers(1, 3), first=st.sampled_from(["random", "plus_plus"]),
+       empty=st.sampled_from(["move", "stay"]))
+def test_lloyd_never_makes_the_error_larger(seed, k, d, first, empty):
+    x = vectors(seed, d=d)
+    found = kmeans(x, FIRST[first](x, k, np.random.default_rng(seed)), empty)
+    errors = np.array(found.errors)
+    assert (np.diff(errors) <= 1e-12 * errors[0]).all()
+    np.testing.assert_array_equal(found.labels, nearest_centre(x, found.centres))
+    assert ((x - found.centres[found.labels]) ** 2).sum() <= errors[-1] * (1 + 1e-12)
+    for i in np.unique(found.labels):            # each centre is the mean of its members
+        np.testing.assert_allclose(found.centres[i], x[found.labels == i].mean(axis=0), rtol=1e-9, atol=1e-12)
+
+
+@given(seed=seeds, k=st.integers(1, 8), d=st.integers(1, 3), first=st.sampled_from(sorted(FIRST)))
+def test_as_many_centres_as_different_vectors_are_exact(seed, k, d, first):
+    d = 1 if first in ("linear", "density") else d
+    rng = np.random.default_rng(seed)
+    different = vectors(seed, k, d)
+    x = different[np.append(np.arange(k), rng.integers(0, k, 20))]
+    found = kmeans(x, FIRST[first](x, k, rng))
+    np.testing.assert_allclose(found.centres[found.labels], x, rtol=1e-12)
+    assert len(np.unique(found.labels)) == k
+
+
+@given(seed=seeds, k=st.integers(1, 9))
+def test_numbers_and_vectors_of_one_number_have_the_same_nearest_centre(seed, k):
+    rng = np.random.default_rng(seed)
+    x, centres = (rng.integers(-9, 9, (n, 1)) / 2 for n in (30, k))      # ties, and centres that are there twice
+    flat = nearest_centre(np.hstack([x, 0 * x]), np.hstack([centres, 0 * centres]))
+    np.testing.assert_array_equal(nearest_centre(x, centres), flat)
+
+
+def test_first_centres():
+    x, rng = np.array([[0.0], [1.0], [2.0], [2.0], [10.0]]), np.random.default_rng(0)
+    assert linear(x, 3, rng).ravel().tolist() == [0, 5, 10]
+    assert density(x, 5, rng).ravel().tolist() == pytest.approx(np.quantile(x, [0.1, 0.3, 0.5, 0.7, 0.9]))
+    assert random(x, 4, rng).ravel().tolist() == [0, 1, 2, 10]           # different ones, in order
+    assert len(random(x, 6, rng)) == 6                                   # more than there are
+    assert sorted(plus_plus(x, 4, rng).ravel().tolist()) == [0, 1, 2, 10]
+    assert plus_plus(np.zeros((3, 2)), 5, rng).tolist() == [[0, 0]] * 5
+
+
+def test_kmeans_refuses_what_it_cannot_cluster():
+    x = np.zeros((3, 2))
+    for centres, error in ((np.zeros((2, 3)), ShapeError), (np.zeros((0, 2)), ShapeError), (np.zeros(2), ShapeError),
+                           (np.full((1, 2), np.nan), NonFiniteError), (np.array([["a", "b"]]), DTypeError)):
+        with pytest.raises(error, match=r"^kmeans: "):
+            kmeans(x, centres)
+    for wrong in ({"empty": "split"}, {"steps": 0}):
+        with pytest.raises(ConfigError, match=r"^kmeans: "):
+            kmeans(x, np.zeros((1, 2)), **wrong)
+
+
+# --- pruning --------------------------------------------------------------------------------------------------------
+
+@given(seed=seeds, share=st.floats(0.01, 1), n=st.integers(1, 50))
+def test_the_largest_stay(seed, share, n):
+    w = np.random.default_rng(seed).integers(-5, 6, n) / 2
+    mask = largest(w, share)
+    assert mask.sum() == min(np.ceil(share * n), (w != 0).sum())
+    assert np.abs(w[mask]).min(initial=9) >= np.abs(w[~mask]).max(initial=0)
+
+
+def test_what_is_pruned_stays_exactly_zero_while_the_rest_is_trained():
+    rng = np.random.default_rng(0)
+    model = Sequential(Dense(10, 6, rng))
+    adam = Adam(model.parameters().values(), 0.05)
+    x, labels = Tensor(rng.standard_normal((32, 10)).astype(np.float32)), rng.integers(0, 6, 32)
+    weight = model.layers["dense1"].weight
+
+    def train(steps):
+        for _ in range(steps):
+            adam.zero_grad()
+            softmax_cross_entropy(model(x, training=True), labels).backward()
+            adam.step()
+
+    train(3)                                     # moments of what will be pruned
+    before, left = weight.latent.numpy().copy(), []
+    for method in (Pruned(0.5), Pruned(0.2), DeepCompression(5)):
+        weight.change(method)
+        adam.follow(model.parameters().values())
+        left.append(weight().numpy() != 0)
+        train(5)
+        np.testing.assert_array_equal(weight().numpy() != 0, left[-1])
+        assert (weight.latent.numpy()[~left[-1]] == 0).all()
+    assert [int(mask.sum()) for mask in left] == [30, 12, 12]
+    assert (left[1] <= left[0]).all()            # of what was left
+    np.testing.assert_array_equal(left[2], left[1])
+    np.testing.assert_array_equal(left[0], largest(before, 0.5))
+    assert len(np.unique(weight().numpy()[left[2]])) <= 5
+
+
+def test_masked_reads_the_mask_each_time():
+    mask, p = np.array([2, 0, 1], np.int8), np.ones(3)
+    held = Masked(mask)
+    held(p)
+    mask[2] = 0
+    held(p)
+    assert p.tolist() == [1, 0, 0]
+    for wrong in (None, [True], np.ones(2), 1):
+        with pytest.raises(ConfigError, match="the mask must be an array of booleans or integers"):
+            Masked(wrong)
+
+
+@pytest.mark.parametrize("method", [Pruned(0.5), DeepCompression(3)])
+def test_what_holds_something_of_each_weight_belongs_to_no_input(method):
+    with pytest.raises(ShapeError, match="not to an input"):
+        method(Tensor(np.ones((2, 3))), method.start(np.ones((4, 3))))
+
+
+# --- Deep Compression -----------------------------------------------------------------------------------------------
+
+@given(seed=seeds, k=st.integers(1, 6), gradient=st.sampled_from(["sum", "mean"]))
+def test_the_gradient_of_a_level_is_that_of_its_members(seed, k, gradient):
+    """By a finite difference, exact as y is linear in the levels; pruned weights stay 0 and send nothing."""
+    rng = np.random.default_rng(seed)
+    w, g = rng.standard_normal((6, 5)) * (rng.random((6, 5)) < 0.6), rng.standard_normal((6, 5))
+    method = DeepCompression(k, gradient=gradient)
+    held = method.start(w)
+    y = method(Tensor(w), held)
+    assert (y.numpy()[w == 0] == 0).all()
+    assert len(np.unique(y.numpy()[w != 0])) <= k
+    y.backward(g)
+    for i in range(k):
+        moved = held["levels"].array.copy()
+        moved[i] += 0.25
+        change = (g * (method(Tensor(w), {**held, "levels": Parameter(moved)}).numpy() - y.numpy())).sum() / 0.25
+        share = 1 if gradient == "sum" else max((held["codes"] == i + 1).sum(), 1)
+        np.testing.assert_allclose(held["levels"].grad[i], change / share, rtol=1e-9, atol=1e-12)
+
+
+def test_clusters_of_all_different_weights_are_the_weights():
+    w = vectors(0, 8, 3)
+    y = DeepCompression(24)(Tensor(w), DeepCompression(24).start(w)).numpy()
+    np.testing.assert_allclose(y, w, rtol=1e-12)
+    assert not DeepCompression(4).coded(np.zeros((2, 2)), DeepCompression(4).start(np.zeros((2, 2)))).values.any()
+
+
+def test_weights_move_to_the_level_that_is_nearest_now():
+    w = np.array([-1.0, -1.1, 0.9, 1.1, 0.0])
+    for assignments, codes in (("fixed", [1, 1, 2, 2, 0]), ("nearest", [1, 2, 2, 2, 0])):
+        method = DeepCompression(2, assignments=assignments)
+        held = method.start(w)
+        moved = w + np.array([0, 2.0, 0, 0, 5.0])     # what is pruned stays so wherever it goes
+        assert method.coded(moved, held).codes.tolist() == codes
+
+
+@pytest.mark.parametrize("name", ["shared", "clustered"])
+def test_wrong_derivatives_are_found(name, monkeypatch):
+    entry = OPERATORS[name].primitive
+    right = entry.vjp
+    assert sampled(entry, np.random.default_rng(0))
+
+    def without_members(g, y, *args):            # a sum where the mean is wanted
+        return right(g, y, *args[:-1], "sum")
+
+    def of_the_next_level(g, y, *args):
+        *first, dlevels = right(g, y, *args)
+        return (*first, np.roll(dlevels, 1))
+
+    def twice(g, y, *args):
+        return tuple(2 * d for d in right(g, y, *args))
+
+    for wrong in (without_members, of_the_next_level, twice):
+        monkeypatch.setattr(entry, "vjp", wrong)
+        assert not sampled(entry, np.random.default_rng(0))
+        with pytest.raises(GradientError):
+            check(DeepCompression(3, gradient="mean", assignments="fixed" if name == "shared" else "nearest"), silent)
+
+
+def test_prune_cluster_asks_for_each_weight():
+    shares, levels = {"dense1.weight": 0.1, "dense2.weight": 0.5}, {"dense1.weight": 63, "dense2.weight": 15}
+    prune, cluster = prune_cluster(shares.__getitem__, levels.__getitem__, (2, 1), (0.1, 0.01), "density", "mean")
+    assert [stage.epochs for stage in (prune, cluster)] == [2, 1]
+    assert [stage.lr_factor for stage in (prune, cluster)] == [0.1, 0.01]
+    assert prune.choose("dense2.weight") == Pruned(0.5)
+    assert cluster.choose("dense2.weight") == DeepCompression(15, "density", "mean")
+    assert prune.choose("dense2.bias") is cluster.choose("dense1.input") is None
+    for wrong in (("x", 4, (1, 1)), (0.1, 4.5, (1, 1)), (0.1, 4, 3), (0.1, 4, (1, 1, 1)), (0.1, 4, (0, 1))):
+        with pytest.raises(ConfigError):
+            prune_cluster(*wrong)
+    with pytest.raises(ConfigError, match=r"keep must be a number in \(0, 1\]"):
+        nn.quantize(Sequential(Dense(2, 2, np.random.default_rng(0))), prune_cluster(2.0, 4, (1, 1))[0].choose)
+
+
+# --- relative indices -----------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("bits", [0, 1, 2, 3, 5])
+def test_gaps_of_every_length_come_back(bits):
+    """One entry behind each number of zeros, alone and behind another one, with every number of zeros at the end."""
+    most = 1 << bits
+    for gap in range(4 * most + 2):
+        for end in (0, 1, most, 3 * most):
+            for codes in ([0] * gap + [5] + [0] * end, [-3] + [0] * gap + [5, 7] + [0] * end):
+                codes = np.array(codes)
+                fields, values = encode(codes, bits)
+                assert fields.max(initial=0) < most
+                assert len(values) == np.count_nonzero(codes) + gap // most      # a bridge for each 2^bits zeros
+                np.testing.assert_array_equal(decode(fields, values, bits, len(codes)), codes)
+
+
+@given(seed=seeds, bits=st.integers(0, 32), share=st.floats(0, 1), n=st.integers(0, 200))
+def test_any_codes_come_back(seed, bits, share, n):
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(-4, 5, n) * (rng.random(n) < share)
+    np.testing.assert_array_equal(decode(*encode(codes, bits), bits, n), codes)
+
+
+@pytest.mark.parametrize(("fields", "values", "bits", "count"), [
+    ([3, 1], [0], 2, 9), ([3, 1], [0, 7], 2, 5), ([4], [1], 2, 9), ([-1], [1], 2, 9), ([1, 0], [0, 7], 2, 9),
+    ([0, 3], [7, 0], 2, 9), ([0, 0, 0], [1, 1, 1], 2, 2), ([0], [1], 33, 9), ([0], [1], 1.0, 9),
+    ([[0]], [[1]], 2, 9), ([2**40], [1], 32, 9)])
+def test_damaged_indices_are_refused(fields, values, bits, count):
+    with pytest.raises(DataError, match=r"^relative_index: "):
+        decode(np.array(fields), np.array(values), bits, count)
+
+
+@given(seed=seeds, bits=st.integers(0, 4))
+def test_a_changed_entry_gives_other_codes_or_none(seed, bits):
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(-4, 5, 60) * (rng.random(60) < 0.2)
+    pair = encode(codes, bits)
+    if not len(pair[0]):
+        return
+    pair[rng.integers(2)][rng.integers(len(pair[0]))] += rng.choice([-1, 1])
+    with contextlib.suppress(DataError):
+        assert not np.array_equal(decode(*pair, bits, 60), codes)
+
+
+def test_indices_of_what_are_no_codes_are_refused():
+    for wrong, error in ((np.ones((2, 2), int), ShapeError), (np.ones(2), DTypeError)):
+        with pytest.raises(error):
+            encode(wrong, 2)
+    with pytest.raises(ConfigError, match="bits must be"):
+        encode(np.ones(2, int), 33)
