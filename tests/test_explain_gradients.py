@@ -36,7 +36,8 @@ def test_rivals_are_the_flags_that_change_nothing_but_gradients(flags):
         "lsq mask": set(MASKS), "lsq count": set(COUNTS), "lsq-plus mask": set(MASKS), "lsq-plus count": set(COUNTS),
         "affine mask": set(MASKS), "deep-compression gradient": {"sum", "mean"}, "bnn surrogate": set(SURROGATES),
         "bwn gradient": set(GRADIENTS), "dorefa gradient": {"through", "stopped"},
-        "pact gradient": {"paper", "consistent"}}
+        "pact gradient": {"paper", "consistent"}, "polino gradient": {"identity", "exact", "code"},
+        "polino-points gradient": {"identity", "exact", "code"}}
     assert [name for name, one in flags.items() if one.on_inputs()] == ["bnn surrogate", "pact gradient"]
     assert flags["bwn gradient"].values[0] == BWN().gradient             # the usual one first
 
