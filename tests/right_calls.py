@@ -184,6 +184,7 @@ TRAINING = {
     **{name: (getattr(minilq, name), PAIRS, [minilq.Scaled()], [1.0]) for name in (
         "squared_deviation", "absolute_deviation", "dampening")},
     "waveq": (minilq.waveq, PAIRS, 1.0, 1.0),
+    "water_filling": (post.water_filling, f64(3), 0.1, 0.5), "spent_by": (post.spent_by, [X]),
     "shared_out": (post.shared_out, [1.0, 2.0], [4, 4], True),
     "sparsity_on": (objective.sparsity_on, MODEL, "hoyer_square", 1e-3, True),
     "penalty_on": (minilq.penalty_on, MODEL, "inverse", 1e-3, {"dense1": 1e-3}, True),

@@ -9,16 +9,18 @@ import pytest
 import minilq
 from minilq import Scaled, Tensor
 from minilq.autodiff.parameter import Parameter
-from minilq.post import shared_out
+from minilq.post import shared_out, water_filling
 from minilq.quantize import sparsity
 from minilq.quantize.buckets import scaling
 from minilq.quantize.methods import Polino, PolinoPoints
+from minilq.quantize.methods.fewest_bits import shortest
 from minilq.quantize.methods.polino import polino
 from tests import zoo
 from tests.zoo import near
 
 CASES = zoo.read("zoo-precision.npz")
-WORDS = {"14": ["uniform", "points", "allocation"], "L7": ["hoyer", "penalties"]}
+WORDS = {"10": ["water-filling", "fewest-bits"], "14": ["uniform", "points", "allocation"],
+         "L7": ["hoyer", "penalties"]}
 
 
 def of(card, *words):
@@ -38,6 +40,29 @@ def case(request):
 def gradients_of(y, *tensors):
     y.backward()
     return [tensor.grad for tensor in tensors]
+
+
+# --- 10, Khoram & Li ------------------------------------------------------------------------------------------------
+
+@of("10", "water-filling")
+def test_water_filling(case):
+    w, g, budget, cap = case["in.w"], case["in.g"], case.number("par.budget"), case.number("par.cap")
+    tau = water_filling(g, budget, cap)
+    np.testing.assert_allclose(tau, case["out.tau"], rtol=1e-9)
+    np.testing.assert_allclose(tau, case["out.tau@slsqp"], rtol=1e-4)
+    np.testing.assert_allclose(np.abs(g) * tau, case["out.nu"], rtol=1e-9)        # no tolerance is at the cap
+    y, bits = shortest(w, tau)
+    np.testing.assert_array_equal(y, case["out.w"])
+    np.testing.assert_array_equal(bits, case["code.fraction_bits"])
+    np.testing.assert_array_equal(np.maximum(0, np.floor(-np.log2(tau))), case["out.bits_bound"])
+    assert (bits <= case["out.bits_bound"]).all()
+
+
+@of("10", "fewest-bits")
+def test_fewest_bits(case):
+    y, bits = shortest(case["in.w"], case.number("par.tau"))
+    np.testing.assert_array_equal(y, case["out.w"])
+    np.testing.assert_array_equal(bits, case["code.fraction_bits"])
 
 
 # --- 14, Polino -----------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Post-training: a trained network in, a smaller one out; what is reckoned from gradients, but not trained."""
 
 from minilq.post.allocation import shared_out
+from minilq.post.precision import Round, Spent, adaptive, spent_by, water_filling
 
-__all__ = ["shared_out"]
+__all__ = ["Round", "Spent", "adaptive", "shared_out", "spent_by", "water_filling"]

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         DoReFaInput,
         DualCopy,
         Exponential,
+        FewestBits,
         FixedRange,
         LQNets,
         LSQPlus,
@@ -57,8 +58,8 @@ else:
         "deviations": "absolute_deviation dampening sine squared_deviation",
         "granularity": "scale_shape",
         "methods": "BNN BWN LAB LAQ LAT LSQ PACT QNN TTQ TWN Affine BinaryConnect DeepCompression DiffQ DoReFa "
-                   "DoReFaInput DualCopy Exponential FixedRange LQNets LSQPlus Nested Polino PolinoPoints Pruned "
-                   "Scaled Ternary VecQ",
+                   "DoReFaInput DualCopy Exponential FewestBits FixedRange LQNets LSQPlus Nested Polino PolinoPoints "
+                   "Pruned Scaled Ternary VecQ",
         "methods.scaled": "codes_of fake_quantize",
         "penalties": "difference inverse maxbin",
         "period": "waveq",
@@ -71,9 +72,9 @@ else:
 
 __all__ = [
     "BNN", "BWN", "LAB", "LAQ", "LAT", "LSQ", "PACT", "QNN", "SCALE_MIN", "TTQ", "TWN", "Affine", "BinaryConnect",
-    "Coded", "DeepCompression", "DiffQ", "DoReFa", "DoReFaInput", "DualCopy", "Even", "Exponential", "FixedRange",
-    "Held", "LQNets", "LSQPlus", "Nested", "Polino", "PolinoPoints", "Pruned", "Quantizer", "Scaled", "Surrogate",
-    "Table", "Ternary", "VecQ", "absolute_deviation", "chain_rule", "codes_of", "dampening", "difference",
+    "Coded", "DeepCompression", "DiffQ", "DoReFa", "DoReFaInput", "DualCopy", "Even", "Exponential", "FewestBits",
+    "FixedRange", "Held", "LQNets", "LSQPlus", "Nested", "Polino", "PolinoPoints", "Pruned", "Quantizer", "Scaled",
+    "Surrogate", "Table", "Ternary", "VecQ", "absolute_deviation", "chain_rule", "codes_of", "dampening", "difference",
     "fake_quantize", "frozen", "group_hoyer", "hold", "hoyer", "hoyer_square", "inverse", "maxbin", "nearest",
     "pretend", "scale_shape", "sine", "squared_deviation", "stochastic", "threshold", "waveq",
 ]

@@ -10,6 +10,7 @@ from minilq.quantize.methods.diffq import DiffQ
 from minilq.quantize.methods.dorefa import DoReFa, DoReFaInput
 from minilq.quantize.methods.dual_copy import DualCopy
 from minilq.quantize.methods.exponential import Exponential
+from minilq.quantize.methods.fewest_bits import FewestBits
 from minilq.quantize.methods.fixed_grid import FixedGrid
 from minilq.quantize.methods.fixed_range import FixedRange
 from minilq.quantize.methods.laq import LAB, LAQ, LAT
@@ -29,6 +30,6 @@ from minilq.quantize.methods.vecq import VecQ
 
 __all__ = [
     "BNN", "BWN", "LAB", "LAQ", "LAT", "LSQ", "PACT", "QNN", "QUANTIZERS", "TTQ", "TWN", "Affine", "BinaryConnect",
-    "DeepCompression", "DiffQ", "DoReFa", "DoReFaInput", "DualCopy", "Exponential", "FixedGrid", "FixedRange", "LQNets",
-    "LSQPlus", "Nested", "Polino", "PolinoPoints", "Pruned", "Scaled", "Ternary", "VecQ",
+    "DeepCompression", "DiffQ", "DoReFa", "DoReFaInput", "DualCopy", "Exponential", "FewestBits", "FixedGrid",
+    "FixedRange", "LQNets", "LSQPlus", "Nested", "Polino", "PolinoPoints", "Pruned", "Scaled", "Ternary", "VecQ",
 ]

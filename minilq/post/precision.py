@@ -1,0 +1,203 @@
+"""Precision: how exact each parameter must be for the loss to stay below a limit, and networks that are just so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from minilq.arguments import as_array, check_function, check_instance, check_reals, check_whole, is_number, shown
+from minilq.autodiff.tape import Array
+from minilq.autodiff.tensor import Tensor
+from minilq.errors import ConfigError, ShapeError
+from minilq.nn import Sequential, Site
+from minilq.quantize.methods.fewest_bits import LEAST, FewestBits, exactly, shortest
+from minilq.quantize.statistics import entropy_of
+
+SLACK = 1 - 2.0**-40
+"""What is spent of a budget, so that the rounding of sums cannot exceed it."""
+GROW, SHRINK = 2.0, 0.5
+"""What becomes of the trust region after a step that was taken, and after one that was not."""
+
+
+def water_filling(gradient: Array, budget: float, cap: float) -> Array:
+    """Tolerances that cost the fewest bits: least -sum log2 tau_i with sum |g_i| tau_i <= budget, 0 < tau_i <= cap.
+
+        tau_i = min(cap, nu / |g_i|),   nu such that the sum is the budget, or all tau_i = cap where that is within it
+
+    Those whose gradient is small are at the cap; the others spend the same, |g_i| tau_i = nu, each.
+
+    gradient    of the loss in every parameter, any shape; what is returned has it, in float64
+    budget      > 0, by how much the loss may grow, to first order. It is never exceeded
+    cap         > 0, the trust region: how far the gradient is believed
+    Raises      ConfigError for other numbers; NonFiniteError and DTypeError for what is no array of finite floats
+    Source      Khoram and Li 2018, Adaptive quantization of neural networks (ICLR); the solution with a trust region
+                follows from the conditions of Karush, Kuhn and Tucker
+
+    >>> water_filling(np.array([1.0, -4.0, 0.0]), budget=0.2, cap=1.0).round(6).tolist()
+    [0.1, 0.025, 1.0]
+    """
+    gradient = as_array("water_filling", gradient, "gradient")
+    check_reals("water_filling", "gradient", gradient)
+    for name, number in (("budget", budget), ("cap", cap)):
+        if not is_number(number) or not number > 0:
+            raise ConfigError("water_filling", f"{name} must be a number > 0", got=shown(number))
+    size = np.abs(gradient.astype(np.float64))
+    a = np.sort(size.reshape(-1))
+    n, budget = a.size, budget * SLACK
+    if cap * a.sum() <= budget:
+        return np.full(size.shape, float(cap))
+    # the k smallest at the cap: nu_k = (budget - cap sum_(i<k) a_i) / (n - k), right for the first with nu <= cap a_k
+    nu = (budget - cap * np.concatenate([[0.0], np.cumsum(a)[:-1]])) / (n - np.arange(n))
+    fits = nu <= cap * a
+    right = nu[np.argmax(fits)] if fits.any() else 0.0
+    right = right if right > 0 else budget / n
+    return np.minimum(cap, right / np.maximum(size, right / cap))
+
+
+class Spent(NamedTuple):
+    """What a network of fixed-point numbers takes, in bits.
+
+    fraction    behind the point, N of every parameter: what the paper counts
+    whole       before it, of those not below 1
+    signs       one for each parameter that is not 0
+    widths      which N it is, at the entropy of the N of each tensor: without it nothing can be read
+    """
+
+    fraction: int
+    whole: int
+    signs: int
+    widths: int
+
+    @property
+    def total(self) -> int:
+        """All of them, in bits."""
+        return sum(self)
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round of `adaptive`: the trust region, the loss, the bits behind the point, and whether it was taken."""
+
+    cap: float
+    loss: float
+    bits: int
+    taken: bool
+
+
+def adaptive(model: Sequential, loss_of: Callable[[], Tensor], limit: float, cap: float = 2.0**-4, rounds: int = 30,
+             log: Callable[[Round], None] = lambda line: None) -> Spent:
+    """Adaptive quantization: every weight and bias with the fewest bits that keep the loss at or below a limit.
+
+    Repeated: the loss and its gradient where the network is; tolerances by `water_filling` with what is left of the
+    limit; every parameter becomes the shortest number within its tolerance of what it was at first. A network whose
+    loss is within the limit, and which has fewer bits than the last, is taken, and the trust region doubled; any other
+    is undone, and it is halved.
+
+    model       a trained network, changed in place: its weights and biases get the method `FewestBits`
+    loss_of     () -> the loss of the model as it is now, a scalar Tensor, the same whenever the model is the same
+    limit       what the loss must not exceed, above what it is at first
+    cap         the first trust region, 2^-40 .. 1
+    rounds      at most; it stops when the trust region is too small for anything
+    log         called after every round
+    Returns     what the network takes; its codes are the network's, see `nn.coded_in`
+    Raises      ConfigError for a limit that the network is above already, for other numbers, and without a parameter
+    Source      Khoram and Li 2018, Adaptive quantization of neural networks (ICLR). What the paper leaves open is ours:
+                the trust region is of |w - w0|, and halved or doubled
+    """
+    check_instance("adaptive", "the model", model, Sequential, "a Sequential")
+    check_function("adaptive", "loss_of", loss_of, " of nothing")
+    check_whole("adaptive", "rounds", rounds)
+    if not is_number(cap) or not LEAST <= cap <= 1:
+        raise ConfigError("adaptive", "cap must be a number in 2^-40 .. 1", got=shown(cap))
+    sites = [site for site in model.sites().values() if site.latent is not None]
+    if not sites:
+        raise ConfigError("adaptive", "there must be a weight", got="a model without one")
+    for site in sites:
+        site.change(None)
+    first = [_latent(site).copy() for site in sites]
+    best, fewest = first, -1
+    loss, gradient = _loss_and_gradient(loss_of, sites)
+    if not is_number(limit) or not loss < limit:
+        raise ConfigError("adaptive", "the limit must be above the loss that the network has", got=f"{shown(limit)}, "
+                          f"where it is {loss:g}")
+    for _ in range(rounds):
+        tolerance = np.maximum(water_filling(gradient, limit - loss, cap), LEAST)
+        made = [shortest(w, part.reshape(w.shape)) for w, part in zip(first, _split(tolerance, first), strict=True)]
+        bits = sum(int(N.sum()) for _, N in made)
+        _put(sites, [y for y, _ in made])
+        new_loss, new_gradient = _loss_and_gradient(loss_of, sites)
+        taken = new_loss <= limit and (fewest < 0 or bits < fewest)
+        log(Round(cap, new_loss, bits, taken))
+        if taken:
+            best, fewest, cap = [y for y, _ in made], bits, min(cap * GROW, 1.0)
+            loss, gradient = new_loss, new_gradient
+            if not loss < limit:
+                break
+        else:
+            _put(sites, best)
+            cap *= SHRINK
+            if cap < LEAST:
+                break
+    _put(sites, best)
+    for site in sites:
+        site.change(FewestBits(max(exactly(_latent(site)), LEAST)))
+    return spent_by(best)
+
+
+def spent_by(values: list[Array]) -> Spent:
+    """What these numbers take, each at the fewest bits that it is written with.
+
+    >>> spent_by([np.array([0.25, 0.0, -1.5, 0.75])])
+    Spent(fraction=5, whole=1, signs=3, widths=6)
+    """
+    if not isinstance(values, (list, tuple)):
+        raise ConfigError("spent_by", "values must be a list of arrays", got=shown(values))
+    fraction = whole = signs = 0
+    widths = 0.0
+    for y in values:
+        check_reals("spent_by", "values", y)
+        N = shortest(y, LEAST)[1]
+        size = np.floor(np.abs(y.astype(np.float64)))
+        fraction += int(N.sum())
+        whole += int(np.ceil(np.log2(size + 1)).sum())
+        signs += int(np.count_nonzero(y))
+        widths += N.size * entropy_of(N)
+    return Spent(fraction, whole, signs, int(np.ceil(widths)))
+
+
+def _latent(site: Site) -> Array:
+    assert site.latent is not None
+    return site.latent.array
+
+
+def _put(sites: list[Site], values: list[Array]) -> None:
+    for site, value in zip(sites, values, strict=True):
+        assert site.latent is not None
+        site.latent.array[...] = value
+        site.latent.changed_in_place()
+
+
+def _loss_and_gradient(loss_of: Callable[[], Tensor], sites: list[Site]) -> tuple[float, Array]:
+    """The loss, and its gradient in all latents, one after the other, float64."""
+    for site in sites:
+        if site.latent is not None:
+            site.latent.grad = None
+    loss = loss_of()
+    check_instance("adaptive", "what loss_of gives", loss, Tensor, "a scalar Tensor")
+    if loss.size != 1:
+        raise ShapeError("adaptive", "what loss_of gives must be one number", got=f"the shape {loss.shape}")
+    loss.backward()
+    parts = []
+    for site in sites:
+        assert site.latent is not None
+        dw = site.latent.grad
+        parts.append(np.zeros(site.latent.size) if dw is None else dw.reshape(-1).astype(np.float64))
+        site.latent.grad = None
+    return loss.item(), np.concatenate(parts)
+
+
+def _split(flat: Array, like: list[Array]) -> list[Array]:
+    return np.split(flat, np.cumsum([w.size for w in like])[:-1])
