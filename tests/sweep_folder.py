@@ -57,6 +57,22 @@ def point_of(scheme, granularity="row", strength=1e-10, start="scratch", seed=42
                        f" --{'rate' if scheme in PENALTIES else 'threshold'} {strength:g}"}
 
 
+def rounded_of(point, parts=(2, 4, 8, 16)):
+    """What rounded.json of a float point holds: one grid for the network, and a scale for each row."""
+    made = []
+    for granularity, scales in (("network", 4), ("row", 914)):
+        for reach in parts:
+            bits = math.ceil(math.log2(2 * reach + 1))
+            entropy = math.log2(reach) + 1 - 1.2 * (granularity == "network")
+            made.append({"granularity": granularity, "reach": float(reach), "unique_integers": 2 * reach + 1,
+                         "accuracy": point["accuracy"] - 0.2 / reach**1.5 * (1 + (granularity == "network")),
+                         "loss": 0.4 + 1 / reach, "integer_min": -reach, "integer_max": reach, "scales": scales,
+                         "bits": bits, "bits_unique": bits, "entropy": entropy, "zero_share": 1 / reach,
+                         "sqnr": 6.02 * entropy - 4, "bytes_packed": WEIGHTS * bits // 8 + 4 * scales,
+                         "bytes_entropy": int(WEIGHTS * entropy / 8) + 4 * scales})
+    return made
+
+
 def history_of(point):
     """One row per epoch, as train/history.py writes it."""
     rows = []
@@ -117,6 +133,8 @@ def write_sweep(folder, points, failures=(), missing=(), grid="thesis"):
         write_text(own / "config.json", config_of(point).to_json())
         write_text(own / "result.json", json.dumps({k: v for k, v in point.items() if k not in ("command", "folder")}))
         write_history(own / "history.csv", history_of(point))
+        if point["scheme"] == "float":
+            write_text(own / "rounded.json", json.dumps(rounded_of(point)))
         write_text(own / "DONE", "")
     for name, message in failures.items():
         (folder / "points" / name).mkdir(parents=True)

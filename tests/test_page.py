@@ -15,6 +15,7 @@ import pytest
 from minilq.errors import DataError
 from minilq.experiments.agreement import PUBLISHED_FOR, compare
 from minilq.experiments.pareto import COSTS, pool
+from minilq.experiments.rivals import rivals
 from minilq.experiments.sweep import read_points
 from minilq.experiments.thesis import PUBLISHED
 from minilq.report import page as page_module
@@ -25,7 +26,7 @@ from minilq.report.page_summary import missing, summary
 from minilq.report.sweep_data import read_sweep_data
 from minilq.report.sweep_figures import curve_drawings
 from minilq.report.sweep_style import lowest_shown
-from tests.sweep_folder import FEW, point_of, thesis_points, write_sweep
+from tests.sweep_folder import FEW, point_of, rounded_of, thesis_points, write_sweep
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 
@@ -95,6 +96,12 @@ def table_of_points(page):
     return page.columns("points")
 
 
+def everything(folder):
+    """Trained points, then the rounded float network."""
+    points = read_points(folder)
+    return [*points, *rivals(points)]
+
+
 @pytest.fixture
 def undrawn(monkeypatch):
     """Pages whose figures are empty: drawing takes nearly all of their time."""
@@ -121,9 +128,9 @@ def page(whole):
 
 def test_the_page_is_well_formed_and_holds_every_command(whole, page):
     columns = table_of_points(page)
-    points = {p["name"]: p for p in read_points(whole)}
+    points = {p["name"]: p for p in everything(whole)}
     assert {c["text"] for c in columns["point"]} == set(points)
-    assert len(points) == len(SOME) == 19
+    assert len(points) == len(SOME) + 8 == 27
     for name, command in zip(columns["point"], columns["command"], strict=True):
         assert command["text"] == points[name["text"]]["command"]
         assert command["text"].startswith("minilq train")
@@ -172,7 +179,7 @@ def test_every_column_can_be_sorted_by_its_values(whole, page):
         assert len(numbers) >= len(SOME) - 1
     assert all("data-value" in cell for table in page.tables.values() for row in table for cell in row
                if cell["tag"] == "td")
-    by_name = {p["name"]: p for p in read_points(whole)}
+    by_name = {p["name"]: p for p in everything(whole)}
     for name, accuracy in zip(columns["point"], columns["accuracy %"], strict=True):
         assert float(accuracy["data-value"]) == 100 * by_name[name["text"]]["accuracy"]
     assert ("class", "sortable") in page.attributes
@@ -185,7 +192,7 @@ def rows_of(folder):
 
 def test_the_table_as_a_file_holds_every_number(whole):
     rows = rows_of(whole)
-    points = {p["name"]: p for p in read_points(whole)}
+    points = {p["name"]: p for p in everything(whole)}
     assert {row["name"] for row in rows} == set(points)
     for row in rows:
         for name in ("accuracy", "strength", "bytes_packed", "unique_integers"):
@@ -230,23 +237,71 @@ def test_one_cost_is_shown_and_a_switch_of_radio_buttons_shows_the_others(page):
 
 @pytest.mark.parametrize("cost", COSTS)
 def test_the_table_of_a_front_holds_what_nothing_beats_and_the_baseline(whole, page, cost):
-    points = [{**p, "range": p["integer_max"] - p["integer_min"] + 1} for p in read_points(whole)
+    points = [{**p, "range": p["integer_max"] - p["integer_min"] + 1} for p in everything(whole)
               if p["scheme"] != "float"]
-    lowest = lowest_shown([p["accuracy"] for p in points])
-    unbeaten = {p["command"] for p in points if p["accuracy"] >= lowest and not any(
+    lowest = lowest_shown([p["accuracy"] for p in points if p["scheme"] != "rounded"])
+    unbeaten = [p for p in points if p["accuracy"] >= lowest and not any(
         q["accuracy"] >= p["accuracy"] and q[cost] <= p[cost] and (q["accuracy"], q[cost]) != (p["accuracy"], p[cost])
-        for q in points)}
+        for q in points)]
     columns = page.columns(f"front of {cost}")
     *commands, of_float = [cell["text"] for cell in columns["command"]]
-    assert set(commands) == unbeaten
+    assert any(p["scheme"] == "rounded" for p in unbeaten) or cost != "bytes_entropy"
     assert columns["network"][-1]["text"] == "float baseline"
     assert of_float == "minilq train --data mnist"
     accuracies = [float(cell["data-value"]) for cell in columns["accuracy %"][:-1]]
-    assert accuracies == sorted(accuracies, reverse=True)
+    assert [accuracy / 100 for accuracy in accuracies] == pytest.approx(
+        sorted((point["accuracy"] for point in unbeaten), reverse=True))
     size = cost if cost == "bytes_entropy" else "bytes_packed"
-    for command, smaller in zip(commands, columns["times smaller"], strict=False):
-        point, = (p for p in points if p["command"] == command)
+    for accuracy, command, words, smaller in zip(accuracies, commands, columns["network"], columns["times smaller"],
+                                                 strict=False):
+        point, *_ = (p for p in unbeaten if p["accuracy"] == pytest.approx(accuracy / 100, rel=1e-12)
+                     and p["command"] == command)
+        assert words["text"].startswith("float, rounded to nearest") == (point["scheme"] == "rounded")
         assert float(smaller["data-value"]) == point["bytes_float32"] / point[size]
+
+
+def test_the_summary_says_which_points_are_better_than_rounding(tmp_path):
+    def trained(strength, accuracy, size):
+        return {**point_of("nested", strength=strength), "accuracy": accuracy, "bytes_entropy": size}
+
+    def said(*points):
+        return Page(summary(read_sweep_data(write_sweep(tmp_path / str(len(list(tmp_path.iterdir()))),
+                                                        [baseline, *points])))).text
+
+    baseline = {**point_of("float"), "accuracy": 0.97}
+    _, one, two, *_ = (p for p in rounded_of(baseline) if p["granularity"] == "network")
+    as_good = trained(1e-11, two["accuracy"], two["bytes_entropy"])
+    better = trained(1e-9, two["accuracy"] + 0.004, two["bytes_entropy"])
+    smaller = trained(1e-10, two["accuracy"], two["bytes_entropy"] - 1)
+    worse = trained(1e-12, one["accuracy"], two["bytes_entropy"] - 1)
+    assert "the float network, 97.00 %, rounded to nearest and entropy-coded, is as small and as accurate as 2 of 2 " \
+        "quantized networks." in said(as_good, worse)
+    text = said(as_good, worse, smaller)
+    assert "as small and as accurate as 2 of 3 quantized" in text
+    size, accuracy = (two["bytes_entropy"] - 1) / 1000, f"{100 * two['accuracy']:.2f} %"
+    assert f"The other has {size:.1f} kB; furthest above it is nested, λ = 1e-10, row, from scratch, {accuracy} with " \
+        f"{size:.1f} kB, where rounding gives {100 * one['accuracy']:.2f} %." in text
+    assert f"have {size:.1f} to {two['bytes_entropy'] / 1000:.1f} kB" in said(as_good, worse, smaller, better)
+    tiny = trained(1e-8, 0.93, 1000)
+    assert "1.0 kB, where no rounding was measured that is as small." in said(as_good, tiny)
+
+
+def test_of_several_float_networks_the_better_one_is_the_rival(tmp_path):
+    points = [{**point_of("float", input=name), "accuracy": a} for name, a in (("raw", 0.95), ("unit", 0.97))]
+    sweep = read_sweep_data(write_sweep(tmp_path / "s", [*points, point_of("nested")]))
+    assert {point["input"] for point in sweep.rounded} == {"unit"}
+    assert "the best of 2 float networks (float-unit-42), 97.00 %, rounded to nearest" in summary(sweep)
+
+
+def test_without_a_rounded_network_of_the_same_parameters_the_page_says_so(tmp_path):
+    words = "There is no line for the float network merely rounded"
+    for name, changes in (("other", {"parameters": 5}), ("same", {})):
+        sweep = read_sweep_data(write_sweep(tmp_path / name, [point_of("float"), {**point_of("nested"), **changes}]))
+        assert (words in missing(sweep)) == (sweep.rounded == []) == ("rounded" not in summary(sweep)) == bool(changes)
+    (tmp_path / "same" / "points" / point_of("float")["name"] / "rounded.json").unlink()
+    sweep = read_sweep_data(tmp_path / "same")
+    assert sweep.rounded == []
+    assert words in missing(sweep)
 
 
 def test_the_summary_counts_what_is_as_good_as_floats_and_names_the_smallest_of_it(tmp_path):
@@ -359,9 +414,9 @@ def test_a_partial_sweep_has_a_page_that_says_what_is_missing(tmp_path, points, 
     for words in (said, "1 failed", "2 points have not been run", f"{len(points)} of {len(points) + 3} finished"):
         assert words in page.text
     assert len(list((folder / "figures").iterdir())) == drawn
-    assert len(rows_of(folder)) == len(points)
+    assert len(rows_of(folder)) == len(everything(folder))
     if points:
-        assert len(page.tables["points"]) == len(points) + 1
+        assert len(page.tables["points"]) == len(everything(folder)) + 1
 
 
 def test_with_several_seeds_nothing_is_said_of_one(tmp_path):

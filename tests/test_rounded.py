@@ -1,19 +1,24 @@
 """The do-nothing front: a float network rounded to nearest, whatever its granularity and step."""
 
 import itertools
+import json
 
 import numpy as np
 import pytest
 
 from minilq.coding.sizes import entropy_coded
 from minilq.data import load
-from minilq.errors import ConfigError
+from minilq.errors import ConfigError, DataError
 from minilq.experiments import build
 from minilq.experiments.config import RunConfig
+from minilq.experiments.pareto import COSTS, front
+from minilq.experiments.rivals import rivals
 from minilq.experiments.rounded import Rounder, granularities, nearest, reaches, rounded_front, rounded_like, score_on
+from minilq.files import write_text
 from minilq.nn import BatchNorm, Conv2D, Dense, Flatten, ReLU, Sequential, coded_in, quantize
 from minilq.quantize import LSQ, scale_shape
 from minilq.train.metrics import INPUTS, evaluate
+from tests.sweep_folder import point_of, rounded_of
 
 RNG = np.random.default_rng(3)
 X = RNG.standard_normal((400, 6)).astype(np.float32)
@@ -79,17 +84,38 @@ def test_a_candidate_is_the_network_with_the_values_of_its_codes_counted_like_an
 
 
 def test_along_the_front_networks_grow_and_get_better_and_no_candidate_beats_it(model, score):
-    best = rounded_front(model, SITES, score, each=2, finest=16)
+    best = rounded_front(model, SITES, score, each=4, finest=16)
     assert len(best) > 3
     for one, two in itertools.pairwise(best):
         assert one["bytes_entropy"] < two["bytes_entropy"]
         assert one["accuracy"] < two["accuracy"]
+    for other in Rounder(model, SITES, score).every(4, 16):
+        assert any(one["bytes_entropy"] <= other["bytes_entropy"] and one["accuracy"] >= other["accuracy"]
+                   for one in best)
+
+
+def test_what_no_other_beats_in_one_of_several_costs_is_on_the_front(model, score):
     rounder = Rounder(model, SITES, score)
-    for granularity in rounder.granularities:
-        for reach in reaches(2, 16):
-            other = rounder.candidate(granularity, reach)
-            assert any(one["bytes_entropy"] <= other["bytes_entropy"] and one["accuracy"] >= other["accuracy"]
-                       for one in best)
+    every = [rounder.costs(point) for point in rounder.every(4, 16)]
+    best = rounded_front(model, SITES, score, each=4, finest=16, costs=COSTS)
+    for cost in COSTS:
+        assert all(point in best for point in front(every, cost))
+    assert all(any(point in front(every, cost) for cost in COSTS) for point in best)
+    point = rounder.measured({name: best[0][name] for name in ("granularity", "reach")})
+    assert {name: point[name] for name in best[0] if name in point} == {
+        name: value for name, value in best[0].items() if name in point}
+
+
+def test_the_ladder_of_one_grid_is_the_densest_and_ends_where_half_of_the_accuracy_is_gone(model, score):
+    every = Rounder(model, SITES, score).every(8, 32)
+    ladders = {name: [p for p in every if p["granularity"] == name] for name in granularities(model, SITES)}
+    assert list(ladders) == ["network", "scalar", "row", "column"]
+    for name, ladder in ladders.items():
+        reach = [point["reach"] for point in ladder]
+        assert reach[0] == 32
+        np.testing.assert_allclose(reach[0] / reach[-1], 2 ** ((len(reach) - 1) / (8 if name == "network" else 4)))
+        assert reach[-1] == 1 or ladder[-1]["accuracy"] < 0.5 * every[0]["accuracy"]
+        assert all(point["accuracy"] >= 0.5 * every[0]["accuracy"] for point in ladder[:-1])
 
 
 @pytest.mark.parametrize("accuracy", [0.6, 0.9, 0.97])
@@ -102,7 +128,7 @@ def test_the_network_beside_another_is_as_accurate_and_no_coarser_one_of_its_lad
     before = ladder[ladder.index(point["reach"]) - 1]
     assert Rounder(model, SITES, score).candidate(point["granularity"], before)["accuracy"] < accuracy
     assert point["bytes_entropy"] <= 1.2 * min(
-        one["bytes_entropy"] for one in rounded_front(model, SITES, score, 4, 128) if one["accuracy"] >= accuracy)
+        one["bytes_entropy"] for one in rounded_front(model, SITES, score, 8, 128) if one["accuracy"] >= accuracy)
 
 
 def test_beside_a_network_that_nothing_reaches_stands_the_most_accurate(model, score):
@@ -128,6 +154,34 @@ def test_what_is_quantized_already_is_refused(model, score):
     assert coded_in(other)
     with pytest.raises(ConfigError, match=r"must be a float network; got dense1.weight with a method"):
         rounded_front(other, SITES, score)
+
+
+def sweep_of_floats(folder, text):
+    write_text(folder / "rounded.json", text)
+    return [{**point_of("float"), "folder": folder}]
+
+
+def test_the_rival_of_a_sweep_has_what_its_float_network_has(tmp_path):
+    point, = sweep_of_floats(tmp_path, json.dumps(rounded_of(point_of("float"))))
+    for one, written in zip(rivals([point]), rounded_of(point), strict=True):
+        assert one["scheme"] == "rounded"
+        assert one["strength"] == written["reach"]
+        for name in ("bytes_float32", "seed", "input", "command"):
+            assert one[name] == point[name]
+        assert all(one[name] == written[name] for name in written if name != "reach")
+    assert rivals([point_of("nested")]) == []
+
+
+@pytest.mark.parametrize(("text", "got"), [
+    ("{}", "ValueError: a dict"), ("[3]", "TypeError"), ("[{}]", "KeyError"), ("[", "JSONDecodeError"),
+    (json.dumps([{**rounded_of(point_of("float"))[0], "bits": 2.5}]), "bits 2.5"),
+    (json.dumps([{**rounded_of(point_of("float"))[0], "accuracy": 1.5}]), "accuracy 1.5"),
+    (json.dumps([{**rounded_of(point_of("float"))[0], "bytes_packed": 0}]), "bytes"),
+    (json.dumps([{**rounded_of(point_of("float"))[0], "granularity": 3}]), "granularity 3"),
+    (json.dumps([{**rounded_of(point_of("float"))[0], "sqnr": float("nan")}]), "sqnr nan")])
+def test_what_was_written_of_a_rounded_network_is_checked(tmp_path, text, got):
+    with pytest.raises(DataError, match=rf"rounded.json.*a float network, rounded, was expected; got .*{got}"):
+        rivals(sweep_of_floats(tmp_path, text))
 
 
 def test_a_run_is_judged_on_its_own_images():

@@ -78,6 +78,10 @@ def test_the_thesis_grids():
     assert sum(p.scheme == "nested" for p in learned) == 3 * 5 * 2
     assert sum(p.scheme != "nested" for p in learned) == 3 * 3 * 9 * 2
     assert {p.config.epochs for p in points} == {20}
+    thesis, good = (p.config for p in points if p.network == "float")
+    assert thesis == RunConfig(data="mnist")
+    assert good == RunConfig(data="mnist", input="unit", lr=1e-3, adam="torch", batch=128)
+    assert good in [p.config for p in points_of(blocks_of("best-mnist"), {"data": "mnist"})]
     assert len(points_of(blocks_of("thesis-mnist", quick=True), {"quick": True})) < len(points)
     channels = points_of(blocks_of("thesis-cifar10"), {"data": "cifar10"})
     assert {p.config.granularity for p in channels if p.network == "quantized"} == {

@@ -7,11 +7,11 @@ import matplotlib as mpl
 import pytest
 
 from minilq.experiments.grid import SCHEMES
-from minilq.experiments.pareto import pool
+from minilq.experiments.pareto import front, pool
 from minilq.report import sweep_curves, sweep_plots, sweep_style
 from minilq.report.figures import STYLE
 from minilq.report.svg import TITLE, inline, svg_of
-from tests.sweep_folder import FEW, history_of, point_of, thesis_points
+from tests.sweep_folder import FEW, history_of, point_of, rounded_of, thesis_points
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +31,24 @@ def test_every_scheme_of_a_grid_has_a_look_of_its_own():
     pooled = pool([point_of(scheme, "row", 1e-10) for scheme in SCHEMES])
     ax, = sweep_plots.pareto(pooled, [], "bits").get_axes()
     assert {line.get_marker() for line in markers(ax).values()} == {look.marker for look in looks}
+
+
+@pytest.mark.parametrize("cost", ["bytes_entropy", "bits"])
+def test_the_rounded_float_network_is_a_dotted_line_in_every_panel_as_far_as_the_points_go(cost):
+    pooled = pool([point_of("nested", granularity, s) for granularity in ("row", "scalar") for s in (1e-11, 1e-10)])
+    rounded = pool([{**point_of("float"), "scheme": "rounded", "strength": one["reach"], **one}
+                    for one in rounded_of(point_of("float"), (2, 4, 8, 16, 32, 64, 128, 256))])
+    unit = sweep_style.COSTS[cost].unit
+    figure = sweep_plots.pareto(pooled, [], cost, rounded)
+    costs = [point[cost] / unit for point in pooled]
+    for ax in figure.get_axes():
+        line, = (line for line in ax.get_lines() if line.get_linestyle() == ":")
+        best = [point for point in front(rounded, cost) if min(costs) / 1.3 <= point[cost] / unit <= 1.3 * max(costs)]
+        assert len(rounded) > len(best) > 1
+        assert list(line.get_xdata()) == [point[cost] / unit for point in best]
+        assert list(line.get_ydata()) == [100 * point["accuracy"] for point in best]
+        assert sum("rounded to nearest, one grid, reach" in text for text in markers(ax)) > 0
+    assert "float, rounded to nearest" in [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 def test_a_pareto_panel_shows_every_point_once_with_front_and_baseline():

@@ -3,6 +3,7 @@
     config.json     every setting               history.csv     one row per epoch
     float.npz | quantized.npz                   result.json     what was measured
     DONE            written last                FAILED          the error instead, if there was one
+    rounded.json    of a float one: what it comes to when it is merely rounded (experiments/rivals.py)
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from minilq.experiments.config import RunConfig, read_config
 from minilq.experiments.grid import Point
 from minilq.experiments.measure import counted, measure
 from minilq.experiments.result import RESULT
+from minilq.experiments.rivals import write_rounded
 from minilq.experiments.run import CHECKPOINTS, CONFIG, DONE, HISTORY, data_of
 from minilq.experiments.training import train
 from minilq.files import unwritable, write_text
@@ -115,6 +117,8 @@ def _train_and_measure(point: Point, parent: Path, folder: Path, stop: Stop) -> 
         if not train(point.network, config, trainer, path, stop, SECONDS_BETWEEN_CHECKPOINTS):
             return
         write_history(folder / HISTORY, [{"network": point.network, **row} for row in trainer.rows])
+        if point.network == "float":
+            write_rounded(folder, trainer.model, data, config)
         write_text(folder / RESULT, json.dumps(_result(point, trainer.model, data), indent=1) + "\n")
         # The model alone is a third of the whole state, from which the point would have gone on until now.
         save_checkpoint(path, {f"model/{name}": a for name, a in trainer.model.state().items()}, {})

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from minilq.autodiff.tape import Array
-from minilq.coding.sizes import entropy_coded
+from minilq.coding.sizes import entropy_coded, packed
 from minilq.data import Dataset
 from minilq.errors import ConfigError
 from minilq.experiments.build import inputs_for
@@ -33,7 +33,7 @@ from minilq.nn import Sequential
 from minilq.quantize import SCALE_MIN, Coded, Even
 from minilq.quantize.coded import narrowed
 from minilq.quantize.granularity import reduced_axes, scale_shape
-from minilq.quantize.statistics import mean_entropy, zero_share
+from minilq.quantize.statistics import integers_together, mean_entropy, zero_share
 from minilq.train.metrics import ToInput, evaluate, sqnr_between
 
 ONE = "network"
@@ -131,18 +131,29 @@ class Rounder:
 
     def measured(self, point: Rounded) -> Rounded:
         """A candidate with everything that is measured of quantized networks."""
+        return {**self.costs(point), **measure_codes(self.coded(point["granularity"], point["reach"]))}
+
+    def every(self, each: int, finest: float) -> list[Rounded]:
+        """All candidates: of one grid `each` until the reach has doubled, of other granularities half as many; from the
+        finest step to the first that leaves less than half of the accuracy."""
+        points: list[Rounded] = []
+        for granularity in self.granularities:
+            for reach in reversed(reaches(each if granularity == ONE else max(each // 2, 1), finest)):
+                points.append(self.candidate(granularity, reach))
+                if points[-1]["accuracy"] < 0.5 * points[0]["accuracy"]:
+                    break
+        return points
+
+    def costs(self, point: Rounded) -> Rounded:
+        """A candidate with all that accuracy is set against, and what takes no longer."""
         coded = self.coded(point["granularity"], point["reach"])
         codes = {name: one.codes for name, one in coded.items()}
-        return {**point, "entropy": mean_entropy(codes), "zero_share": zero_share(codes),
-                "sqnr": sqnr_between(self.latents, coded),
-                "scales": sum(array.size for one in coded.values() for array in one.grid.stored().values()),
-                **measure_codes(coded)}
-
-    def front(self, each: int, finest: float) -> list[Rounded]:
-        """See `rounded_front`."""
-        every = [self.candidate(granularity, reach)
-                 for granularity in self.granularities for reach in reaches(each, finest)]
-        return [dict(point) for point in front(every, "bytes_entropy")]
+        together = integers_together(codes)
+        return {**point, "unique_integers": together.unique, "integer_min": together.minimum,
+                "integer_max": together.maximum, "bits": together.bits, "bits_unique": together.bits_unique,
+                "entropy": mean_entropy(codes), "zero_share": zero_share(codes),
+                "sqnr": sqnr_between(self.latents, coded), "bytes_packed": packed(coded),
+                "scales": sum(array.size for one in coded.values() for array in one.grid.stored().values())}
 
     def like(self, accuracy: float, each: int) -> Rounded:
         """See `rounded_like`."""
@@ -162,16 +173,23 @@ class Rounder:
         return self.measured(best or max(tried, key=lambda point: (point["accuracy"], -point["bytes_entropy"])))
 
 
-def rounded_front(model: Sequential, sites: Sequence[str], score: Score, each: int = 2, finest: float = 32,
-                  ) -> list[Rounded]:
-    """The points that no other rounding of a float network beats in accuracy and entropy-coded size, smallest first.
+def rounded_front(model: Sequential, sites: Sequence[str], score: Score, each: int = 4, finest: float = 32,
+                  costs: Sequence[str] = ("bytes_entropy",)) -> list[Rounded]:
+    """The points that no other rounding of a float network beats in accuracy and one of the costs: granularity, reach,
+    loss, accuracy and costs of each, the smallest first.
 
     model       a float network; it is not changed
     sites       names of the weights and biases that are rounded
     score       loss and accuracy of a network, for example `score_on` the validation images of a run
-    each        reaches of every granularity until they have doubled, from 1 to `finest`: 44 candidates by default
+    each        reaches until they have doubled, from 1 to `finest`, see `Rounder.every`: some forty candidates
     """
-    return Rounder(model, sites, score).front(each, finest)
+    rounder = Rounder(model, sites, score)
+    every = rounder.every(each, finest)
+    if set(costs) - {"bytes_entropy"}:
+        every = [rounder.costs(point) for point in every]
+    chosen = [id(point) for cost in costs for point in front(every, cost)]
+    best = sorted((point for point in every if id(point) in chosen), key=lambda point: int(point["bytes_entropy"]))
+    return [rounder.costs(point) for point in best]
 
 
 def rounded_like(model: Sequential, sites: Sequence[str], score: Score, accuracy: float, each: int = 4) -> Rounded:

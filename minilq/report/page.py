@@ -77,5 +77,6 @@ def _points(sweep: SweepData) -> str:
     if not sweep.points:
         return ""
     return ('<p>Click a heading to sort. Sizes in kB of 1000 bytes. A command gives the same numbers when it is called '
-            'in the folder of this page; where the data lie, <code>--data-dir</code>, is left out. The same as a file: '
+            'in the folder of this page; where the data lie, <code>--data-dir</code>, is left out. Of what is merely '
+            'rounded, it trains the float network. The same as a file: '
             f'<a href="{TABLE}">{TABLE}</a>.</p>{points_table(sweep)}')

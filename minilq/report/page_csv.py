@@ -14,14 +14,16 @@ FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 
 
 def points_csv(sweep: SweepData) -> str:
-    """Every finished point as a row: all that its result.json holds, and range, the fronts that it is on, command."""
+    """Every finished point as a row, then the rounded float network: all that its result.json holds, and range, the
+    fronts that it is on, command."""
     known = ("name", *SETTINGS, "seed", *MEASURES)
-    present = {name for point in sweep.points for name in point} - {"folder", "command"}
+    every = [*sweep.points, *(member for point in sweep.rounded for member in point["members"])]
+    present = {name for point in every for name in point} - {"folder", "command"}
     columns = [*(name for name in known if name in present or name == "range"), *sorted(present - set(known))]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*map(defused, columns), "front", "command"])
-    for point in sweep.points:
+    for point in every:
         own = {**point, "range": f"{measure(point, 'range'):.0f}"} if has(point, "range") else point
         writer.writerow([*(defused(own.get(name, "")) for name in columns),
                          " ".join(sweep.fronts.get(point["name"], ())), defused(point["command"])])

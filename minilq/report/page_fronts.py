@@ -16,6 +16,8 @@ FIGURE = (
     "Each panel holds one granularity. Filled markers: from scratch; open markers: after the float baseline. The two "
     "have a front each (solid and dash-dotted), whose points are large and coloured. Bars: one standard deviation over "
     "the seeds. Point at a marker to read its numbers.")
+ROUNDED = (" Dotted, the same in every panel: the best float network merely rounded to nearest, whatever the "
+           "granularity.")
 
 
 def switched_fronts(sweep: SweepData, figures: Mapping[str, str]) -> str:
@@ -23,20 +25,21 @@ def switched_fronts(sweep: SweepData, figures: Mapping[str, str]) -> str:
 
     figures     cost -> the figure, as HTML
     """
-    parts = []
+    parts, note = [], FIGURE + ROUNDED * bool(sweep.rounded)
     for place, (name, cost) in enumerate(style.COSTS.items()):
         own = f"cost-{name.replace('_', '-')}"
         parts.append(
             f'<input type="radio" name="cost" id="{own}"{"" if place else " checked"}>'
             f'<label for="{own}">{escape(cost.word)}</label>\n'
             f'<div class="panel"><h3>Accuracy against {escape(cost.label)}</h3>\n'
-            f'{_front(sweep, name)}\n{figures[name]}<p class="note">{FIGURE}</p></div>')
+            f'{_front(sweep, name)}\n{figures[name]}<p class="note">{note}</p></div>')
     return '<div class="switch" role="group" aria-label="cost">\n' + "\n".join(parts) + "\n</div>"
 
 
 def _front(sweep: SweepData, cost: str) -> str:
-    """The front over all quantized networks, most accurate first, and the float baselines below it."""
-    best = front(sweep.quantized, cost)[::-1]
+    """The front over all quantized networks and the rounded float one, most accurate first, and the float baselines
+    below it."""
+    best = front([*sweep.quantized, *sweep.rounded], cost)[::-1]
     lowest = style.lowest_shown([point["accuracy"] for point in sweep.quantized])
     shown = [point for point in best if lowest is None or point["accuracy"] >= lowest]
     below = len(best) - len(shown)
@@ -51,6 +54,8 @@ def _front(sweep: SweepData, cost: str) -> str:
             f"Times smaller: float32 against the {style.COSTS[size].word}."]
     if lowest is not None and below:
         note.append(f"{below} more of the front {'lies' if below == 1 else 'lie'} below {100 * lowest:.1f} %.")
+    if rounded := sum(point["scheme"] == "rounded" for point in shown):
+        note.append(f"{rounded} of {len(shown)}: nothing but the float network, rounded; the command trains that.")
     if any(len(point["seeds"]) > 1 for point in sweep.quantized):
         note.append("Numbers are means over the seeds; the command is that of the first.")
     return f"{table(f'front of {cost}', heads, rows)}<p class=\"note\">{' '.join(note)}</p>"

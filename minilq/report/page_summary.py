@@ -5,6 +5,7 @@ from __future__ import annotations
 from minilq.experiments.agreement import SEED_SPREAD
 from minilq.experiments.pareto import Point
 from minilq.report import sweep_style as style
+from minilq.report.page_rounded import against_rounding
 from minilq.report.page_tables import fold
 from minilq.report.sweep_data import SweepData
 from minilq.report.text import shown
@@ -29,7 +30,7 @@ def summary(sweep: SweepData) -> str:
                      f"The smallest of these: {_found(smallest, apart)}", f"The most accurate: {_found(best, apart)}"]
         else:
             lines.append(f"All lose more than {100 * SEED_SPREAD:.1f} points against {level}; a seed moves no more.")
-    return "".join(f"<p>{line}</p>" for line in lines)
+    return "".join(f"<p>{line}</p>" for line in lines) + against_rounding(sweep)
 
 
 def _found(point: Point, apart: bool) -> str:
@@ -63,6 +64,9 @@ def missing(sweep: SweepData) -> str:
                           "</ul>"))
     if not sweep.baselines:
         parts.append("<p>No float baseline is finished: the figures have no line for it.</p>")
+    if sweep.baselines and not sweep.rounded:
+        parts.append("<p>There is no line for the float network merely rounded to nearest: it was not rounded, or not "
+                     "in the same parameters as the quantized networks.</p>")
     if sweep.quantized and max(len(point["seeds"]) for point in sweep.quantized) == 1:
         parts.append("<p>One seed for each point: there are no error bars. Seeds spread accuracy by 0.2 to 0.4 points; "
                      "smaller differences say nothing.</p>")

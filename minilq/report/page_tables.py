@@ -45,14 +45,16 @@ def fold(heading: str, content: str) -> str:
 
 
 def points_table(sweep: SweepData) -> str:
-    """Every finished point, with the command that gives its numbers."""
+    """Every finished point, with the command that gives its numbers, and the rounded float network, with the command
+    that trains it."""
     heads = ["point", "scheme", "granularity", "strength", "rounding", "start", "seed", "input", "accuracy %", "loss",
              "unique integers", "smallest", "largest", "bits", "entropy (bits)", "zeros %", "SQNR (dB)",
              "int8 zip (kB)", "packed (kB)", "entropy-coded (kB)", "on the front of", "command"]
-    rows = [_point(point, sweep.fronts) for point in sweep.points]
-    if any("variant" in point for point in sweep.points):
+    every = [*sweep.points, *(member for point in sweep.rounded for member in point["members"])]
+    rows = [_point(point, sweep.fronts) for point in every]
+    if any("variant" in point for point in every):
         heads.insert(1, "variant")
-        for row, point in zip(rows, sweep.points, strict=True):
+        for row, point in zip(rows, every, strict=True):
             row.insert(1, Cell(point.get("variant", ""), point.get("variant", "")))
     return table("points", heads, rows)
 

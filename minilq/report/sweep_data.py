@@ -13,6 +13,7 @@ from minilq.experiments.choices import ROUNDINGS
 from minilq.experiments.config import MODELS
 from minilq.experiments.pareto import COSTS, dominated, pool
 from minilq.experiments.result import RESULT
+from minilq.experiments.rivals import SCHEME, rivals
 from minilq.experiments.run import HISTORY
 from minilq.experiments.sweep import read_failures, read_points, read_sweep
 from minilq.experiments.thesis import RECIPES
@@ -46,6 +47,8 @@ class SweepData:
     grid        its name, or that of its file without the folder
     points      every finished point, float baselines first; their commands do not say where the data lie
     quantized   pooled over the seeds      baselines   pooled over the seeds
+    rounded     the best float network, merely rounded, as points (experiments/rivals.py); none where not every
+                quantized network has the same parameters
     fronts      name of a point -> the costs for which it lies on the front of its granularity and start
     curves      name of a point -> what it did by epoch
     failures    name -> message            missing     names of points that are neither finished nor failed
@@ -56,6 +59,7 @@ class SweepData:
     points: list[dict[str, Any]]
     quantized: list[dict[str, Any]]
     baselines: list[dict[str, Any]]
+    rounded: list[dict[str, Any]]
     fronts: dict[str, list[str]]
     curves: dict[str, Curve]
     failures: dict[str, str]
@@ -71,9 +75,12 @@ def read_sweep_data(folder: Path) -> SweepData:
     failures = {name: message for name, message in sorted(read_failures(folder).items()) if name not in done}
     pooled = pool(points)
     quantized = [point for point in pooled if point["scheme"] != "float"]
+    rounded = pool(rivals(points))
+    if {point["parameters"] for point in quantized} - {point["parameters"] for point in rounded}:
+        rounded = []
     return SweepData(
         Path(str(sweep.get("grid"))).name, str(sweep.get("data")), points, quantized,
-        [point for point in pooled if point["scheme"] == "float"], _fronts(quantized),
+        [point for point in pooled if point["scheme"] == "float"], rounded, _fronts([*quantized, *rounded]),
         {point["name"]: curve_of(read_history(point["folder"] / HISTORY)) for point in points},
         failures, sorted(set(sweep["points"]) - done - set(failures)))
 
@@ -129,11 +136,14 @@ def _without_data_dir(command: str) -> str:
     return shlex.join(words)
 
 
-def _fronts(quantized: list[dict[str, Any]]) -> dict[str, list[str]]:
-    """Which points are on which fronts: one front for each panel of the figures and start."""
+def _fronts(points: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """Which points are on which fronts: one front for each panel of the figures and start, one of all that is merely
+    rounded."""
     groups: dict[tuple[object, ...], list[dict[str, Any]]] = {}
-    for point in quantized:
-        key = tuple(point.get(name) for name in ("input", "rounding", "variant", "granularity", "start"))
+    for point in points:
+        of_panel = ("scheme",) if point["scheme"] == SCHEME else (
+            "input", "rounding", "variant", "granularity", "start")
+        key = tuple(point.get(name) for name in of_panel)
         groups.setdefault(key, []).append(point)
     fronts: dict[str, list[str]] = {}
     for group in groups.values():

@@ -37,7 +37,7 @@ def pareto_drawings(sweep: SweepData) -> Iterator[Drawing]:
             if name == "bits":
                 caption += " Bits are whole numbers; schemes stand side by side around each."
             yield Drawing(f"pareto-{name.replace('_', '-')}", cost.word[0].upper() + cost.word[1:], caption,
-                          pareto(sweep.quantized, sweep.baselines, name))
+                          pareto(sweep.quantized, sweep.baselines, name, sweep.rounded))
 
 
 def curve_drawings(sweep: SweepData) -> Iterator[Drawing]:

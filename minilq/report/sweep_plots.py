@@ -19,11 +19,12 @@ GREY = "#8A8A8A"
 FRONTS: dict[str, Literal["-", "-."]] = {"scratch": "-", "post": "-."}
 
 
-def pareto(points: Sequence[Point], baselines: Sequence[Point], cost: str) -> Figure:
+def pareto(points: Sequence[Point], baselines: Sequence[Point], cost: str, rounded: Sequence[Point] = ()) -> Figure:
     """Accuracy against a cost, one panel per granularity, one row per pair of input and rounding.
 
     points      pooled points of quantized networks, at least one
     baselines   pooled float baselines; each is a dashed line in the rows of its input
+    rounded     a float network merely rounded: its front is a dotted line in every panel
 
     Filled markers were trained from scratch, open ones after the float baseline; each of the two has its own front in
     every panel, whose points are large and coloured, the others small and pale. The axis is cut where collapsed runs
@@ -39,11 +40,13 @@ def pareto(points: Sequence[Point], baselines: Sequence[Point], cost: str) -> Fi
             _panel(ax, own, cost, cut)
             for baseline in [point for point in baselines if point["input"] == variant[0]]:
                 _baseline(ax, baseline, cut)
+            _rounded(ax, rounded, points, cost)
         line[0].set_ylabel("validation accuracy (%)")
     for ax in grid[-1]:
         ax.set_xlabel(style.COSTS[cost].label)
     _limits(list(figure.axes), points, baselines, cost, cut)
-    _legend(figure, points, any(cut is None or point["accuracy"] >= cut for point in baselines), cut is not None)
+    above = any(cut is None or point["accuracy"] >= cut for point in baselines)
+    _legend(figure, points, above, cut is not None, bool(rounded))
     return figure
 
 
@@ -104,7 +107,8 @@ def _place(point: Point, cost: str) -> float:
 
 def title_of(point: Point, cost: str) -> str:
     """What a reader sees who points at a marker."""
-    words = [style.style_of(point["scheme"]).label, style.strength(point), style.STARTS[point["start"]]]
+    words = [style.described(point)] if point["scheme"] == "rounded" else [
+        style.style_of(point["scheme"]).label, style.strength(point), style.STARTS[point["start"]]]
     seeds = len(point["seeds"])
     return (f"{', '.join(word for word in words if word)}: "
             f"{100 * point['accuracy']:.2f} %, {_x(point, cost):.4g} {style.COSTS[cost].label.partition(' (')[0]}"
@@ -135,6 +139,18 @@ def _baseline(ax: Axes, baseline: Point, cut: float | None) -> None:
         style.note(ax, f"float baseline: {100 * baseline['accuracy']:.1f} %", (0.03, 0.11))
 
 
+def _rounded(ax: Axes, rounded: Sequence[Point], points: Sequence[Point], cost: str) -> None:
+    """The front of a rounded float network, as far as the costs of the points go."""
+    costs = [_x(point, cost) for point in points]
+    best = [point for point in front(rounded, cost) if min(costs) / 1.3 <= _x(point, cost) <= max(costs) * 1.3]
+    own = style.ROUNDED
+    ax.step([_x(point, cost) for point in best], [100 * point["accuracy"] for point in best], ":", where="post",
+            color=own.colour, linewidth=1.3, zorder=2)
+    for point in best:
+        ax.plot(_x(point, cost), 100 * point["accuracy"], own.marker, color=own.colour, markersize=3, zorder=2,
+                gid=TITLE + title_of(point, cost))
+
+
 def _limits(axes: Sequence[Axes], points: Sequence[Point], baselines: Sequence[Point], cost: str,
             cut: float | None) -> None:
     """The common scales: logarithmic where the costs span decades; the accuracies that are shown, and some air."""
@@ -157,7 +173,7 @@ def _limits(axes: Sequence[Axes], points: Sequence[Point], baselines: Sequence[P
             ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
 
 
-def _legend(figure: Figure, points: Sequence[Point], baseline: bool, cut: bool) -> None:
+def _legend(figure: Figure, points: Sequence[Point], baseline: bool, cut: bool, rounded: bool) -> None:
     from matplotlib.lines import Line2D
 
     handles = [Line2D([], [], label=own.label, color=own.colour, marker=own.marker, linestyle="", markersize=6.5)
@@ -170,6 +186,10 @@ def _legend(figure: Figure, points: Sequence[Point], baseline: bool, cut: bool) 
     handles.append(Line2D([], [], label="dominated", color=GREY, marker="o", linestyle="", markersize=4))
     if baseline:
         handles.append(Line2D([], [], label="float baseline", color="black", linestyle="--", linewidth=1.0))
+    if rounded:
+        own = style.ROUNDED
+        handles.append(Line2D([], [], label=own.label, color=own.colour, marker=own.marker, linestyle=":",
+                              linewidth=1.3, markersize=3))
     if cut:
         handles.append(Line2D([], [], label="below the axis", color=GREY, marker="v", linestyle="", markersize=4))
     style.legend(figure, handles)

@@ -61,6 +61,8 @@ SCHEMES = {
     "hoyer_square": Style("Hoyer-square", "#777777", "h"),
     "group_hoyer": Style("group Hoyer", "#88CCEE", "H"),
 }
+ROUNDED = Style("float, rounded to nearest", "#555555", "v")
+ONE = "one grid"
 GRANULARITIES = ("row", "column", "scalar", "channel", "filter")
 STARTS = {"scratch": "from scratch", "post": "post-training"}
 SYMBOLS = {"nested": "λ", "ungated": "λ"}        # of a scheme's strength; the penalties' is γ, other methods have bits
@@ -151,11 +153,17 @@ def strength(point: Point) -> str:
 
 
 def described(point: Point, apart: bool = False) -> str:
-    """A quantized point in words; `apart` tells its input, rounding and the rest too.
+    """A quantized point in words, or a float network that was rounded; `apart` tells the input, rounding and the rest
+    of a trained one too.
 
     >>> described({"scheme": "maxbin", "strength": 1e-8, "granularity": "row", "start": "post"})
     'MaxBin, γ = 1e-8, row, post-training'
+    >>> described({"scheme": "rounded", "strength": 8.0, "granularity": "network"})
+    'float, rounded to nearest, one grid, reach 8'
     """
+    if point["scheme"] == "rounded":
+        granularity = ONE if point["granularity"] == "network" else point["granularity"]
+        return f"{ROUNDED.label}, {granularity}, reach {point['strength']:.3g}"
     granularity = "" if point["granularity"] == "own" else point["granularity"]
     told = (style_of(point["scheme"]).label, strength(point), granularity, STARTS[point["start"]],
             words(_variant(point)) if apart else "")
