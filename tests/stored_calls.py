@@ -88,7 +88,7 @@ STORED = {
     **{f"{function.__name__} of nothing": (read(function), "nowhere") for function in (
         modelfile.load, from_npz, from_safetensors, read_config, read_history)},
     **{f"{coder.name}.encode": (coder.encode, CODES) for coder in RUNGS},
-    **{f"{coder.name}.decode": (coder.decode, *coder.encode(CODES), 6) for coder in RUNGS},
+    **{f"{coder.name}.decode": (coder.decode, *coder.encode(CODES), CODES.shape) for coder in RUNGS},
     "relative_index.encode": (relative_index.encode, LABELS, 2),
     "relative_index.decode": (relative_index.decode, LABELS, LABELS + 1, 2, 6),
     "pack": (pack, CODES, -2, 3), "unpack": (unpack, pack(CODES, -2, 3), 6, -2, 3),

@@ -47,7 +47,7 @@ def accuracy_of(folder):
     return json.loads((folder / "result.json").read_text())["accuracy"]
 
 
-@pytest.mark.parametrize("coder", ["packed", "huffman", "range"])
+@pytest.mark.parametrize("coder", ["packed", "huffman", "range", "context", "smallest"])
 def test_an_exported_run_evaluates_to_its_accuracy(capsys, finished, coder):
     status, out, err = call(capsys, "export", finished, "--coder", coder)
     file = finished / "model.mlq"

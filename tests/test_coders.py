@@ -11,13 +11,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import minilq
-from minilq.coding import bits, huffman, range_coder
+from minilq.coding import bits, context_coder, huffman, interval
 from minilq.coding.bits import folded
 from minilq.coding.coders import CODERS
 from minilq.coding.ladder import RUNGS
 from minilq.coding.sizes import lzma_of, table_bits, zipped
 from minilq.errors import ConfigError, DataError, DTypeError
-from minilq.kernels import TWINS, entropy
+from minilq.kernels import TWINS, context, entropy
 from minilq.quantize.statistics import entropy_of, histogram
 
 every_coder = pytest.mark.parametrize("coder", RUNGS, ids=lambda coder: coder.name)
@@ -40,7 +40,7 @@ def arrays_of_codes(draw, most=300):
 
 def came_back(coder, codes):
     table, content = coder.encode(codes)
-    back = coder.decode(table, content, codes.size)
+    back = coder.decode(table, content, codes.shape)
     assert back.dtype == np.int64
     assert back.shape == (codes.size,)
     np.testing.assert_array_equal(back, codes.reshape(-1))
@@ -69,7 +69,9 @@ def test_every_width_comes_back(coder, width, both_backends):
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.int32, np.int64])
 def test_shape_and_type_do_not_matter(coder, dtype, both_backends):
     codes = np.random.default_rng(0).integers(0, 100, (5, 2, 7)).astype(dtype)
-    assert coder.encode(codes[:, ::-1]) == coder.encode(codes[:, ::-1].reshape(-1).astype(np.int64))
+    turned = codes[:, ::-1]
+    assert coder.encode(turned) == coder.encode(np.ascontiguousarray(turned, np.int64))
+    assert coder.shaped or coder.encode(turned) == coder.encode(turned.reshape(-1))
     came_back(coder, codes)
 
 
@@ -99,7 +101,8 @@ def test_one_code_alone_has_no_content(coder, both_backends):
 PINNED = {
     "packed": ("ffffffff02", "1d74"),            # 00 01 11 01 01 11 01
     "huffman": ("4e93", "9980"),                 # words 10, 0, 11; table 2 3, 1 2, 2 3 in gamma codes
-    "range": ("5912", "17")}                   # table 2 1, 1 4, 2 2; the shortest number in an interval of fractions
+    "range": ("5912", "17"),                   # table 2 1, 1 4, 2 2; the shortest number in an interval of fractions
+    "context": ("b0", "5698c1")}               # table 1, 2; what was first written, not by hand
 
 
 @pytest.mark.parametrize("name", sorted(PINNED))
@@ -284,7 +287,7 @@ def test_real_coders_lie_where_a_reference_has_found_them():
 
 def test_a_carry_runs_through_bytes_of_ones(kernels_off, monkeypatch):
     runs = []
-    monkeypatch.setattr(range_coder, "_carry", lambda content, own=range_coder._carry: (
+    monkeypatch.setattr(interval, "_carry", lambda content, own=interval._carry: (
         runs.append(content[-1] == 255), own(content)))
     codes = np.random.default_rng(0).integers(0, 3, 60_000)
     content = CODERS["range"].encode(codes).content
@@ -312,3 +315,63 @@ def test_compiled_loops_do_what_the_readable_ones_do(codes, content, garbled):
     lengths = huffman.word_lengths(counts)
     content = content if garbled else CODERS["huffman"].encode(codes).content
     same("words_read", np.frombuffer(content, np.uint8), codes.size, np.bincount(lengths, minlength=33))
+
+
+# ---- the adaptive coder
+
+def smooth(rows, columns, period, seed=0):
+    """Codes like those of a first layer: alike at neighbouring places of a picture `period` wide, wide or all zero."""
+    rng = np.random.default_rng(seed)
+    height = -(-rows // period)
+    field = rng.standard_normal((height + 2, period + 2, columns))
+    field = sum(field[i:height + i, j:period + j] for i in range(3) for j in range(3)) / 3
+    return np.rint(1.5 * field.reshape(-1, columns)[:rows]).astype(np.int64)
+
+
+def test_codes_that_depend_on_their_neighbours_take_less_than_their_entropy():
+    codes = smooth(20 * 12, 16, 12)
+    assert context_coder.period_of(codes) == 12
+    assert sum(map(len, CODERS["context"].encode(codes))) < 0.86 * codes.size * entropy_of(codes) / 8
+
+
+@pytest.mark.parametrize("columns", [1, 10, 300])
+def test_codes_that_do_not_take_hardly_more(columns):
+    codes = np.rint(1.5 * np.random.default_rng(0).standard_normal((9000 // columns, columns))).astype(int)
+    assert sum(map(len, CODERS["context"].encode(codes))) < 1.03 * codes.size * entropy_of(codes) / 8
+
+
+def test_a_column_and_a_row_that_are_dead_cost_next_to_nothing():
+    codes = np.random.default_rng(0).integers(-4, 5, (64, 64))
+    whole = sum(map(len, CODERS["context"].encode(codes)))
+    codes[16:48], codes[:, :32] = 0, 0           # a quarter is left
+    assert sum(map(len, CODERS["context"].encode(codes))) < whole / 4 + 64
+
+
+def test_bits_that_are_certain_take_next_to_nothing():
+    for codes in (np.zeros((1000, 100), int), np.tile([3, -2], 50_000)):
+        assert len(CODERS["context"].encode(codes).content) < 60
+
+
+def test_the_tables_of_the_adaptive_coder_are_the_same_wherever_they_are_reckoned():
+    """exp and log are right to 1e-14 everywhere, and no entry comes as near to the middle between two whole numbers."""
+    i, x = np.arange(4096), np.arange(-2304, 2304) / 256
+    for exact, table in ((256 * np.log((2 * i + 1) / (8191 - 2 * i)), context_coder.STRETCH),
+                         (65536 / (1 + np.exp(-x)), context_coder.SQUASH)):
+        np.testing.assert_array_equal(table, np.rint(exact))
+        assert np.abs(exact % 1 - 0.5).min() > 1e-6
+    assert (context_coder.SQUASH.min(), context_coder.SQUASH.max()) == (8, 65528)
+
+
+@given(codes=arrays_of_codes(), columns=st.sampled_from([1, 2, 7, 40]), period=st.integers(2, 64),
+       content=st.binary(max_size=300))
+def test_the_compiled_adaptive_coder_does_what_the_readable_one_does(codes, columns, period, content):
+    codes = codes - codes[:1]
+    same_numbers = [run(codes.copy(), columns, period, context_coder.TABLES).tobytes().rstrip(b"\0")
+                    for run in (TWINS["context.foreseen"], context.foreseen)]
+    assert same_numbers[0] == same_numbers[1]
+    for number, right in ((same_numbers[0], codes), (content, None)):
+        back = [run(np.frombuffer(number, np.uint8), codes.size, columns, period, context_coder.TABLES)
+                for run in (TWINS["context.seen"], context.seen)]
+        np.testing.assert_array_equal(*back)
+        if right is not None:
+            np.testing.assert_array_equal(back[0], right)

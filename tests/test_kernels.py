@@ -80,7 +80,7 @@ def test_every_twin_has_a_test_here():
         "adam.adam_update", "dense.product", "elementwise.rectified", "elementwise.where_positive",
         "levels.nearest_level",
         # in test_coders.py
-        "entropy.followed", "entropy.narrowed", "entropy.words_read",
+        "context.foreseen", "context.seen", "entropy.followed", "entropy.narrowed", "entropy.words_read",
         # in test_conv.py
         "conv.bias_gradient", "conv.convolved", "conv.input_gradient", "conv.kernel_gradient",
         # in test_fixed_point.py

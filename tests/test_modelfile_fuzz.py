@@ -22,7 +22,7 @@ from minilq.store.sections import Sections, joined, split
 
 GOLDEN = Path(__file__).parent / "golden"
 MB = 1 << 20
-FILES = [f"v{version}-{coder}" for version in (1, 2) for coder in sorted(CODERS)]
+FILES = sorted(path.stem.removeprefix("model-") for path in GOLDEN.glob("*.mlq"))
 FILE = st.sampled_from(FILES)
 
 
@@ -331,6 +331,9 @@ LIES_2 = {
     "negative length": (site("dense1.weight", codes=[-1, 1]), "two lengths"),
     "huge length": (site("dense1.weight", codes=[2**62, 1]), "two lengths"),
     "no length": (site("dense1.weight", codes=[0, 0]), "bytes were expected"),
+    "four lengths": (site("dense1.weight", codes=[1, 1, "range", 1]), "two lengths"),
+    "no such coder": (site("dense1.weight", codes=[0, 0, "zip"]), "coder of dense1.weight: must be one of"),
+    "a coder of a list": (site("dense1.weight", codes=[0, 0, ["range"]]), "coder of dense1.weight: must be one of"),
     "an input as large as a house": (lambda h: h["layers"].insert(0, {"kind": "Quantize", "shape": [60_000, 60_000]})
                                      or h["sites"].update({"quantize1.input": {"method": LSQ4}}), "at most 1048576"),
 }

@@ -40,6 +40,7 @@ def sizes(options: dict[str, object]) -> int:
 
 def export(options: dict[str, object]) -> int:
     from minilq.experiments.stored import FORMATS, export, network_at
+    from minilq.store.codes import SMALLEST
 
     source, kind = Path(str(options["run"])), str(options["format"])
     if kind not in FORMATS:
@@ -55,7 +56,7 @@ def export(options: dict[str, object]) -> int:
         raise ConfigError("export", "--out must be a file", got=f"{path}, a folder", cause=f"{path / 'model'}.{kind}?")
     if options["out"] is None and path == source:
         raise ConfigError("export", "--out must name another file", got=f"{source}, which is read")
-    export(network_at(source), path, kind, str(options["coder"] or "range"))
+    export(network_at(source), path, kind, str(options["coder"] or SMALLEST))
     print_line(f"{path}: {path.stat().st_size:,} bytes")
     return 0
 

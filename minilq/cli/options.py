@@ -95,8 +95,8 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument("--verbose", action="store_true", help="everything that was measured (five columns)")
 
     sizes = command("sizes", "Weigh the integers of a network as bit-packed, codebook, Huffman, range coder, zero "
-                    "runs, zip and xz, beside the Shannon bound, tables, headers and scales counted; print the table "
-                    "and draw it.")
+                    "runs, adaptive coder, zip and xz, beside the Shannon bound, tables, headers and scales "
+                    "counted; print the table and draw it.")
     sizes.add_argument("run", metavar="RUN", help=RUN)
     sizes.add_argument("--out", metavar="FILE", help="the figure (sizes.svg among the run's figures)")
 
@@ -140,7 +140,8 @@ def _file_commands(command: Any) -> None:
                      "file.")
     export.add_argument("run", metavar="RUN", help=RUN)
     export.add_argument("--format", metavar="F", default="mlq", help="mlq, onnx, safetensors or npz (%(default)s)")
-    export.add_argument("--coder", metavar="C", help="how .mlq stores the integers: range, huffman or packed (range)")
+    export.add_argument("--coder", metavar="C", help="how .mlq stores the integers: packed, huffman, range or "
+                        "context; or, of each site, the smallest (smallest)")
     export.add_argument("--out", metavar="FILE", help="the file (RUN/model.mlq, .onnx, .safetensors, .npz)")
 
     load = command("load", "Check a .mlq file and show what is in it, and what it does not hold.")

@@ -2,10 +2,12 @@
 
     float32     4 bytes for each number; no scales
     int8        1 byte for each code, or 2, 4, 8 where they do not fit: what np.save or a tensor of them takes
-    packed, codebook, huffman, range, zero runs       the coders of those names: content and table, as they are written
+    packed, codebook, huffman, range, zero runs, context
+                the coders of those names: content and table, as they are written
     zip         deflated .npy files of the integers, as in the thesis; headers: what the archive adds to their streams
     xz          one LZMA stream of the integers, see sizes.lzma_of; header: its first 13 bytes
-    Shannon     n H / 8 bytes and no table: a bound for coders that take codes as independent, and no file
+    Shannon     n H / 8 bytes and no table: a bound for coders that take codes as independent, and no file; context,
+                which does not, may be below it
 
 Grids (scales, zero points, offsets, levels) are counted with 4 bytes a number in every line but the first: without them
 the codes say nothing. What a container adds (names, shapes, checksums) is not counted.
@@ -28,7 +30,7 @@ from minilq.quantize.coded import check_coded
 from minilq.quantize.statistics import entropy_of
 
 RUNGS: tuple[Coder, ...] = (CODERS["packed"], Coder("codebook", codebook.write, codebook.read), CODERS["huffman"],
-                            CODERS["range"], Coder("zero runs", zero_runs.write, zero_runs.read))
+                            CODERS["range"], Coder("zero runs", zero_runs.write, zero_runs.read), CODERS["context"])
 XZ_HEADER = 13
 TOTAL = "total"
 

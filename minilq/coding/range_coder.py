@@ -2,19 +2,15 @@
 
     table     gamma codes: the smallest code, `folded`, and its count; then for each further code that occurs its
               distance from the one before, and its count. No mark ends it: it ends when the counts add up to n.
-    content   one number in [0, 1), as the bytes behind its point. Each code in turn narrows the interval from which the
-              number may come, to a part as long as the code is frequent; the last interval holds the shortest number,
-              the smallest of equals. Zeros at the end are left out; one code alone needs no number at all.
+    content   one number in [0, 1), as the bytes behind its point; see interval.py. Each code in turn narrows the
+              interval from which the number may come, to a part as long as the code is frequent. Zeros at the end are
+              left out; one code alone needs no number at all.
 
-An interval [low, low + span) is kept as integers, in units that shrink: at first low = 0 and span = 2^56. A code that
-occurs c times, while smaller codes occur b times in all, makes of it
+A code that occurs c times, while smaller codes occur b times in all, makes of the interval
 
-    step = floor(span / n),  low + step b,  step c       and while span < 2^48: 256 low, 256 span in units of 1/256
+    step = floor(span / n),  low + step b,  step c
 
-of which low keeps 56 bits, and its upper bytes move out to the content. For n < 2^31 all that fits into 64 bits, and
-what rounding loses is below n / 2^48 of each interval.
-
-Source      Martin 1979, Range encoding; the carry as in Witten, Neal and Cleary 1987, but into bytes already written
+For n < 2^31 all that fits into 64 bits, and what rounding loses is below n / 2^48 of each interval.
 """
 
 from __future__ import annotations
@@ -23,17 +19,13 @@ import numpy as np
 
 from minilq.autodiff.tape import Array
 from minilq.coding.bits import GammaReader, folded, gamma_codes, pieces, unfolded
+from minilq.coding.interval import Followed, Narrowed
 from minilq.errors import ConfigError, DataError
 from minilq.kernels import twin
 from minilq.quantize.statistics import histogram
 
 MOST = (1 << 31) - 1
 """Codes in one content."""
-TOP = 56
-"""Bits of low, above which there is a carry."""
-SHORT = 1 << TOP - 8
-"""Spans below this one are widened."""
-ALL = (1 << TOP) - 1
 
 
 def write(codes: Array) -> tuple[bytes, bytes]:
@@ -78,55 +70,25 @@ def narrowed(symbols: Array, ends: Array) -> Array:
 
     Symbol k has the part ends[k]..ends[k + 1] of 0..ends[-1].
     """
-    n = int(ends[-1])
-    content = bytearray()
-    low, span = 0, 1 << TOP
+    n, number = int(ends[-1]), Narrowed()
     for k in symbols.tolist():
-        step = span // n
-        low += step * int(ends[k])
-        span = step * int(ends[k + 1] - ends[k])
-        if low > ALL:
-            _carry(content)
-            low &= ALL
-        while span < SHORT:
-            content.append(low >> TOP - 8)
-            low, span = low << 8 & ALL, span << 8
-    for bits in range(TOP, -1, -8):              # leave out as many bits as the interval allows
-        shortest = low + (1 << bits) - 1 >> bits << bits
-        if shortest < low + span:
-            break
-    if shortest > ALL:
-        _carry(content)
-    content += (shortest & ALL).to_bytes(TOP // 8, "big")
-    return np.frombuffer(content, np.uint8)
-
-
-def _carry(content: bytearray) -> None:
-    at = len(content) - 1
-    while content[at] == 255:
-        content[at] = 0
-        at -= 1
-    content[at] += 1
+        step = number.span // n
+        number.to(step * int(ends[k]), step * int(ends[k + 1] - ends[k]))
+    return number.shortest()
 
 
 @twin("entropy")
 def followed(content: Array, ends: Array) -> tuple[Array, bool]:
     """The symbols, int64, whose intervals hold the number; False beside them when it lies in no symbol's part."""
-    n = int(ends[-1])
+    n, inside = int(ends[-1]), Followed(content)
     symbols = np.zeros(n, np.int64)
-    number = int.from_bytes(content[:TOP // 8].tobytes().ljust(TOP // 8, b"\0"), "big")    # above low
-    at, span = TOP // 8, 1 << TOP
     for i in range(n):
-        step = span // n
-        if number >= step * n:
+        step = inside.span // n
+        if inside.number >= step * n:
             return symbols, False
-        k = int(np.searchsorted(ends, number // step, "right")) - 1
+        k = int(np.searchsorted(ends, inside.number // step, "right")) - 1
         symbols[i] = k
-        number -= step * int(ends[k])
-        span = step * int(ends[k + 1] - ends[k])
-        while span < SHORT:
-            number = number << 8 | (int(content[at]) if at < len(content) else 0)
-            at, span = at + 1, span << 8
+        inside.to(step * int(ends[k]), step * int(ends[k + 1] - ends[k]))
     return symbols, True
 
 

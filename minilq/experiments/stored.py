@@ -21,6 +21,7 @@ from minilq.integer.engine import convert
 from minilq.integer.float_twin import Comparison, FloatTwin, compare
 from minilq.nn import coded_in
 from minilq.store.arrays import floats_in
+from minilq.store.codes import SMALLEST
 from minilq.store.modelfile import StoredModel, load, save
 from minilq.store.npz import to_npz
 from minilq.store.onnx import to_onnx
@@ -65,7 +66,7 @@ def network_at(path: str | Path) -> StoredModel:
     return StoredModel(model, coded_in(model), facts_of(path))
 
 
-def export(stored: StoredModel, path: Path, kind: str = "mlq", coder: str = "range") -> None:
+def export(stored: StoredModel, path: Path, kind: str = "mlq", coder: str = SMALLEST) -> None:
     """Write a quantized network as one file.
 
     With stochastic rounding the codes are drawn once more, so the accuracy may differ from that of the run.

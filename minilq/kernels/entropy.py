@@ -7,7 +7,7 @@ import numpy as np
 from minilq.kernels.groups import Array
 from minilq.kernels.jit import jit
 
-TOP = 56                                         # as in coding/range_coder.py
+TOP = 56                                         # as in coding/interval.py
 SHORT = 1 << TOP - 8
 ALL = (1 << TOP) - 1
 
@@ -55,12 +55,17 @@ def _narrowed(symbols, ends, content):  # type: ignore[no-untyped-def]
         low += step * ends[k]
         span = step * (ends[k + 1] - ends[k])
         if low > ALL:
-            _carry(content, at)
+            carried(content, at)
             low &= ALL
         while span < SHORT:
             content[at] = low >> TOP - 8
             at += 1
             low, span = low << 8 & ALL, span << 8
+    return ended(content, at, low, span)
+
+
+@jit(inline=True)
+def ended(content, at, low, span):  # type: ignore[no-untyped-def]
     shortest, bits = low, TOP
     while bits >= 0:
         shortest = low + (1 << bits) - 1 >> bits << bits
@@ -68,7 +73,7 @@ def _narrowed(symbols, ends, content):  # type: ignore[no-untyped-def]
             break
         bits -= 8
     if shortest > ALL:
-        _carry(content, at)
+        carried(content, at)
     for place in range(TOP - 8, -1, -8):
         content[at] = shortest >> place & 255
         at += 1
@@ -76,7 +81,7 @@ def _narrowed(symbols, ends, content):  # type: ignore[no-untyped-def]
 
 
 @jit(inline=True)
-def _carry(content, at):  # type: ignore[no-untyped-def]
+def carried(content, at):  # type: ignore[no-untyped-def]
     at -= 1
     while content[at] == 255:
         content[at] = 0

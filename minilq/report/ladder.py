@@ -37,7 +37,7 @@ def table(ladder: Ladder) -> str:
                                          for name, row in ladder.items())]) for half in halves]
     notes = ["Grids, mostly scales, are counted (4 bytes a number) everywhere but in float32. The total of zip and of "
              "xz is one file.", "Shannon: a bound for coders that take codes as independent, its table left out; no "
-             "file."]
+             "file. Context foresees codes from their neighbours, and may be below it."]
     if total["int8"].codes > raw // 4:
         notes.append("Some codes do not fit into int8: those parameters count with 2 bytes a code, or more.")
     return "\n\n".join([aligned(split), *each, filled(notes)])

@@ -18,7 +18,8 @@ and nothing behind it. Each section is
 The header is at most 65536 bytes of JSON, without NaN and without a key twice in one object: an object of
 
     "layers"    the architecture: a list of layers, see minilq/store/architecture.py
-    "coder"     "packed", "huffman" or "range": see minilq/coding/packing.py, huffman.py and range_coder.py
+    "coder"     "packed", "huffman", "range" or "context": see packing.py, huffman.py, range_coder.py and
+                context_coder.py in minilq/coding; that of all sites which name no other one
     "arrays"    a list: of each array its type ("f4", "f8", "i1", "i2", "i4", "i8") and its shape, a list
     "sites"     an object: for each site that has a method, by name, what the file holds of it; see below
     "facts"     an object: what was told to `save`
@@ -29,7 +30,7 @@ and Conv2D are input, weight and bias, that of Quantize is input: "residual1.bod
 
 **A weight or a bias** has an object of
 
-    "codes"     [bytes of its table, bytes of its content]
+    "codes"     [bytes of its table, bytes of its content], and the name of its coder where it is another one
     "grid"      {"scale": array, "zero": array, "offset": array}, the last two where there are any: value = scale
                 (code - zero) + offset. Or {"levels": array}: value = levels[code]. In place of an array stands its
                 number in "arrays", from 0. They broadcast to the codes; zero and offset have the scale's shape, or are
@@ -90,10 +91,11 @@ from minilq.quantize import Coded
 from minilq.store import version1
 from minilq.store.architecture import describe, planned
 from minilq.store.checks import short, wrong
+from minilq.store.codes import SMALLEST, cut, decoded, encoded
 from minilq.store.pool import Pool, check_finite, pooled
 from minilq.store.restore import restore
 from minilq.store.sections import Sections, joined, split
-from minilq.store.sites import decoded, input_entry, part_of, weight_entry
+from minilq.store.sites import input_entry, part_of, weight_entry
 
 LATENTS = "the latents: quantized weights go on from the values of their codes"
 
@@ -115,14 +117,14 @@ class StoredModel(NamedTuple):
     missing: tuple[str, ...] = ()
 
 
-def save(path: str | Path, model: Sequential, coder: str = "range", facts: Mapping[str, Any] | None = None) -> None:
+def save(path: str | Path, model: Sequential, coder: str = SMALLEST, facts: Mapping[str, Any] | None = None) -> None:
     """Write a model as a model file, in one piece: killed at any moment, `path` holds its old content or the new.
 
     The codes come from the latent values; a stochastic rounding draws them once more. One model gives the same bytes
     each time (with one version of zlib).
 
     model       float32, of layers that say their `settings()`
-    coder       "packed", "huffman" or "range"
+    coder       "packed", "huffman", "range" or "context"; or "smallest": for each site that which takes fewest bytes
     facts       what a reader should know besides, such as the data set and the accuracy: what JSON can hold
     Raises      ConfigError for another model, coder or facts; DTypeError for float64; NonFiniteError for a number that
                 is NaN or infinite; UnwritableError
@@ -144,11 +146,12 @@ def save(path: str | Path, model: Sequential, coder: str = "range", facts: Mappi
     write_bytes(path, contents(model, coder, facts))
 
 
-def contents(model: Sequential, coder: str = "range", facts: Mapping[str, Any] | None = None) -> bytes:
+def contents(model: Sequential, coder: str = SMALLEST, facts: Mapping[str, Any] | None = None) -> bytes:
     """The bytes of a model file; see `save`."""
-    if not isinstance(coder, str) or coder not in CODERS:
-        raise ConfigError("save", f"coder must be one of {', '.join(CODERS)}", got=shown(coder),
-                          cause=meant(coder, CODERS) if isinstance(coder, str) else "")
+    choice = (SMALLEST, *CODERS)
+    if not isinstance(coder, str) or coder not in choice:
+        raise ConfigError("save", f"coder must be one of {', '.join(choice)}", got=shown(coder),
+                          cause=meant(coder, choice) if isinstance(coder, str) else "")
     if facts is not None and not isinstance(facts, Mapping):
         raise ConfigError("save", "facts must be a dict, or None", got=shown(facts))
     layers, sites = describe(model), model.sites()
@@ -166,14 +169,14 @@ def contents(model: Sequential, coder: str = "range", facts: Mapping[str, Any] |
     except DataError as error:                   # settings that were changed afterwards
         raise ConfigError("save", "every layer must be usable", got=str(error)) from error
     coded, pool = coded_in(model), Pool()
-    encoded = {name: CODERS[coder].encode(one.codes) for name, one in coded.items()}
-    entries = {name: weight_entry(name, site, coded[name], [len(part) for part in encoded[name]], pool)
+    usual, pieces = encoded(coded, coder)
+    entries = {name: weight_entry(name, site, coded[name], pieces[name].place(usual), pool)
                if name in coded else input_entry(name, site, pool) for name, site in methods.items()}
     for name, array in beside.items():
         check_finite(name, array)
     content = joined(Sections(
-        {"layers": layers, "coder": coder, "arrays": pool.entries, "sites": entries, "facts": dict(facts or {})},
-        b"".join(part for name in entries if name in encoded for part in encoded[name]),
+        {"layers": layers, "coder": usual, "arrays": pool.entries, "sites": entries, "facts": dict(facts or {})},
+        b"".join(part for name in entries if name in pieces for part in pieces[name].encoded),
         b"".join([*pool.parts, *(array.astype("<f4").tobytes() for array in beside.values())])))
     if numbers > most_numbers(len(content)):
         raise ConfigError("save", f"a file of {len(content)} bytes may hold {most_numbers(len(content))} numbers",
@@ -232,7 +235,7 @@ def _read(header: dict[str, Any], codes: bytes, floats: bytes, most: int) -> tup
     """The network, its codes, and the sites whose methods are not those that they had."""
     plan = planned(header["layers"], most)
     arrays, at = pooled(header["arrays"], floats)
-    pieces = _pieces(header["sites"], plan.shapes, codes)
+    pieces = cut(header["sites"], header["coder"], plan.shapes, codes)
     beside = {name: shape for name, shape in plan.shapes.items() if name.removesuffix(".latent") not in pieces}
     numbers = sum(map(math.prod, beside.values()))
     if len(floats) - at != 4 * numbers:
@@ -249,42 +252,16 @@ def _read(header: dict[str, Any], codes: bytes, floats: bytes, most: int) -> tup
             at += 4 * tensor.size
     coded, unknown = {}, []
     for name, entry in header["sites"].items():
-        site = sites.get(name)
-        if site is None or (site.latent is None) != (name not in pieces):
+        site, piece = sites.get(name), pieces.get(name)
+        if site is None or (site.latent is None) != (piece is None):
             raise wrong("sites", f"the name of an input: {', '.join(n for n in sites if n not in pieces)[:300]}", name)
-        part = part_of(name, entry, arrays, None if site.latent is None else site.latent.shape,
-                       partial(decoded, name, header["coder"], *pieces.get(name, (b"", b"")), math.prod(site.shape)))
+        part = part_of(name, entry, arrays, None if piece is None else partial(decoded, name, piece, site.shape))
         if not restore(name, site, part):
             unknown.append(name)
         if part.coded is not None:
             coded[name] = part.coded
         del part
     return network, coded, unknown
-
-
-def _pieces(entries: Any, shapes: dict[str, tuple[int, ...]], codes: bytes) -> dict[str, tuple[bytes, bytes]]:
-    """Table and content of each weight or bias that has codes: all bytes of them."""
-    if not isinstance(entries, dict):
-        raise wrong("sites", "an object", entries)
-    pieces, at = {}, 0
-    for name, entry in entries.items():
-        if not isinstance(entry, dict):
-            raise wrong(name[:80], "an object", entry)
-        if "codes" not in entry:
-            continue
-        lengths = entry["codes"]
-        if f"{name}.latent" not in shapes:
-            raise wrong("sites", f"the name of a weight or a bias: {', '.join(shapes)[:300]}", name)
-        if not (isinstance(lengths, list) and len(lengths) == 2
-                and all(type(n) is int and 0 <= n <= len(codes) for n in lengths)):
-            raise wrong(f"codes of {name}", f"two lengths up to {len(codes)}", lengths)
-        table, content = lengths
-        pieces[name] = codes[at:at + table], codes[at + table:at + table + content]
-        at += table + content
-    if at != len(codes):
-        raise DataError("codes", f"{at} bytes were expected", got=str(len(codes)),
-                        cause="The header belongs to other codes")
-    return pieces
 
 
 def _fill(name: str, tensor: Parameter | Array, array: Array) -> None:

@@ -12,13 +12,12 @@ import numpy as np
 
 from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.tape import Array
-from minilq.coding.coders import CODERS
 from minilq.errors import ConfigError, DataError, MinilqError
 from minilq.nn import Site
 from minilq.quantize import Coded, Even, Quantizer, Table
 from minilq.quantize.asked import Steps, steps_of
 from minilq.quantize.buckets import of_stored
-from minilq.quantize.coded import Grid, narrowed
+from minilq.quantize.coded import Grid
 from minilq.quantize.flags import choice_of, method_of
 from minilq.quantize.methods.fixed_grid import FixedGrid
 from minilq.store.checks import wrong
@@ -46,11 +45,11 @@ class Part(NamedTuple):
 
 
 # Writing.
-def weight_entry(name: str, site: Site, coded: Coded, lengths: list[int], pool: Pool) -> dict[str, Any]:
-    """The entry of a weight or a bias, whose codes take so many bytes of table and of content."""
+def weight_entry(name: str, site: Site, coded: Coded, place: list[Any], pool: Pool) -> dict[str, Any]:
+    """The entry of a weight or a bias, whose codes are found by what `Piece.place` says."""
     assert site.method is not None
     choice = choice_of(site.method)
-    entry = {"method": choice, "codes": lengths, "grid": _numbers(name, coded.grid.stored(), pool)}
+    entry = {"method": choice, "codes": place, "grid": _numbers(name, coded.grid.stored(), pool)}
     if choice is not None:
         entry["held"] = {part: CODES if _are(array, coded.codes) else number for (part, array), number in zip(
             _arrays(site).items(), _numbers(name, _arrays(site), pool, coded.codes).values(), strict=True)}
@@ -98,10 +97,9 @@ def _arrays(site: Site) -> dict[str, Array]:
 
 
 # Reading.
-def part_of(where: str, entry: Any, arrays: list[Array], shape: tuple[int, ...] | None,
-            decode: Callable[[], Array]) -> Part:
-    """What an entry says of a weight of this shape, or, for None, of an input. `decode` gives the codes."""
-    keys = {"codes", "grid"} if shape is not None else set()
+def part_of(where: str, entry: Any, arrays: list[Array], decode: Callable[[], Array] | None) -> Part:
+    """What an entry says of a weight, whose codes `decode` gives, or, for None, of an input."""
+    keys = set() if decode is None else {"codes", "grid"}
     known = {"method", "held", *(keys or {"grid", "bounds", "rounding"})}
     if not isinstance(entry, dict) or "method" not in entry or not keys <= entry.keys() <= known:
         raise wrong(where, f"an object with {', '.join(sorted(known))}", entry)
@@ -111,9 +109,9 @@ def part_of(where: str, entry: Any, arrays: list[Array], shape: tuple[int, ...] 
     method = None if choice is None else told(where, lambda: method_of(choice))
     numbers = entry.get("held", entry.get("grid"))
     held = None if numbers is None or method is None else _picked(where, numbers, arrays)
-    if shape is None:
+    if decode is None:
         return Part(method, held, steps=_steps(where, entry, arrays) if "grid" in entry else None)
-    codes = decode().reshape(shape)
+    codes = decode()
     if held is not None:
         held = {name: codes if array is None else array for name, array in held.items()}
     return Part(method, held, Coded(codes, grid_of(where, _picked(where, entry["grid"], arrays), codes)))
@@ -183,12 +181,4 @@ def told(where: str, call: Callable[[], T]) -> T:
     except (MinilqError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError, AssertionError) as error:
         raise DataError(where, "what its method takes was expected", got=" ".join(str(error).split())[:200],
                         cause="The file was not written by minilq") from error
-
-
-def decoded(where: str, coder: str, table: bytes, content: bytes, count: int) -> Array:
-    """The codes of a site, flat; DataError, with its name, for damaged ones."""
-    try:
-        return narrowed(CODERS[coder].decode(table, content, count))
-    except DataError as error:
-        raise DataError(f"codes of {where}: {error}") from error
 

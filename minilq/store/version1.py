@@ -27,6 +27,7 @@ import numpy as np
 
 from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.tape import Array
+from minilq.coding.coders import Encoded
 from minilq.errors import ConfigError, DataError
 from minilq.nn import Quantize, Sequential
 from minilq.nn.parts import walk
@@ -35,8 +36,9 @@ from minilq.quantize.asked import Steps
 from minilq.quantize.methods.fixed_grid import FixedGrid
 from minilq.store.architecture import planned
 from minilq.store.checks import short, wrong
+from minilq.store.codes import Piece, decoded
 from minilq.store.restore import restore
-from minilq.store.sites import Part, decoded, told
+from minilq.store.sites import Part, told
 
 AXES: dict[str, tuple[int, ...]] = {"scalar": (), "row": (0,), "column": (1,), "channel": (2,), "filter": (-1,)}
 
@@ -90,7 +92,7 @@ def read(header: dict[str, Any], codes: bytes, floats: bytes, most: int) -> tupl
         new, scale = _new(name), arrays[f"{name}.scale"]
         if not (scale > 0).all():
             raise DataError(f"{name}.scale", "scales > 0 were expected", got=str(scale.min()))
-        k = decoded(name, header["coder"], table, content, math.prod(parameters[name])).reshape(parameters[name])
+        k = decoded(name, Piece(header["coder"], Encoded(table, content)), parameters[name])
         coded[new] = Coded(k, Even(scale))
         restore(new, sites[new], Part(None, None, coded[new]))
         unknown.append(new)
