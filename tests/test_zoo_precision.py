@@ -3,24 +3,41 @@
 A test takes the cases whose names begin with its words, and must compare every field of them.
 """
 
+import zlib
+
 import numpy as np
 import pytest
 
 import minilq
-from minilq import Scaled, Tensor
+from minilq import Scaled, Table, Tensor
 from minilq.autodiff.parameter import Parameter
+from minilq.coding.huffman import word_lengths
+from minilq.coding.sizes import narrowest
 from minilq.post import shared_out, water_filling
-from minilq.quantize import sparsity
+from minilq.quantize import gaussian, sparsity
 from minilq.quantize.buckets import scaling
+from minilq.quantize.coded import narrowed
+from minilq.quantize.compute import accumulator_bits, bit_operations, macs
 from minilq.quantize.methods import Polino, PolinoPoints
 from minilq.quantize.methods.fewest_bits import shortest
+from minilq.quantize.methods.fixed_grid import nearest_level
 from minilq.quantize.methods.polino import polino
+from minilq.quantize.statistics import (
+    entropy_missing,
+    entropy_of,
+    entropy_together,
+    histogram,
+    integers_of,
+    integers_together,
+    mean_entropy,
+    sqnr_of,
+)
 from tests import zoo
 from tests.zoo import near
 
 CASES = zoo.read("zoo-precision.npz")
 WORDS = {"10": ["water-filling", "fewest-bits"], "14": ["uniform", "points", "allocation"],
-         "L7": ["hoyer", "penalties"]}
+         "L7": ["hoyer", "penalties"], "M": ["codes", "sqnr", "gaussian", "ecsq", "aciq-optima", "compute"]}
 
 
 def of(card, *words):
@@ -147,7 +164,91 @@ def test_penalties(case):
             near("penalties", ds / size, case[f"grad.s@{name}"])
 
 
+# --- M, metrics of a model ------------------------------------------------------------------------------------------
+
+def close(yours, reference, rtol=1e-9):
+    np.testing.assert_allclose(yours, reference, rtol=rtol)
+
+
+@of("M", "codes")
+def test_codes(case):
+    codes = {str(i): case[f"in.codes{i}"] for i in range(3) if f"in.codes{i}" in case}
+    for i, k in codes.items():
+        own = integers_of(k)
+        assert own.unique == case.number(f"out.unique{i}")
+        assert own.maximum - own.minimum + 1 == case.number(f"out.span{i}")
+        assert own.bits == case.number(f"out.range_bits{i}")
+        assert own.bits_signed == case.number(f"out.signed_bits{i}")
+        assert own.bits_unique == case.number(f"out.codebook_bits{i}")
+        close(entropy_of(k), case[f"out.entropy{i}"])
+        close(entropy_of(k) + entropy_missing(k), case[f"out.miller_madow{i}"])
+        counts = histogram(k)[1]
+        assert counts @ word_lengths(counts) == case.number(f"out.huffman_bits{i}")
+    assert integers_together(codes).unique == case.number("out.unique_pooled")
+    close(entropy_together(codes), case["out.entropy_pooled"])
+    close(mean_entropy(codes) * sum(k.size for k in codes.values()), case["out.entropy_bound_bits"])
+    data = b"".join(k.tobytes() for k in narrowest({i: narrowed(k) for i, k in codes.items()}).values())
+    assert len(zlib.compress(data, 9)) == pytest.approx(case.number("out.zlib9_bytes"), rel=0.02)
+
+
+@of("M", "sqnr")
+def test_sqnr(case):
+    if "in.w" in case:
+        close(sqnr_of(case["in.w"], case["in.w_hat"]), case["out.dB"])
+        return
+    bits = case.number("par.bits")
+    levels = np.arange(1 - 2**bits, 2**bits, 2) / 2**bits
+    x = (np.arange(100_000) + 0.5) / 50_000 - 1
+    for name, signal in (("uniform", x), ("sine", np.sin(np.pi * x))):
+        y = Table(levels).values(nearest_level(signal, levels))
+        close(sqnr_of(signal, y), case[f"out.{name}_dB"], 1e-9 if name == "uniform" else 1e-5)     # sampled elsewhere
+    close(20 * bits * np.log10(2), case["out.formula_uniform_dB"])
+    close(20 * bits * np.log10(2) + 10 * np.log10(1.5), case["out.formula_sine_dB"])
+
+
+@of("M", "gaussian")
+def test_the_best_quantizers_of_a_gaussian(case):
+    bits = case.number("par.bits")
+    levels, thresholds = gaussian.lloyd_max(2**bits)
+    np.testing.assert_allclose(levels, case["out.levels"], rtol=1e-6)
+    np.testing.assert_allclose(thresholds, case["out.thresholds"], rtol=1e-6, atol=1e-9)
+    found = gaussian.loss_of(levels)
+    close(found.mse, case["out.mse@lloyd_max"], 1e-6)
+    close(found.entropy, case["out.entropy@lloyd_max"], 1e-6)
+    step, found = gaussian.best_step(gaussian.mid_rise(bits))
+    close(step, case["out.step@mid_rise"], 1e-6)
+    close(found.mse, case["out.mse@mid_rise"], 1e-6)
+    close(found.entropy, case["out.entropy@mid_rise"], 1e-6)
+    step, found = gaussian.best_step(gaussian.integers(bits))
+    close(step, case["out.step@integer_grid"], 1e-6)
+    close(found.mse, case["out.mse@integer_grid"], 1e-6)
+
+
+@of("M", "ecsq")
+def test_entropy_coded_steps(case):
+    found = gaussian.entropy_coded(case.number("par.step"))
+    close(found.mse, case["out.mse"], 1e-6)
+    close(found.entropy, case["out.entropy"], 1e-6)
+    close(found.gap, case["out.gap_bits"], 1e-6)
+
+
+@of("M", "aciq-optima")
+def test_where_to_clip_a_gaussian(case):
+    ends = [2.0 ** (b - 1) * gaussian.best_step(gaussian.mid_rise(b))[0] for b in case["par.bits"].tolist()]
+    close(ends, case["out.gauss"], 1e-6)
+
+
+@of("M", "compute")
+def test_what_a_layer_computes(case):
+    kernel, output = tuple(case["par.kernel"].tolist()), tuple(case["par.output"].tolist())
+    bits = case.number("par.bits_w"), case.number("par.bits_a")
+    assert macs(kernel, output) == case.number("out.macs")
+    close(bit_operations(kernel, output, *bits), case["out.bops"])
+    close(bit_operations(kernel, output, *bits, with_sums=True), case["out.bops@uniq"])
+    assert accumulator_bits(kernel, *bits) == case.number("out.accumulator_bits")
+
+
 def test_every_case_has_one_test():
     assert len(CASES) == 36
     for card, name in CASES:
-        assert sum(name.startswith(word) for word in WORDS.get(card, [""])) == 1, (card, name)
+        assert sum(name.startswith(word) for word in WORDS[card]) == 1, (card, name)

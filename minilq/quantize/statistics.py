@@ -32,6 +32,11 @@ class Integers:
         """ceil(log2(unique)): what the thesis reports; a file needs a table of the codes then."""
         return bits_for(self.unique)
 
+    @property
+    def bits_signed(self) -> int:
+        """ceil(log2(max(max + 1, -min))) + 1: what a two's complement without an offset needs."""
+        return bits_for(max(self.maximum + 1, -self.minimum)) + 1
+
 
 def bits_for(count: int) -> int:
     """Bits that tell `count` things apart; 0 for one thing.
@@ -92,9 +97,8 @@ def histogram(codes: Array) -> tuple[Array, Array]:
 def entropy_of(codes: Array) -> float:
     """Shannon entropy H = -sum_v p_v log2 p_v in bits per code; p_v is the share of the code v. 0 for no codes.
 
-    No coder that takes the codes as independent needs less than H bits for each, its table left out. Measured on n
-    codes, U of them different, H is on average (U - 1) / (2 n ln 2) below that of what they were drawn from
-    (Miller and Madow 1955).
+    No coder that takes the codes as independent needs less than H bits for each, its table left out. Measured on few
+    codes it is too low, see `entropy_missing`.
 
     >>> entropy_of(np.array([0, 0, 1, -1]))
     1.5
@@ -102,6 +106,18 @@ def entropy_of(codes: Array) -> float:
     counts = histogram(codes)[1]
     p = counts / counts.sum()
     return float(np.sum(p * np.log2(1 / p)))
+
+
+def entropy_missing(codes: Array) -> float:
+    """(U - 1) / (2 n ln 2), U the different ones of n codes: by how much `entropy_of` few codes is too low on average.
+
+    Source      Miller and Madow 1955
+
+    >>> round(entropy_missing(np.array([0, 0, 1, -1])), 3)
+    0.361
+    """
+    counts = histogram(codes)[1]
+    return float((len(counts) - 1) / (2 * counts.sum() * math.log(2))) if len(counts) else 0.0
 
 
 def entropy_together(codes: Mapping[str, Array]) -> float:
