@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minilq.arguments import check_whole, is_number, shown
+from minilq.arguments import is_number, is_whole, shown
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError
 
@@ -52,13 +52,14 @@ def lloyd_max(K: int) -> tuple[Array, Array]:
     >>> lloyd_max(2)[0].round(6).tolist()
     [-0.797885, 0.797885]
     """
-    check_whole("lloyd_max", "K", K, 1, 512)
+    if not is_whole(K, 1, 512):
+        raise ConfigError("lloyd_max", "K must be a whole number in 1..512", got=shown(K))
     y = np.array([math.sqrt(3) * NormalDist().inv_cdf((j + 0.5) / K) for j in range(K)])
     for _ in range(100):
         t = between(y)[1:-1]
         P, m, _ = moments(between(y))
         c = m / P                                # the means; y is to be c
-        # dc_j/dt_j = p(t_j) (t_j - c_j) / P_j, of the lower threshold with a minus; t_j moves by half of y_j and y_(j+1)
+        # dc_j/dt_j = p(t_j) (t_j - c_j) / P_j, of the lower threshold with a minus; dt_j = (dy_j + dy_(j+1)) / 2
         high, low = density(t) * (t - c[:-1]) / P[:-1] / 2, density(t) * (c[1:] - t) / P[1:] / 2
         slope = np.eye(K) - np.diag(np.append(high, 0) + np.append(0, low)) - np.diag(high, 1) - np.diag(low, -1)
         step = np.linalg.solve(slope, y - c)
@@ -73,8 +74,9 @@ def lloyd_max(K: int) -> tuple[Array, Array]:
 def loss_of(levels: Array) -> Loss:
     """What ascending levels lose when each x becomes the nearest."""
     P, m, second = moments(between(levels))
-    shares = P[P > 0]
-    return Loss(float(np.sum(second - 2 * levels * m + np.square(levels) * P)), float(np.sum(shares * np.log2(1 / shares))))
+    shares = P[P > 1e-300]
+    mse = float(np.sum(second - 2 * levels * m + np.square(levels) * P))
+    return Loss(mse, float(np.sum(shares * np.log2(1 / shares))))
 
 
 def mid_rise(bits: int) -> Array:
@@ -84,7 +86,8 @@ def mid_rise(bits: int) -> Array:
 
 def integers(bits: int) -> Array:
     """-2^(bits-1) .. 2^(bits-1) - 1."""
-    check_whole("integers", "bits", bits, 1, 12)
+    if not is_whole(bits, 1, 12):
+        raise ConfigError("integers", "bits must be a whole number in 1..12", got=shown(bits))
     return np.arange(-(2 ** (bits - 1)), 2 ** (bits - 1), dtype=np.float64)
 
 
