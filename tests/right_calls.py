@@ -16,6 +16,7 @@ from minilq.data.augment import center_crop, random_brightness, random_crop, ran
 from minilq.quantize.buckets import Buckets
 from minilq.quantize.kmeans import kmeans
 from minilq.quantize.method import QUANTIZERS
+from minilq.quantize.vectors import Vectors
 from minilq.train.loop import Trainer
 from minilq.train.metrics import INPUTS
 from minilq.train.stage import Stage, prune_cluster
@@ -153,6 +154,7 @@ LAYERS = {
     "Sequential": (nn.Sequential, nn.ReLU(), nn.Flatten()), "Residual": (nn.Residual, nn.ReLU(), nn.ReLU()),
     "Quantize": (nn.Quantize, minilq.LSQ(4), (1, 3), np.float32), "Quantize()": (nn.Quantize(minilq.LSQ(4)), T, True),
     "Site": (nn.Site, Parameter(X), (1, 1), np.float32), "Site.change": (nn.Site(Parameter(X)).change, minilq.LSQ(4)),
+    "low_rank": (nn.low_rank, Dense(3, 2, RNG), 1),
     "fold_batch_norm": (nn.fold_batch_norm, Dense(3, 2, RNG), nn.BatchNorm(2)),
     **{f"{type(layer).__name__}()": (layer, Tensor(x), True) for layer, x in (
         (Dense(3, 2, RNG), X), (nn.ReLU(), X), (nn.Flatten(), X), (nn.BatchNorm(3), X), (nn.Dropout(0.5, RNG), X),
@@ -176,6 +178,7 @@ OF_METHODS = {
     "stochastic()": (minilq.stochastic(RNG), X), "check": (minilq.check, minilq.PACT(4), nothing, 0, True),
     "kmeans": (kmeans, X, f32(2, 3), "move", 3),
     "Even.values": (minilq.Even(f32(1) + 2).values, LABELS), "Table.values": (minilq.Table(f32(2)).values, LABELS),
+    "Vectors.values": (Vectors(f32(1, 1, 2, 3), np.array([2, 3])).values, LABELS[None, None]),
     "Buckets.values": (Buckets(f32(1) + 2, f32(1), np.array([8])).values, LABELS),
 }
 TRAINING = {

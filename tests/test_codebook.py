@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from minilq import Adam, Dense, Masked, Parameter, Sequential, Tensor, check, nn, softmax_cross_entropy
+from minilq import Adam, Dense, Masked, Parameter, ReLU, Sequential, Tensor, check, nn, softmax_cross_entropy
 from minilq.autodiff.primitive import OPERATORS
 from minilq.coding.relative_index import decode, encode
 from minilq.errors import ConfigError, DataError, DTypeError, GradientError, NonFiniteError, ShapeError
+from minilq.integer.engine import convert
 from minilq.quantize.kmeans import FIRST, density, kmeans, linear, nearest_centre, plus_plus, random
-from minilq.quantize.methods import DeepCompression, Pruned
+from minilq.quantize.methods import DeepCompression, Pruned, VectorQuantization
 from minilq.quantize.methods.pruned import largest
+from minilq.quantize.vectors import Vectors
 from minilq.selfcheck import sampled
 from minilq.train.stage import prune_cluster
 
@@ -213,6 +215,80 @@ def test_prune_cluster_asks_for_each_weight():
             prune_cluster(*wrong)
     with pytest.raises(ConfigError, match=r"keep must be a number in \(0, 1\]"):
         nn.quantize(Sequential(Dense(2, 2, np.random.default_rng(0))), prune_cluster(2.0, 4, (1, 1))[0].choose)
+
+
+# --- vector quantization and low rank -------------------------------------------------------------------------------
+
+@given(seed=seeds, k=st.integers(1, 6), blocks=st.sampled_from([1, 2, 3, 6]), stages=st.integers(1, 3))
+def test_sums_of_vectors(seed, k, blocks, stages):
+    """Further stages and more vectors leave no larger error; the file holds what the formula of the paper counts."""
+    w = vectors(seed, 9, 6)
+    method = VectorQuantization(k, blocks, stages)
+    coded = method.coded(w, method.start(w))
+    assert coded.shape == w.shape
+    one, *more = [((w - Vectors(coded.grid.books[:t], coded.grid.tensor).values(coded.codes[:t])) ** 2).sum()
+                  for t in range(1, stages + 1)]
+    assert [one, *more] == sorted([one, *more], reverse=True)
+    assert coded.codes.size == stages * blocks * len(w)
+    assert coded.grid.books.size == stages * k * w.shape[1]
+    np.testing.assert_allclose(sum(s * p.astype(float) for s, p in coded.planes), coded.values, rtol=1e-12, atol=1e-12)
+
+
+def test_a_vector_for_each_row_is_exact_and_columns_of_one_are_numbers():
+    w = vectors(1, 8, 6)
+    for blocks in (1, 2, 6):
+        method = VectorQuantization(8, blocks)
+        np.testing.assert_allclose(method(Tensor(w), method.start(w)).numpy(), w, rtol=1e-12)
+    columns = VectorQuantization(3, 6)(Tensor(w), VectorQuantization(3, 6).start(w)).numpy()
+    assert [len(np.unique(column)) for column in columns.T] == [3] * 6
+    kernel = vectors(2, 18, 4).reshape(3, 3, 2, 4)
+    coded = VectorQuantization(2, 2).coded(kernel, VectorQuantization(2, 2).start(kernel))
+    assert coded.values.shape == kernel.shape
+    assert coded.codes.shape == (1, 2, 18)
+
+
+def test_vectors_refuse_what_does_not_fit():
+    w = np.ones((4, 6))
+    with pytest.raises(ShapeError, match="must be a multiple of 4 blocks"):
+        VectorQuantization(2, 4).start(w)
+    for wrong in ({"k": 0}, {"blocks": 0}, {"stages": 1.5}, {"first": "linear"}):
+        with pytest.raises(ConfigError, match=r"^VectorQuantization: "):
+            VectorQuantization(**wrong)
+    grid = Vectors(np.zeros((1, 2, 3, 2)), np.array([5, 4]))
+    for codes, error in ((np.zeros((1, 2, 4), int), ShapeError), (np.zeros((5, 4), int), ShapeError),
+                         (np.full((1, 2, 5), 3), ConfigError), (np.full((1, 2, 5), -1), ConfigError)):
+        with pytest.raises(error, match=r"^codes: "):
+            grid.values(codes)
+
+
+def test_a_network_of_vectors_becomes_integers():
+    rng = np.random.default_rng(0)
+    model = Sequential(Dense(12, 6, rng, 0.5), ReLU(), Dense(6, 4, rng, 0.5))
+    nn.quantize(model, lambda name: VectorQuantization(3, 2) if name.endswith("weight") else None)
+    x = rng.random((50, 12)).astype(np.float32)
+    nn.calibrate(model, x)
+    integers = convert(model, x)
+    assert (integers.predict(x) == model(Tensor(x)).numpy().argmax(axis=1)).mean() > 0.9
+
+
+def test_low_rank_is_the_layer_at_full_rank_and_the_nearest_below():
+    rng = np.random.default_rng(0)
+    layer, x = Dense(7, 5, rng, 0.5, np.float64), Tensor(rng.standard_normal((3, 7)))
+    apart = Sequential(*nn.low_rank(layer, 5))
+    np.testing.assert_allclose(apart(x).numpy(), layer(x).numpy(), rtol=1e-9)
+    w = layer.weight.latent.numpy()
+    errors = [np.linalg.norm(w - first.weight.latent.numpy() @ second.weight.latent.numpy())
+              for first, second in (nn.low_rank(layer, rank) for rank in range(1, 6))]
+    assert errors == sorted(errors, reverse=True)
+    assert all(p.dtype == np.float64 for p in apart.parameters().values())
+    for wrong in (0, 6, 2.0):
+        with pytest.raises(ConfigError, match=r"rank must be a whole number in 1\.\.5"):
+            nn.low_rank(layer, wrong)
+    with pytest.raises(ConfigError, match="must be Dense"):
+        nn.low_rank(ReLU(), 1)
+    layer.weight.change(Pruned(0.5))
+    with pytest.raises(ConfigError, match="in full precision"):
+        nn.low_rank(layer, 1)
 
 
 # --- relative indices -----------------------------------------------------------------------------------------------

@@ -3,14 +3,16 @@
 import numpy as np
 import pytest
 
-from minilq import Tensor
+from minilq import Dense, Tensor
 from minilq.autodiff.parameter import Parameter
 from minilq.coding import huffman
 from minilq.coding.relative_index import decode, encode
+from minilq.nn import low_rank
 from minilq.quantize.kmeans import kmeans
-from minilq.quantize.methods import DeepCompression, Pruned
+from minilq.quantize.methods import DeepCompression, Pruned, VectorQuantization
 from minilq.quantize.methods.deep_compression import shared
 from minilq.quantize.statistics import entropy_of, histogram
+from minilq.quantize.vectors import in_vectors
 from tests import zoo
 from tests.zoo import near
 
@@ -56,6 +58,47 @@ def test_kmeans(case):
     near("reduced", stays.centres, case["out.centers@scipy"])
     differ = "code.labels@scipy" in case
     np.testing.assert_array_equal(stays.labels, case["code.labels@scipy" if differ else "code.labels"])
+
+
+@of("3", "pq", "rq")
+def test_vector_quantization(case):
+    """Every book from the first rows that are left. What is left is the reference's: two rows of 0 or of 1e-16 are one
+    start or two."""
+    w, k = case["in.w"], case.number("par.k")
+    S, t = (case.number(f"par.{name}") if f"par.{name}" in case else 1 for name in ("S", "t"))
+    books = case["out.codebooks"].reshape(t, S, k, -1)
+    codes, rest = case["code.labels"].reshape(t, S, -1), in_vectors(w, S, w.shape[1] // S)
+    for of_stage, labels in zip(books, codes, strict=True):
+        found = [kmeans(rows, rows[:k]) for rows in rest]
+        near("reduced", np.array([one.centres for one in found]), of_stage)
+        np.testing.assert_array_equal([one.labels for one in found], labels)
+        rest = rest - np.array([book[own] for book, own in zip(of_stage, labels, strict=True)])
+    method, held = VectorQuantization(k, S, t), {"books": Parameter(books), "codes": codes}
+    y = method(Tensor(w), held).numpy()
+    near("forward", y, case["out.w"])
+    coded = method.coded(w, held)
+    np.testing.assert_array_equal(coded.values, y)
+    bits = coded.codes.size * np.log2(k) + 32 * coded.grid.books.size
+    assert bits == case.number("out.bits")
+    if "out.ratio" in case:
+        assert 32 * w.size / bits == pytest.approx(case.number("out.ratio"), rel=1e-9)
+    if "out.squared_error" in case:
+        assert ((w - y) ** 2).sum() == pytest.approx(case.number("out.squared_error"), rel=1e-9)
+
+
+@of("3", "svd")
+def test_low_rank(case):
+    w, k = case["in.w"], case.number("par.k")
+    layer = Dense(*w.shape, np.random.default_rng(0), dtype=np.float64)
+    layer.weight.latent.array[...] = w
+    first, second = low_rank(layer, k)
+    U, V = first.weight.latent.numpy(), second.weight.latent.numpy()
+    np.testing.assert_allclose(U @ V, case["out.w"], rtol=1e-9, atol=1e-12)
+    s = case["out.singular_values"]
+    np.testing.assert_allclose(np.sqrt((U * U).sum(axis=0) * (V * V).sum(axis=1)), s[:k], rtol=1e-9)
+    assert ((w - U @ V) ** 2).sum() == pytest.approx((s[k:] ** 2).sum(), rel=1e-9)
+    numbers = U.size + V.size + first.bias.latent.size
+    assert w.size / numbers == pytest.approx(case.number("out.ratio"), rel=1e-9)
 
 
 # --- 5, Deep Compression --------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ MOST_PLANES = 4
 
 
 def planes_of(coded: Coded) -> list[Plane]:
-    """Scales, float64 with the axes of the codes, and int8 codes, whose products add up to the values. One at least.
+    """Scales, float64 with the axes of the tensor, and int8 codes, whose products add up to the values. One at least.
 
     >>> from minilq.quantize import Table
     >>> for scale, codes in planes_of(Coded(np.array([[0, 2], [1, 1]]), Table(np.array([-0.7, 0.0, 0.9])))):
@@ -26,15 +26,15 @@ def planes_of(coded: Coded) -> list[Plane]:
     [[-0.7]] [[1, 0], [0, 0]]
     [[0.9]] [[0, 1], [0, 0]]
     """
-    axes = coded.codes.ndim
-    planes = coded.planes or [(np.zeros(1), np.zeros(coded.codes.shape, np.int8))]
+    axes = len(coded.shape)
+    planes = coded.planes or [(np.zeros(1), np.zeros(coded.shape, np.int8))]
     return [(scale.astype(np.float64).reshape((1,) * (axes - scale.ndim) + scale.shape), codes)
             for scale, codes in planes]
 
 
 def reals_of(coded: Coded) -> Array:
     """What codes stand for, float64: the sum of their planes."""
-    total: Array = sum((scale * codes for scale, codes in planes_of(coded)), np.zeros(coded.codes.shape))
+    total: Array = sum((scale * codes for scale, codes in planes_of(coded)), np.zeros(coded.shape))
     return total
 
 

@@ -6,6 +6,7 @@ from minilq.nn.gradient import QuantizedGradient
 from minilq.nn.initialise import normal
 from minilq.nn.layer import Layer
 from minilq.nn.layers import Dense, Flatten, ReLU
+from minilq.nn.low_rank import low_rank
 from minilq.nn.model import Residual, Sequential
 from minilq.nn.normalise import BatchNorm, Dropout
 from minilq.nn.quantized import Quantize, calibrate, coded_in, codes_in, quantize
@@ -16,5 +17,5 @@ from minilq.nn.xnor import XNORConv2D
 __all__ = [
     "AveragePool2D", "BatchNorm", "Conv2D", "Dense", "Dropout", "Flatten", "GlobalAveragePool2D", "Layer", "MaxPool2D",
     "Quantize", "QuantizedGradient", "ReLU", "Residual", "Sequential", "ShiftBatchNorm", "Site", "XNORConv2D",
-    "calibrate", "coded_in", "codes_in", "fold_batch_norm", "normal", "quantize",
+    "calibrate", "coded_in", "codes_in", "fold_batch_norm", "low_rank", "normal", "quantize",
 ]

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         Scaled,
         Ternary,
         VecQ,
+        VectorQuantization,
     )
     from minilq.quantize.methods.scaled import codes_of, fake_quantize
     from minilq.quantize.penalties import difference, inverse, maxbin
@@ -59,7 +60,7 @@ else:
         "granularity": "scale_shape",
         "methods": "BNN BWN LAB LAQ LAT LSQ PACT QNN TTQ TWN Affine BinaryConnect DeepCompression DiffQ DoReFa "
                    "DoReFaInput DualCopy Exponential FewestBits FixedRange LQNets LSQPlus Nested Polino PolinoPoints "
-                   "Pruned Scaled Ternary VecQ",
+                   "Pruned Scaled Ternary VecQ VectorQuantization",
         "methods.scaled": "codes_of fake_quantize",
         "penalties": "difference inverse maxbin",
         "period": "waveq",
@@ -74,9 +75,9 @@ __all__ = [
     "BNN", "BWN", "LAB", "LAQ", "LAT", "LSQ", "PACT", "QNN", "SCALE_MIN", "TTQ", "TWN", "Affine", "BinaryConnect",
     "Coded", "DeepCompression", "DiffQ", "DoReFa", "DoReFaInput", "DualCopy", "Even", "Exponential", "FewestBits",
     "FixedRange", "Held", "LQNets", "LSQPlus", "Nested", "Polino", "PolinoPoints", "Pruned", "Quantizer", "Scaled",
-    "Surrogate", "Table", "Ternary", "VecQ", "absolute_deviation", "chain_rule", "codes_of", "dampening", "difference",
-    "fake_quantize", "frozen", "group_hoyer", "hold", "hoyer", "hoyer_square", "inverse", "maxbin", "nearest",
-    "pretend", "scale_shape", "sine", "squared_deviation", "stochastic", "threshold", "waveq",
+    "Surrogate", "Table", "Ternary", "VecQ", "VectorQuantization", "absolute_deviation", "chain_rule", "codes_of",
+    "dampening", "difference", "fake_quantize", "frozen", "group_hoyer", "hold", "hoyer", "hoyer_square", "inverse",
+    "maxbin", "nearest", "pretend", "scale_shape", "sine", "squared_deviation", "stochastic", "threshold", "waveq",
 ]
 
 

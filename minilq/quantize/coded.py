@@ -2,6 +2,7 @@
 
     Even     value = scale (code - zero) + offset
     Table    value = levels[code]
+    Vectors  sums of vectors by code, several values at once (quantize/vectors.py)
 
 A grid answers three questions: the `values` of codes; their `planes`, scaled int8 arrays that add up to the values, for
 products of integers; and what a file must have `stored` beside the codes.
@@ -117,8 +118,8 @@ class Table(NamedTuple):
 class Coded(NamedTuple):
     """A tensor as integers: what the network sees is `values`.
 
-    codes       the tensor's shape, the narrowest signed integers that hold them all
-    grid        Even or Table
+    codes       the tensor's shape, the narrowest signed integers that hold them all; of Vectors one for each vector
+    grid        Even, Table, ...
 
     >>> weight = Coded(np.array([[-2, 3]], np.int8), Even(np.array([[0.25]], np.float32)))
     >>> weight.values
@@ -127,6 +128,12 @@ class Coded(NamedTuple):
 
     codes: Array
     grid: Grid
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the tensor."""
+        own: tuple[int, ...] | None = getattr(self.grid, "shape", None)
+        return self.codes.shape if own is None else own
 
     @property
     def values(self) -> Array:

@@ -10,7 +10,6 @@ import numpy as np
 from minilq.arguments import as_array, check_reals, check_whole, shown
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError, NonFiniteError, ShapeError
-from minilq.quantize.methods.bounds import one_of
 
 STEPS = 3000
 EMPTY = ("move", "stay")
@@ -48,7 +47,8 @@ def kmeans(x: Array, centres: Array, empty: str = "move", steps: int = STEPS) ->
     x, c = (_checked(name, array) for name, array in (("x", x), ("centres", centres)))
     if x.shape[1] != c.shape[1] or not len(c):
         raise ShapeError("kmeans", "x (n, d) needs centres (k, d), at least one", got=f"{x.shape} and {c.shape}")
-    one_of("kmeans", "empty", empty, EMPTY)
+    if not isinstance(empty, str) or empty not in EMPTY:
+        raise ConfigError("kmeans", f"empty must be one of {', '.join(EMPTY)}", got=shown(empty))
     check_whole("kmeans", "steps", steps)
     c, labels, errors = c.copy(), np.full(len(x), -1), []
     for _ in range(steps):

@@ -57,7 +57,7 @@ def curves_of(method: Quantizer) -> Curves:
     x = Tensor(np.linspace(-END, END, 1201)[:, None], requires_grad=True)
     middle = x.array[np.abs(x.array) <= FROM][:, None]
     held = method.start(middle)
-    if any(value.shape == middle.shape for value in held.values()):      # it remembers something of each number
+    if any(value.size == middle.size for value in held.values()):      # it remembers something of each number
         x = Tensor(middle, requires_grad=True)
     scale = held.get("scale")
     if isinstance(scale, Parameter) and scale.array.max() < FROM / 100:

@@ -57,7 +57,7 @@ def methods() -> str:
     """All methods: a table, then what each is, its flags with their defaults and its paper. At most WIDTH wide."""
     every = [described(kind) for _, kind in sorted(QUANTIZERS.items())]
     rows = [tuple(textwrap.wrap(text, width) or ["-"] for text, width in zip(
-        (one.name, one.learns, one.remembers, one.grid, one.gradients), (16, 14, 20, 14, 28), strict=True))
+        (one.name, one.learns, one.remembers, one.grid, one.gradients), (19, 14, 19, 14, 26), strict=True))
         for one in every]
     cells = [tuple(column[i] if i < len(column) else "" for column in row)
              for row in rows for i in range(max(map(len, row)))]

@@ -25,7 +25,7 @@ def network_and_codes(op: str, model: Any) -> tuple[Sequential, Mapping[str, Cod
     check_coded(op, model.coded)
     shapes = {name: site.shape for name, site in network.sites().items() if site.latent is not None}
     for name, one in model.coded.items():
-        if shapes.get(name) != one.codes.shape:
-            raise ShapeError(op, "codes must be those of the network", got=f"{name} {one.codes.shape}, where it has "
+        if shapes.get(name) != one.shape:
+            raise ShapeError(op, "codes must be those of the network", got=f"{name} {one.shape}, where it has "
                              f"{shapes.get(name, 'none')}")
     return network, model.coded

@@ -27,9 +27,11 @@ from minilq.quantize.methods.ternary import Ternary
 from minilq.quantize.methods.ttq import TTQ
 from minilq.quantize.methods.twn import TWN
 from minilq.quantize.methods.vecq import VecQ
+from minilq.quantize.methods.vector_quantization import VectorQuantization
 
 __all__ = [
     "BNN", "BWN", "LAB", "LAQ", "LAT", "LSQ", "PACT", "QNN", "QUANTIZERS", "TTQ", "TWN", "Affine", "BinaryConnect",
     "DeepCompression", "DiffQ", "DoReFa", "DoReFaInput", "DualCopy", "Exponential", "FewestBits", "FixedGrid",
     "FixedRange", "LQNets", "LSQPlus", "Nested", "Polino", "PolinoPoints", "Pruned", "Scaled", "Ternary", "VecQ",
+    "VectorQuantization",
 ]
