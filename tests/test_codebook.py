@@ -17,6 +17,8 @@ from minilq.quantize.methods import DeepCompression, Pruned, VectorQuantization
 from minilq.quantize.methods.pruned import largest
 from minilq.quantize.vectors import Vectors
 from minilq.selfcheck import sampled
+from minilq.store import modelfile
+from minilq.store.sites import vectors_of
 from minilq.train.stage import prune_cluster
 
 seeds = st.integers(0, 2**32 - 1)
@@ -269,6 +271,30 @@ def test_a_network_of_vectors_becomes_integers():
     nn.calibrate(model, x)
     integers = convert(model, x)
     assert (integers.predict(x) == model(Tensor(x)).numpy().argmax(axis=1)).mean() > 0.9
+
+
+@pytest.mark.parametrize("method", [Pruned(0.3), DeepCompression(5), DeepCompression(4, assignments="nearest"),
+                                    VectorQuantization(4, 2), VectorQuantization(3, 1, 2)], ids=str)
+def test_files_give_the_same_numbers_and_the_same_method(method, tmp_path):
+    rng = np.random.default_rng(0)
+    model = Sequential(Dense(12, 6, rng, 0.5), ReLU(), Dense(6, 4, rng, 0.5))
+    nn.quantize(model, lambda name: method if name.endswith("weight") else None)
+    modelfile.save(tmp_path / "m.mlq", model)
+    site = modelfile.load(tmp_path / "m.mlq").network.sites()["dense1.weight"]
+    assert site.method == method
+    np.testing.assert_array_equal(site().numpy(), model.sites()["dense1.weight"]().numpy())
+    assert type(site.latent.constraint) is (type(None) if isinstance(method, VectorQuantization) else Masked)
+
+
+def test_books_in_a_file_that_fit_no_tensor_are_refused():
+    books, tensor = np.zeros((1, 2, 3, 2), np.float32), np.array([5, 4])
+    assert vectors_of("w", {"books": books, "tensor": tensor}, (5, 4)).codes_shape == (1, 2, 5)
+    assert vectors_of("w", {"scale": books}, (5, 4)) is None
+    for wrong in ((books[0], tensor), (books.astype(np.float64), tensor), (np.zeros((9, 2, 3, 2), np.float32), tensor),
+                  (books, np.array([4, 5])), (books[:, :1], tensor), (None, tensor), (books, None),
+                  (books[:0], tensor)):
+        with pytest.raises(DataError, match="books"):
+            vectors_of("w", dict(zip(("books", "tensor"), wrong, strict=True)), (5, 4))
 
 
 def test_low_rank_is_the_layer_at_full_rank_and_the_nearest_below():

@@ -130,12 +130,12 @@ def plus_plus(x: Array, k: int, rng: np.random.Generator) -> Array:
     """
     centres = [x[rng.integers(len(x))]]
     far = ((x - centres[0]) ** 2).sum(axis=1)
-    for _ in range(k - 1):
-        share = np.cumsum(far)                   # without a distance left any vector will do
-        i = rng.integers(len(x)) if share[-1] == 0 else np.searchsorted(share, rng.random() * share[-1], side="right")
+    while len(centres) < k and far.any():
+        share = np.cumsum(far)
+        i = np.searchsorted(share, rng.random() * share[-1], side="right")
         centres.append(x[min(i, len(x) - 1)])
         far = np.minimum(far, ((x - centres[-1]) ** 2).sum(axis=1))
-    return np.array(centres)
+    return np.array(centres)[np.arange(k) % len(centres)]        # again, where there are no more different ones
 
 
 FIRST: dict[str, Callable[[Array, int, np.random.Generator], Array]] = {

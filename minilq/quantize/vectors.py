@@ -11,6 +11,9 @@ from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError, ShapeError
 from minilq.quantize.coded import Plane, check_codes
 
+MOST_STAGES = 8
+"""Books after each other: of each number of a tensor there are at most so many codes."""
+
 
 class Vectors(NamedTuple):
     """The grid of vectors: row i of the values is sum_t (books[t, 0, code[t, 0, i]], books[t, 1, code[t, 1, i]], ...).
@@ -34,6 +37,11 @@ class Vectors(NamedTuple):
         """Of the tensor."""
         return tuple(map(int, self.tensor))
 
+    @property
+    def codes_shape(self) -> tuple[int, int, int]:
+        """(stages, blocks, rows)."""
+        return self.books.shape[0], self.books.shape[1], math.prod(self.shape[:-1])
+
     def values(self, codes: Array) -> Array:
         """What codes stand for; stages are added up in their order."""
         self._check(codes)
@@ -56,8 +64,8 @@ class Vectors(NamedTuple):
 
     def _check(self, codes: Array) -> None:
         check_codes(codes)
-        T, S, K, d = self.books.shape
-        if not self.shape or self.shape[-1] != S * d or codes.shape != (T, S, math.prod(self.shape[:-1])):
+        _, S, K, d = self.books.shape
+        if not self.shape or self.shape[-1] != S * d or codes.shape != self.codes_shape:
             raise ShapeError("codes", f"books {self.books.shape} must fit a tensor and its codes, one for each stage, "
                              "block and row", got=f"a tensor {self.shape}, codes {codes.shape}")
         if codes.size and not 0 <= codes.min() <= codes.max() < K:

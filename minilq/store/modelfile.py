@@ -37,7 +37,9 @@ and Conv2D are input, weight and bias, that of Quantize is input: "residual1.bod
                 one number; levels are (K,), or (K, ...) with a table for each group: what follows K broadcasts to the
                 codes. Or {"scale", "offset", "size", "levels"}: buckets of size[0] codes, one after the other in C
                 order, each with a scale and an offset: value = scale code + offset, or with levels, of (K,),
-                scale levels[code] + offset
+                scale levels[code] + offset. Or {"books": array, "tensor": array}: books (stages, blocks, k, width),
+                at most 8 stages, and the shape of the tensor; there are codes (stages, blocks, rows), and row i is
+                the sum over stages of the vectors books[stage, block, code] of all blocks beside each other
     "method"    {"method": name, flag: value, ...}, what gave the codes, for training on; null where one of its flags is
                 a function
     "held"      with a method: what it learned and remembers, array numbers by name, or "codes" for the codes
@@ -255,7 +257,7 @@ def _read(header: dict[str, Any], codes: bytes, floats: bytes, most: int) -> tup
         site, piece = sites.get(name), pieces.get(name)
         if site is None or (site.latent is None) != (piece is None):
             raise wrong("sites", f"the name of an input: {', '.join(n for n in sites if n not in pieces)[:300]}", name)
-        part = part_of(name, entry, arrays, None if piece is None else partial(decoded, name, piece, site.shape))
+        part = part_of(name, entry, arrays, site.shape, None if piece is None else partial(decoded, name, piece))
         if not restore(name, site, part):
             unknown.append(name)
         if part.coded is not None:

@@ -95,7 +95,8 @@ def _held(where: str, method: Quantizer, held: dict[str, Array] | None, x: Array
     made: dict[str, Parameter | Array] = {}
     for name, new in held.items():
         own = fresh[name]
-        if new is None or new.dtype.kind != np.dtype(own.dtype).kind or (new.shape != own.shape and not of_input):
+        kind_of = np.dtype(own.dtype).kind.replace("b", "i")         # a mask is kept as 0 and 1
+        if new is None or new.dtype.kind != kind_of or (new.shape != own.shape and not of_input):
             raise wrong(where, f"{name} of {kind}: {own.dtype} {own.shape}",
                         new if new is None else f"{new.dtype} {new.shape}")
         array = new.astype(own.dtype)

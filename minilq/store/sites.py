@@ -20,6 +20,7 @@ from minilq.quantize.buckets import of_stored
 from minilq.quantize.coded import Grid
 from minilq.quantize.flags import choice_of, method_of
 from minilq.quantize.methods.fixed_grid import FixedGrid
+from minilq.quantize.vectors import MOST_STAGES, Vectors
 from minilq.store.checks import wrong
 from minilq.store.pool import Pool
 
@@ -97,8 +98,9 @@ def _arrays(site: Site) -> dict[str, Array]:
 
 
 # Reading.
-def part_of(where: str, entry: Any, arrays: list[Array], decode: Callable[[], Array] | None) -> Part:
-    """What an entry says of a weight, whose codes `decode` gives, or, for None, of an input."""
+def part_of(where: str, entry: Any, arrays: list[Array], shape: tuple[int, ...],
+            decode: Callable[[tuple[int, ...]], Array] | None) -> Part:
+    """What an entry says of a weight of this shape, whose codes `decode` gives in theirs, or, for None, of an input."""
     keys = set() if decode is None else {"codes", "grid"}
     known = {"method", "held", *(keys or {"grid", "bounds", "rounding"})}
     if not isinstance(entry, dict) or "method" not in entry or not keys <= entry.keys() <= known:
@@ -111,10 +113,28 @@ def part_of(where: str, entry: Any, arrays: list[Array], decode: Callable[[], Ar
     held = None if numbers is None or method is None else _picked(where, numbers, arrays)
     if decode is None:
         return Part(method, held, steps=_steps(where, entry, arrays) if "grid" in entry else None)
-    codes = decode()
+    stored = _picked(where, entry["grid"], arrays)
+    vectors = vectors_of(where, stored, shape)
+    codes = decode(shape if vectors is None else vectors.codes_shape)
     if held is not None:
         held = {name: codes if array is None else array for name, array in held.items()}
-    return Part(method, held, Coded(codes, grid_of(where, _picked(where, entry["grid"], arrays), codes)))
+    if vectors is not None:
+        told(where, lambda: vectors.values(codes))
+        return Part(method, held, Coded(codes, vectors))
+    return Part(method, held, Coded(codes, grid_of(where, stored, codes)))
+
+
+def vectors_of(where: str, stored: dict[str, Any], shape: tuple[int, ...]) -> Vectors | None:
+    """The grid of these arrays and a tensor of this shape where it is one of vectors, once it can be one."""
+    if stored.keys() != {"books", "tensor"}:
+        return None
+    books, tensor = stored["books"], stored["tensor"]
+    if books is None or books.dtype != np.float32 or books.ndim != 4 or not 1 <= len(books) <= MOST_STAGES:
+        raise wrong(where, f"books of float32, 1 to {MOST_STAGES} stages of blocks of vectors",
+                    books if books is None else f"{books.dtype} {books.shape}")
+    if tensor is None or tensor.tolist() != list(shape) or books.shape[1] * books.shape[3] != shape[-1]:
+        raise wrong(where, f"books of a tensor {shape}", books.shape)
+    return Vectors(books, tensor.astype(np.int64))
 
 
 def _picked(where: str, numbers: Any, arrays: list[Array]) -> dict[str, Any]:

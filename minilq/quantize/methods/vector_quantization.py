@@ -20,7 +20,7 @@ from minilq.quantize.kmeans import FIRST, kmeans
 from minilq.quantize.method import Held, Quantizer, plain, remembered, seen, trained
 from minilq.quantize.methods.bounds import one_of
 from minilq.quantize.methods.lsq import checked, codable
-from minilq.quantize.vectors import Vectors, in_vectors
+from minilq.quantize.vectors import MOST_STAGES, Vectors, in_vectors
 
 STARTS = ("plus_plus", "random")
 MOST = 1 << 15
@@ -64,10 +64,10 @@ def from_books_vjp(g: Array, y: Array, books: Array, codes: Array, shape: tuple[
 class VectorQuantization(Quantizer):
     """Product and residual quantization of the rows of a weight (Gong et al. 2014), by k-means.
 
-    k            vectors in each book, 1 .. 2^15
+    k            vectors in each book, 1 .. 2^15; one for each row where there are fewer rows
     blocks       of columns, each with a book of its own: product quantization where there are several. The number of
                  columns must be a multiple of it
-    stages       the second one quantizes what the first has left, and so on: residual quantization
+    stages       1 .. 8: the second one quantizes what the first has left, and so on: residual quantization
     first        where Lloyd's algorithm begins: plus_plus (k-means++), or random
 
     Learns `books` (stages, blocks, k, width), remembers `codes` (stages, blocks, rows), fixed after the clustering: x
@@ -93,9 +93,10 @@ class VectorQuantization(Quantizer):
     variants: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"k": 3, "stages": 2, "first": "random"})
 
     def __post_init__(self) -> None:
-        for name, number in (("k", self.k), ("blocks", self.blocks), ("stages", self.stages)):
-            if not is_whole(number, 1, MOST):
-                raise ConfigError("VectorQuantization", f"{name} must be a whole number in 1..{MOST}",
+        for name, number, most in (("k", self.k, MOST), ("blocks", self.blocks, MOST),
+                                   ("stages", self.stages, MOST_STAGES)):
+            if not is_whole(number, 1, most):
+                raise ConfigError("VectorQuantization", f"{name} must be a whole number in 1..{most}",
                                   got=shown(number))
         one_of("VectorQuantization", "first", self.first, STARTS)
 
@@ -108,7 +109,7 @@ class VectorQuantization(Quantizer):
         rest = in_vectors(x.astype(np.float64), self.blocks, columns // self.blocks)
         rng, books, codes = np.random.default_rng(first_draw(x)), [], []
         for _ in range(self.stages):
-            found = [kmeans(rows, FIRST[self.first](rows, self.k, rng)) for rows in rest]
+            found = [kmeans(rows, FIRST[self.first](rows, min(self.k, len(rows)), rng)) for rows in rest]
             books.append(np.stack([clusters.centres for clusters in found]))
             codes.append(np.stack([clusters.labels for clusters in found]))
             rest = rest - np.stack([clusters.centres[clusters.labels] for clusters in found])
