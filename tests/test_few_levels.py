@@ -19,8 +19,11 @@ from minilq import (
     softmax_cross_entropy,
 )
 from minilq.autodiff.primitive import OPERATORS
+from minilq.data import load as load_data
 from minilq.errors import ConfigError, DataError, GradientError
+from minilq.experiments.models import lenet
 from minilq.integer.engine import convert
+from minilq.integer.float_twin import FloatTwin, compare
 from minilq.objective import own_penalties, waveq_on
 from minilq.ops.powers import ap2
 from minilq.ops.quantized_gradient import few_levels
@@ -148,8 +151,9 @@ def test_a_network_is_trained_saved_and_run_on_integers(method, tmp_path):
     assert np.abs(logits - y).max() < 0.03 * np.abs(y).max()
 
 
-@pytest.mark.parametrize("weights", [BWN(), BinaryConnect(), DoReFa(2)], ids=str)
-@pytest.mark.parametrize("inputs", [BNN(), DoReFaInput(2), DoReFaInput(1), QNN(3)], ids=str)
+@pytest.mark.parametrize("weights", [BWN(), BinaryConnect(), DoReFa(2), LQNets(2)], ids=str)
+@pytest.mark.parametrize("inputs", [BNN(), DoReFaInput(2), DoReFaInput(1), QNN(3), LQNets(2, granularity="scalar")],
+                         ids=str)
 def test_trained_inputs_are_the_same_on_integers(weights, inputs):
     """Activations on a grid of their own: every class is that of the network that was trained."""
     rng = np.random.default_rng(0)
@@ -158,6 +162,35 @@ def test_trained_inputs_are_the_same_on_integers(weights, inputs):
     nn.quantize(model, lambda name: {"weight": weights, "input": inputs}.get(name.rpartition(".")[2]))
     model(Tensor(x), training=True)
     np.testing.assert_array_equal(convert(model, x).predict(x), model(x).numpy().argmax(axis=1))
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_data("digits").head(60)
+
+
+@pytest.mark.parametrize(("weights", "inputs"), [
+    (BinaryConnect(rate="glorot"), None), (BWN(), None), (TWN(), None), (TTQ(), None), (DoReFa(2), DoReFaInput(2)),
+    (LQNets(2), LQNets(2, signed=False))], ids=str)
+def test_lenet_of_few_levels_is_trained_exported_and_run_on_integers(weights, inputs, digits, tmp_path):
+    """Where layers get equal codes, theirs are those of the methods, or one apart; nearly all classes are the same."""
+    rng, x = np.random.default_rng(0), digits.train_images[..., None] / np.float32(255)
+    model = lenet(rng)
+    nn.quantize(model, lambda name: {"weight": weights, "input": inputs}.get(name.rpartition(".")[2])
+                if not name.startswith(("conv2d1", "dense3")) else None)
+    optimizer = Adam(model.parameters().values(), 1e-3, form="torch")
+    for _ in range(4):
+        optimizer.zero_grad()
+        softmax_cross_entropy(model(Tensor(x), training=True), digits.train_labels).backward()
+        optimizer.step()
+    save(tmp_path / "m.mlq", model)
+    stored = load(tmp_path / "m.mlq")
+    np.testing.assert_array_equal(stored.network(x).numpy(), model(x).numpy())
+    integers = convert(stored, x)
+    assert integers.rounded == ["conv2d1.weight", "dense3.weight"]
+    result = compare(integers, FloatTwin(stored, integers), x)
+    assert all(difference.largest <= 1 for difference in result.alone.values())
+    assert result.agreement >= 0.95
 
 
 @pytest.mark.parametrize("method", [BinaryConnect(stochastic=True), LAB(), LAQ(), DiffQ(4.0), BWN(centre=True),

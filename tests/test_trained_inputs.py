@@ -20,7 +20,7 @@ from minilq.integer.trained import trained_grid
 from minilq.integer.weights import parts_of
 from minilq.optim import Adam
 from minilq.quantize import Coded, Even, Nested, Quantizer, Scaled, Table, pretend
-from minilq.quantize.methods import LSQ, PACT, Affine, FixedRange, LSQPlus
+from minilq.quantize.methods import LSQ, PACT, Affine, FixedRange, LQNets, LSQPlus
 from minilq.store import modelfile
 from minilq.train.metrics import INPUTS
 from minilq.train.task import cross_entropy
@@ -54,7 +54,8 @@ AT_INPUTS = [None, LSQ(4), LSQ(8), LSQ(8, signed=False), LSQ(3, granularity="fil
              LSQPlus(8, signed=False), LSQPlus(4, granularity="filter"), PACT(4, alpha=2.0), PACT(8), PACT(10, alpha=3),
              Affine(4, ranges="data"), Affine(ranges="average", signed=False), Affine(5, ranges="data", symmetric=True),
              Affine(4, ranges="learned"), FixedRange(4), FixedRange(3, per="channel"), signs(),
-             Scaled("floor", granularity="scalar", qmin=-5, qmax=9)]
+             Scaled("floor", granularity="scalar", qmin=-5, qmax=9), LQNets(1, signed=False), LQNets(2, signed=False),
+             LQNets(3, granularity="scalar")]
 
 
 def trained(model, images, rng, steps=2):
@@ -84,10 +85,11 @@ def networks(draw, at_weights=AT_WEIGHTS, at_inputs=AT_INPUTS):
     C, side = draw(st.integers(1, 3)), draw(st.integers(9, 11))
 
     def method(name):
+        even = [m for m in at_inputs if not isinstance(m, LQNets)]           # what a Quantize layer may have
         if "quantize" in name:
-            return draw(st.sampled_from([m for m in at_inputs if "channel" not in repr(m) and "filter" not in repr(m)]))
-        return draw(st.sampled_from(at_weights if name.endswith("weight") else at_inputs if name.endswith("input")
-                                    else [None, LSQ(8)]))
+            return draw(st.sampled_from([m for m in even if "channel" not in repr(m) and "filter" not in repr(m)]))
+        return draw(st.sampled_from(at_weights if name.endswith("weight") else even if name.endswith("shortcut.input")
+                                    else at_inputs if name.endswith("input") else [None, LSQ(8)]))
 
     def conv(n_in, n_out, padding=None, stride=None):
         size = draw(st.integers(1, 3)), draw(st.integers(1, 3))
@@ -132,10 +134,10 @@ SCALARS = [m for m in AT_INPUTS if m is not None and "filter" not in repr(m) and
 
 
 @pytest.mark.filterwarnings("ignore:calibrate")
-@given(made=networks(at_inputs=SCALARS), number=st.integers(0, len(SCALARS) - 1))
-def test_trained_networks_need_no_images(made, number):
+@given(made=networks(at_inputs=SCALARS), first=st.sampled_from([m for m in SCALARS if not isinstance(m, LQNets)]))
+def test_trained_networks_need_no_images(made, first):
     model, images = made
-    first = nn.Quantize(SCALARS[number])
+    first = nn.Quantize(first)
     model = nn.calibrate(nn.Sequential(first, *model.layers.values()), images)
     network = convert(model, shape=images.shape[1:])
     result = compare(network, FloatTwin(model, network), images)
@@ -339,10 +341,52 @@ class Away(Quantizer):
         return Coded(k.astype(np.int8), Even(np.ones(1, x.dtype)))
 
 
+@dataclass(frozen=True)
+class Upwards(Quantizer):
+    """The next level above."""
+
+    def __call__(self, x, held, training=False):
+        return pretend(x, self.coded(x.array, held).values)
+
+    def coded(self, x, held):
+        levels = np.array([0, 1, 3], x.dtype)
+        return Coded(np.minimum(np.searchsorted(levels, x), 2).astype(np.int8), Table(levels))
+
+
+def test_levels_of_a_table_come_first_or_behind_pixels():
+    """Without images the first layer's levels are the network's grid; of pixels they are ranked. Both are exact."""
+    rng = np.random.default_rng(0)
+    images = (rng.integers(0, 256, (200, 6)) / 255).astype(np.float32)
+    model = nn.Sequential(nn.Dense(6, 5, rng, std=0.3), nn.ReLU(), nn.Dense(5, 3, rng, std=0.3))
+    methods = {"dense1.input": LQNets(2, granularity="scalar"), "dense2.input": LQNets(2, signed=False)}
+    nn.calibrate(nn.quantize(model, lambda name: LSQ(4) if name.endswith("weight") else methods.get(name)), images)
+    for name, basis in (("dense1.input", [0.2, 0.5]), ("dense2.input", [0.1, 0.25])):
+        model.sites()[name].held["basis"][...] = basis
+    levels = np.array([-0.7, -0.3, 0.3, 0.7], np.float32)
+    with no_grad():
+        expected = model(images).numpy()
+    for network, grid in ((convert(model), levels), (convert(model, images), None)):
+        np.testing.assert_allclose(network.grids["dense1"].levels, levels, rtol=1e-6)
+        assert (network.grid is network.grids["dense1"]) == (grid is not None)
+        logits = network(network.grid.codes(images)) * network.logits_scale
+        np.testing.assert_allclose(logits, expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_levels_of_a_table_are_for_products_alone():
+    images = normal(40, 6)
+    model = nn.quantize(nn.Sequential(nn.Quantize()), lambda name: LQNets(2, signed=False))
+    nn.calibrate(model, images)
+    with pytest.raises(ConfigError, match=r"a Quantize layer must be evenly spaced; got quantize1 with LQNets"):
+        convert(model, images)
+
+
 @pytest.mark.parametrize(("method", "message"), [
     (Away(), r"or the next below; got dense1\.input with Away"),
     (Affine(8), r"must not depend on the input; got dense1\.input with Affine"),
-    (Levels(), r"must be evenly spaced; got dense1\.input with Levels")], ids=["away", "tensor", "table"])
+    (Trits(), r"one row for all channels; got dense1\.input with Trits"),
+    (LQNets(5, signed=False), r"must be 2 to 16.*; got dense1\.input with LQNets"),
+    (Upwards(), r"those of the nearest levels; got dense1\.input with Upwards")],
+    ids=["away", "tensor", "tables", "many levels", "upwards"])
 def test_methods_that_cannot_stand_at_inputs_are_refused(method, message):
     model = nn.quantize(nn.Sequential(nn.Dense(4, 3, np.random.default_rng(0))),
                         lambda name: method if name.endswith("input") else None)

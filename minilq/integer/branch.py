@@ -12,12 +12,12 @@ from minilq import nn
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError
 from minilq.integer.fixed_point import Rescaling
-from minilq.integer.grid import Grid, grid_over, usual_range
-from minilq.integer.lines import Line, codes_of_grid, integers
+from minilq.integer.grid import Grid, Levels, grid_over, usual_range
+from minilq.integer.lines import LARGEST, Line, codes_of_grid, integers
 from minilq.integer.one_bit import bit_planes
 from minilq.integer.ranges import Ranges
-from minilq.integer.steps import INSIDE, Kernel, Maximum, Mean, Product, Rescale, Reshape, Show, Step, Sum
-from minilq.integer.trained import trained_grid
+from minilq.integer.steps import INSIDE, Kernel, Maximum, Mean, Product, Rank, Rescale, Reshape, Show, Step, Sum
+from minilq.integer.trained import trained_grid, trained_levels
 from minilq.integer.weights import MOST_PLANES, for_inputs, parts_of, planes_of, reals_of, rounded
 from minilq.nn.layers import Weighted
 from minilq.quantize import Coded
@@ -35,14 +35,15 @@ class Conversion:
                  outside: float, top: int) -> None:
         self.coded, self.ranges, self.split, self.outside, self.top = coded, ranges, split, outside, top
         self.names = {id(site): name for name, site in network.sites().items()}
-        self.grids: dict[str, Grid] = {}
-        self.trained: dict[str, Grid] = {}
+        self.grids: dict[str, Grid | Levels] = {}
+        self.trained: dict[str, Grid | Levels] = {}
         self.rounded: list[str] = []
 
-    def grid_of(self, name: str, site: nn.Site) -> Grid:
+    def grid_of(self, name: str, site: nn.Site) -> Grid | Levels:
         """The trained grid of an input site with a method. `name` is that of the place; a tied layer has several."""
         if name not in self.trained:
-            self.trained[name] = trained_grid(f"{name}.input", site, self.ranges.samples.get(name))
+            self.trained[name] = (trained_levels(f"{name}.input", site)
+                                  or trained_grid(f"{name}.input", site, self.ranges.samples.get(name)))
         self.grids[name] = self.trained[name]
         return self.grids[name]
 
@@ -83,7 +84,7 @@ class Branch:
     product     what makes the step of a product from its rescaling, until that is known
     """
 
-    def __init__(self, made: Conversion, line: Line, grid: Grid | None, exact: bool = False) -> None:
+    def __init__(self, made: Conversion, line: Line, grid: Grid | Levels | None, exact: bool = False) -> None:
         self.made, self.line, self.grid, self.exact = made, line, grid, exact
         self.steps: list[Step] = []
         self.product: Callable[[Rescaling], Step] | None = None
@@ -105,7 +106,12 @@ class Branch:
                 self._multiply(name, layer, Kernel((KH, KW), layer.stride, layer.padding))
             case nn.Quantize():
                 if layer.input.method is not None:
-                    self._encode(name, self.made.grid_of(name, layer.input))
+                    grid = self.made.grid_of(name, layer.input)
+                    if isinstance(grid, Levels):
+                        raise ConfigError("convert", "the values of a Quantize layer must be evenly spaced",
+                                          got=f"{name} with {type(layer.input.method).__name__}",
+                                          cause="A Table can stand at a weight, and at the input of a Dense or Conv2D")
+                    self._encode(name, grid)
                     self.steps.append(Show(name))
             case nn.BatchNorm():
                 gamma, beta, mean, variance = (a.astype(np.float64) for a in (
@@ -121,10 +127,10 @@ class Branch:
                     self.refine(name)
                 shape = self.made.ranges.shapes[name]
                 if self.line.scale.size > 1:     # each channel has its own line, now each feature
-                    grid = self.grid and self.grid.spread(shape)
+                    spread = self.grid.spread(shape) if isinstance(self.grid, Grid) else None
                     self.act(self.line.spread(shape))
-                    if grid is not None:         # only a Quantize layer has given one for each channel
-                        self.grid = self.made.trained[name] = grid
+                    if spread is not None:       # only a Quantize layer has given one for each channel
+                        self.grid = self.made.trained[name] = spread
                 self.steps.append(Reshape(math.prod(shape)))
             case nn.MaxPool2D():
                 if self.product is not None or not self.line.plain:
@@ -166,7 +172,10 @@ class Branch:
         grid, s = self._codes_for(name, layer.input, coded)
         planes = [(scale / s[:, None], codes) for scale, codes in planes_of(coded)]
         parts, scales, kept = parts_of(name, planes, grid.scale.reshape(-1))
-        if grid.top == 1:
+        if isinstance(grid, Levels):
+            parts = [part._replace(above=k) for k in range(1, len(grid.levels)) for part in parts]
+            scales = np.concatenate([step * scales for step in np.diff(grid.levels)])
+        elif grid.top == 1:
             parts = [part._replace(planes=bit_planes(part.codes)) for part in parts]
         if grid.top > 255:                       # q = low byte + 256 high byte
             parts = [part._replace(byte=byte) for byte in (0, 1) for part in parts]
@@ -175,7 +184,8 @@ class Branch:
         shift = made.reals(layer.bias)
         border = grid.code_of_zero
         signs = (kernel is not None and kernel.padding != "valid" and border is None
-                 and all(part.planes is not None for part in parts) and np.array_equal(grid.scale, -2 * grid.base))
+                 and isinstance(grid, Grid) and np.array_equal(grid.scale, -2 * grid.base)
+                 and all(part.planes is not None for part in parts))
         if signs:                                # x_i = scale / 2 (2 q_i - 1), and 0 around the image
             parts, scales = [part._replace(signs=True) for part in parts], scales / 2
         elif kernel is None or kernel.padding == "valid" or border is not None:
@@ -187,7 +197,8 @@ class Branch:
             more, their_scales, _ = parts_of(name, planes, grid.base.reshape(-1), INSIDE)
             parts, scales = parts + more, np.concatenate([scales, their_scales])
         self.product = lambda rescaling: Product(name, parts, kept, kernel, border or 0, rescaling)
-        top = np.array([[1 if part.byte == INSIDE else min(grid.top >> 8 * part.byte, 255)] for part in parts])
+        top = np.array([[1 if part.byte == INSIDE or part.above else min(grid.top >> 8 * part.byte, 255)]
+                        for part in parts])
         sums = [(np.minimum(k, 0).sum(axis=0), np.maximum(k, 0).sum(axis=0))
                 for k in (part.codes.astype(np.float64) for part in parts)]
         if signs:
@@ -195,7 +206,7 @@ class Branch:
         self.act(integers(scales, shift, *(top * np.array(ends) for ends in zip(*sums, strict=True))))
         self.exact = False
 
-    def _codes_for(self, name: str, site: nn.Site, weight: Coded) -> tuple[Grid, Array]:
+    def _codes_for(self, name: str, site: nn.Site, weight: Coded) -> tuple[Grid | Levels, Array]:
         """The grid of x s, s of each input feature or channel, and steps that make its codes.
 
         A trained grid is that of x, s = 1. Without one, s is the scales along inputs of the weight, if the input shall
@@ -213,15 +224,21 @@ class Branch:
             made.grids[name] = taken
             return taken, s
         grid = grid_over(*usual_range(made.sample(name) * s, made.outside), made.top)
-        made.grids[name] = grid._replace(scale=grid.scale / s) if s.size > 1 else grid
-        self._encode(name, made.grids[name])
+        made.grids[name] = coded = grid._replace(scale=grid.scale / s) if s.size > 1 else grid
+        self._encode(name, coded)
         return grid, s
 
-    def _encode(self, name: str, grid: Grid) -> None:
+    def _encode(self, name: str, grid: Grid | Levels) -> None:
         """Make the codes of a grid, unless the integers are such codes."""
-        if self.grid is not grid:
+        if self.grid is grid:
+            return
+        if isinstance(grid, Grid):
             self.rescale(self.line.coding(name, grid))
-            self.line, self.grid, self.exact = codes_of_grid(grid), grid, False
+        else:
+            self.refine(name)
+            middles = np.floor(grid.middles[:, None] / self.line.scale).clip(-LARGEST - 1, LARGEST)
+            self.steps.append(Rank(middles.astype(np.int32)))
+        self.line, self.grid, self.exact = codes_of_grid(grid), grid, False
 
     def _residual(self, prefix: str, layer: nn.Residual) -> None:
         if self.product is not None or not self.line.plain:

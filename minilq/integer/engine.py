@@ -31,7 +31,9 @@ unsigned. With s (k - z) + o for x_i and sums over i,
 and the second sum joins the bias. Around an image x_i is 0, not the nearest to 0 on the grid. Where 0 is on it, its
 code stands there. Where it is not, as with an offset (LSQ+) or signs, q = 0 stands there, and the second sum, which
 then goes over the pixels inside alone, is a product of its own, weight codes times ones. Both are exact. Nothing is
-absorbed into such a grid: scales along inputs are split.
+absorbed into such a grid: scales along inputs are split. Levels that are not evenly spaced (LQ-Nets) are ranked among
+the middles between them, and with l_0 < l_1 .. the product is l_0 sum w_ij + sum_k (l_k - l_k-1) sum [q_i >= k] w_ij:
+one of zeros and ones for each level but the lowest.
 
 **Weights on any grid.** A zero point, an offset, codes of two to four bytes and tables of values are planes, int8
 matrices with scales of their own, that add up to the weight (quantize/coded.py): a sum for each. Of four planes at
@@ -68,7 +70,7 @@ from minilq.arguments import check_flag, check_plain, check_reals, is_number, is
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError, DTypeError, NonFiniteError, ShapeError
 from minilq.integer.branch import Branch, Conversion
-from minilq.integer.grid import Grid, grid_of_pixels, grid_over
+from minilq.integer.grid import Grid, Levels, grid_of_pixels, grid_over
 from minilq.integer.lines import codes_of_grid
 from minilq.integer.ranges import BATCH, Ranges, calibrated, in_a_row, without_images
 from minilq.integer.steps import Step, run
@@ -94,8 +96,8 @@ class IntegerNetwork:
     shape           of an image; without Flatten, height and width may be others
     """
 
-    def __init__(self, grid: Grid, grids: dict[str, Grid], coded: dict[str, Coded], rounded: list[str],
-                 logits_scale: float, shape: tuple[int, ...], steps: list[Step]) -> None:
+    def __init__(self, grid: Grid | Levels, grids: dict[str, Grid | Levels], coded: dict[str, Coded],
+                 rounded: list[str], logits_scale: float, shape: tuple[int, ...], steps: list[Step]) -> None:
         self.grid, self.grids, self.coded, self.rounded = grid, grids, coded, rounded
         self.logits_scale, self.shape, self.steps = logits_scale, shape, steps
 
@@ -219,10 +221,10 @@ def _shapes_of(network: Sequential, shape: tuple[int, ...] | None) -> Ranges:
     return without_images(network, shape)
 
 
-def _grid_of_images(made: Conversion, network: Sequential, images: Array | None) -> Grid:
+def _grid_of_images(made: Conversion, network: Sequential, images: Array | None) -> Grid | Levels:
     """The grid of the network's input: that of pixels; else the one that the first method has trained, where nothing
     but layers that leave numbers as they are stands before it; else one over all images."""
-    grid = None if images is None else grid_of_pixels(images)
+    grid: Grid | Levels | None = None if images is None else grid_of_pixels(images)
     if grid is None:
         grid = _first_trained(made, network)
     if grid is None and images is not None:
@@ -234,7 +236,7 @@ def _grid_of_images(made: Conversion, network: Sequential, images: Array | None)
     return grid
 
 
-def _first_trained(made: Conversion, network: Sequential) -> Grid | None:
+def _first_trained(made: Conversion, network: Sequential) -> Grid | Levels | None:
     flat = False
     for name, layer in in_a_row("", network):
         if isinstance(layer, (Dense, Conv2D, Quantize)) and layer.input.method is not None:

@@ -11,7 +11,7 @@ from minilq.autodiff.tape import Array, no_grad
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ShapeError
 from minilq.integer.engine import IntegerNetwork
-from minilq.integer.grid import DOWN, Grid
+from minilq.integer.grid import DOWN, Grid, Levels
 from minilq.integer.ranges import BATCH, walk
 from minilq.integer.weights import reals_of
 from minilq.nn import BatchNorm, Conv2D, Dense, Layer, Quantize, Sequential, Site
@@ -76,12 +76,12 @@ class FloatTwin:
         return site.latent.array.astype(np.float64)
 
 
-def _codes(site: Site, grid: Grid, x: Array) -> Array:
+def _codes(site: Site, grid: Grid | Levels, x: Array) -> Array:
     """Of x, by the site's method where it has one."""
     if site.method is None:
         return grid.codes(x)
     values = site.method.coded(x.astype(site.dtype), site.held).values
-    return grid._replace(half=0.5).codes(values)
+    return (grid._replace(half=0.5) if isinstance(grid, Grid) else grid).codes(values)
 
 
 class Difference(NamedTuple):

@@ -78,6 +78,70 @@ class Grid(NamedTuple):
         return self.scale * (q.astype(np.float64) - self.zero) + self.offset
 
 
+class Levels(NamedTuple):
+    """Real numbers that are not evenly spaced, of codes q = 0, 1 ..: what a method with a Table has trained.
+
+        x = levels[0] + sum_k (levels[k] - levels[k - 1]) [q >= k]
+
+    so that a product with x is one with zeros and ones for each level but the lowest.
+
+    levels  (K,) float64, ascending, two at least
+    """
+
+    levels: Array
+
+    @property
+    def top(self) -> int:
+        """The highest code."""
+        return len(self.levels) - 1
+
+    @property
+    def dtype(self) -> type[Any]:
+        """Of the codes."""
+        return np.uint8
+
+    @property
+    def scale(self) -> Array:
+        """1: what the steps between levels are multiplied by."""
+        return np.ones(())
+
+    @property
+    def base(self) -> Array:
+        """What the code 0 stands for."""
+        return self.levels[0].reshape(())
+
+    @property
+    def half(self) -> float:
+        """Codes are those of the nearest."""
+        return 0.5
+
+    @property
+    def middles(self) -> Array:
+        """Beyond which the next code begins, (K - 1,)."""
+        return (self.levels[1:] + self.levels[:-1]) / 2
+
+    @property
+    def code_of_zero(self) -> int | None:
+        """The code of the number 0, None where it is no level."""
+        return next(iter(np.flatnonzero(self.levels == 0).tolist()), None)
+
+    def codes(self, x: Array) -> Array:
+        """The codes of the nearest levels, of the lower of two as near.
+
+        >>> Levels(np.array([0.0, 1.0, 4.0])).codes(np.array([-3.0, 0.5, 0.6, 9.0])).tolist()
+        [0, 0, 1, 2]
+        """
+        x = as_array("grid", x)
+        check_reals("grid", "x", x)
+        if np.isnan(x).any():
+            raise NonFiniteError("grid", "x must be numbers, for which there are codes", got="NaN")
+        return np.searchsorted(self.middles, x, side="left").astype(self.dtype)
+
+    def reals(self, q: Array) -> Array:
+        """What the codes stand for, float64."""
+        return np.asarray(self.levels[q])
+
+
 def _check_spread(x: Array, scale: Array) -> None:
     if scale.ndim and x.shape[-1:] != scale.shape:
         raise ShapeError("grid", f"the last axis must have the scales' length, {len(scale)}", got=str(x.shape))

@@ -14,7 +14,7 @@ import numpy as np
 
 from minilq.autodiff.tape import Array
 from minilq.integer.fixed_point import Rescaling, rescaling
-from minilq.integer.grid import Grid
+from minilq.integer.grid import Grid, Levels
 
 LARGEST = 2.0**30
 """What int32 numbers between products stay within: the sum of two branches, and its rounding, fit as well."""
@@ -100,8 +100,8 @@ class Line(NamedTuple):
         return self.rescaling(name, grid.scale, np.asarray(moved), grid.dtype, grid.top)
 
 
-def codes_of_grid(grid: Grid) -> Line:
-    """The line of the codes of a grid."""
+def codes_of_grid(grid: Grid | Levels) -> Line:
+    """The line of the codes of a grid. (Nothing but a product takes codes of Levels, and that as bits.)"""
     scale = grid.scale.reshape(1, -1)
     return integers(scale, grid.base.reshape(-1), np.zeros((1, 1)), np.full((1, 1), float(grid.top)))
 

@@ -49,7 +49,8 @@ class Kernel(NamedTuple):
 
 class Part(NamedTuple):
     """Weight codes that share their scales, int8 (R, F), and what they multiply: a group of inputs, and of these the
-    low byte (0), the high byte (1), or INSIDE, 1 for each input and 0 for what stands around an image. Where both, the
+    low byte (0), the high byte (1), or INSIDE, 1 for each input and 0 for what stands around an image; or, of codes of
+    levels that are not evenly spaced, 1 for those from `above` on and 0 for those below it. Where both, the
     weight's codes and the input's, are so few that bits can be counted in their place, `planes` are the bits. With
     `signs` the codes 0 and 1 stand for -1 and 1, and around an image is 0: the sum is 2 sum_i q_i w_i less the sum of
     w_i INSIDE."""
@@ -59,6 +60,7 @@ class Part(NamedTuple):
     byte: int = 0
     planes: BitPlanes | None = None
     signs: bool = False
+    above: int = 0
 
 
 INSIDE = -1
@@ -118,6 +120,8 @@ class Product:
                 return np.tile(of_inside(part), (len(x), 1))
             if part.planes is not None:
                 y = bit_product(words[part.group], part.planes)
+            elif part.above:
+                y = int8_product((groups[part.group] >= part.above).astype(np.uint8), part.codes)
             else:
                 y = int8_product(_byte(groups[part.group], part.byte), part.codes)
             if part.signs:
@@ -153,6 +157,22 @@ class Rescale:
 
     def __call__(self, x: Array, seen: Seen) -> Array:
         return self.rescale([x])
+
+
+@dataclass(frozen=True)
+class Rank:
+    """How many of some numbers each int32 is beyond: the codes of levels that are not evenly spaced.
+
+    middles     int32 (K - 1, 1) or, of each channel, (K - 1, C)
+    """
+
+    middles: Array
+
+    def __call__(self, x: Array, seen: Seen) -> Array:
+        q = np.zeros(x.shape, np.uint8)
+        for middle in self.middles:
+            q += x > middle
+        return q
 
 
 @dataclass(frozen=True)

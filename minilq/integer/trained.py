@@ -8,10 +8,12 @@ import numpy as np
 
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError
-from minilq.integer.grid import DOWN, Grid
+from minilq.integer.grid import DOWN, Grid, Levels
 from minilq.nn import Site
-from minilq.quantize import Even
+from minilq.quantize import Even, Table
 
+MOST_LEVELS = 16
+"""Of a Table at an input: there is a product for each but one of them."""
 FAR = 2.0**40
 """Steps from 0 at which every bound of codes has been reached."""
 SPREAD = 200
@@ -65,15 +67,46 @@ def trained_grid(name: str, site: Site, sample: Array | None = None) -> Grid:
                       cause="Integers have no other rounding; such a method can stand at a weight")
 
 
+def trained_levels(name: str, site: Site) -> Levels | None:
+    """The levels of an input site whose method has a Table; None for other grids.
+
+    Raises      ConfigError, with the name, for tables of each channel, of one level or of more than 16, for those that
+                depend on the input, and for a method that does not take the nearest level
+    """
+    grid, *others = _grids(site)
+    if not isinstance(grid, Table):
+        return None
+    kind, levels = f"{name} with {type(site.method).__name__}", np.unique(grid.levels).astype(np.float64)
+    if any(not np.array_equal(grid.levels, other.levels) for other in others):
+        raise ConfigError("convert", "the levels of an input must not depend on the input", got=kind)
+    if grid.levels.size != len(grid.levels) or not 2 <= len(levels) <= MOST_LEVELS:
+        raise ConfigError("convert", f"the levels of an input must be 2 to {MOST_LEVELS}, one row for all channels",
+                          got=f"{kind} and levels {grid.levels.shape}, {len(levels)} different ones")
+    found, gaps = Levels(levels), np.diff(levels)
+    x = np.concatenate([[levels[0] - FAR], levels, found.middles - MARGIN * gaps, found.middles + MARGIN * gaps,
+                        [levels[-1] + FAR]])
+    asked = np.broadcast_to(x.reshape(-1, *(1,) * len(_shape(site)[1:])), (len(x), *_shape(site)[1:]))
+    assert site.method is not None
+    values = site.method.coded(asked.astype(site.dtype), site.held).values.astype(np.float64)
+    if not np.array_equal(values, found.reals(found.codes(asked))):
+        raise ConfigError("convert", "the codes of an input must be those of the nearest levels", got=kind)
+    return found
+
+
+def _grids(site: Site) -> list[Any]:
+    """That of the codes of three different inputs."""
+    assert site.method is not None
+    return [site.method.coded(np.full(_shape(site), x, site.dtype), site.held).grid for x in (0, 1, -3)]
+
+
 def _even(name: str, site: Site) -> tuple[Array, Array, Array]:
     """(scale, zero, offset), float64, int64, float64, each () or (C,)."""
     kind = f"{name} with {type(site.method).__name__}"
-    assert site.method is not None
-    grids = [site.method.coded(np.full(_shape(site), x, site.dtype), site.held).grid for x in (0, 1, -3)]
+    grids = _grids(site)
     first = grids[0]
     if not isinstance(first, Even):
         raise ConfigError("convert", "the values of an input must be evenly spaced", got=kind,
-                          cause="A Table can stand at a weight")
+                          cause="Or be those of a Table")
     if any(not np.array_equal(a, b) for grid in grids for a, b in zip(_parts(grid), _parts(first), strict=True)):
         raise ConfigError("convert", "the grid of an input must not depend on the input", got=kind,
                           cause="A range that was observed in training, or learned, is needed")
