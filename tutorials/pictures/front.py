@@ -1,58 +1,54 @@
-"""The picture of the README: accuracy against entropy-coded size on full MNIST, learned scales beside a float network
-that is merely rounded.
+"""The picture of the README: accuracy against entropy-coded size on full MNIST, networks with learned scales beside a
+float network that is merely rounded.
 
-    minilq train --data mnist --out runs/mnist-1
-    python tutorials/pictures/front.py runs/mnist-1
+    python tutorials/pictures/front.py
 
-The learned points are those of the thesis' sweep, benchmarks/sweeps/thesis-mnist.csv; the rounded ones are measured
-here, on the float network of the run, which is the sweep's baseline.
+All points are those of sweeps whose tables are in benchmarks; of several seeds the mean is drawn, with bars of one
+standard deviation.
 """
 
 from __future__ import annotations
 
 import csv
-import sys
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from minilq.experiments.config import read_config
-from minilq.experiments.pareto import front
-from minilq.experiments.rounded import rounded_front, score_on
-from minilq.experiments.run import data_of, trained
+from minilq.experiments.pareto import front, pool
 from minilq.files import write_text
 from minilq.report.figures import STYLE
 from minilq.report.svg import svg_of
 
 HERE = Path(__file__).parent
-SWEEP = HERE.parents[1] / "benchmarks" / "sweeps" / "thesis-mnist.csv"
-SITES = [f"dense{layer}.{what}" for layer in (1, 2) for what in ("weight", "bias")]
+BENCHMARKS = HERE.parents[1] / "benchmarks"
+THESIS, BEST = (BENCHMARKS / name for name in ("sweeps/thesis-mnist.csv", "recipe/best-mnist.csv"))
 LEARNED = {"nested": ("the thesis’ nested layer", "#0072B2", "o"), "maxbin": ("MaxBin", "#D55E00", "s"),
            "inverse": ("Inverse", "#009E73", "^"), "difference": ("Difference", "#CC79A7", "D")}
+SIZE = "bytes_entropy"
 
 
-def main(run: Path) -> None:
-    points = list(csv.DictReader(SWEEP.read_text(encoding="utf-8").splitlines()))
-    baseline, = (point for point in points if point["scheme"] == "float")
-    level = float(baseline["accuracy"])
+def main() -> None:
+    points = read(THESIS)
+    rival = [point for point in points if point["scheme"] == "rounded"]
+    baseline, = (point for point in points if point["name"] == rival[0]["of"])
     with mpl.rc_context(fname=STYLE):
-        figure = Figure(figsize=(7.2, 3.8))
+        figure = Figure(figsize=(7.2, 4.2))
         ax = figure.subplots()
-        ax.axhline(100 * level, color="black", linestyle="--", linewidth=1,
-                   label=f"float network, {float(baseline['bytes_float32']) / 1000:.0f} kB")
-        rival = rounded(run)
-        ax.plot(*_xy(rival), color="#555555", marker="v", linestyle=":", label="float network, rounded to nearest")
+        ax.axhline(100 * baseline["accuracy"], color="black", linestyle="--", linewidth=1,
+                   label=f"float network, {baseline['bytes_float32'] / 1000:.0f} kB")
+        ax.plot(*_xy(front(rival, SIZE)), color="#555555", marker="v", markersize=4, linestyle=":",
+                label="that network, merely rounded to nearest")
         for scheme, (label, colour, marker) in LEARNED.items():
-            own = [{name: float(point[name]) for name in ("bytes_entropy", "accuracy")}
-                   for point in points if point["scheme"] == scheme]
-            ax.plot(*_xy(front(own, "bytes_entropy")), color=colour, marker=marker, markersize=5,
-                    label=f"{label}, learned")
+            own = [point for point in points if point["scheme"] == scheme]
+            ax.plot(*_xy(front(own, SIZE)), color=colour, marker=marker, markersize=5, label=label)
+        _with_seeds(ax, read(BEST), "ungated", "one learned scale for each layer", "#56B4E9", "p")
         ax.set_xscale("log")
-        ax.set_xlim(13, 130)
-        ax.set_ylim(90, 98)
-        ax.set_xticks([15, 20, 30, 50, 70, 100], ["15", "20", "30", "50", "70", "100"])
+        ax.set_xlim(7, 130)
+        ax.set_ylim(90, 98.4)
+        ax.set_xticks([7, 10, 15, 20, 30, 50, 70, 100], ["7", "10", "15", "20", "30", "50", "70", "100"])
         ax.set_xticks([], minor=True)
         ax.set_xlabel("kB, entropy-coded, scales and tables counted")
         ax.set_ylabel("accuracy on MNIST (%)")
@@ -60,19 +56,30 @@ def main(run: Path) -> None:
         write_text(HERE / "front.svg", svg_of(figure, "front"))
 
 
-def rounded(run: Path) -> list[dict[str, Any]]:
-    """The front of the float network of a run rounded to nearest, in every granularity."""
-    config = read_config(run / "config.json")
-    points = rounded_front(trained(run, "float"), SITES, score_on(data_of(config), config), each=8)
-    for point in points:
-        print(f"{point['granularity']} {point['reach']:.2f}: {100 * point['accuracy']:.2f} %, "
-              f"{point['bytes_entropy'] / 1000:.1f} kB")
-    return points
+def read(path: Path) -> list[dict[str, Any]]:
+    """The points of a sweep's table, numbers as numbers."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [{name: _value(cell) for name, cell in row.items() if cell} for row in csv.DictReader(file)]
+
+
+def _value(cell: str) -> Any:
+    try:
+        return float(cell)
+    except ValueError:
+        return cell
+
+
+def _with_seeds(ax: Axes, points: list[dict[str, Any]], scheme: str, label: str, colour: str, marker: str) -> None:
+    """The pooled points of a scheme that no other of its own beats."""
+    best = front(pool([point for point in points if point["scheme"] == scheme]), SIZE)
+    deviations = [point["deviation"] for point in best]
+    ax.errorbar(*_xy(best), xerr=[d[SIZE] / 1000 for d in deviations], yerr=[100 * d["accuracy"] for d in deviations],
+                color=colour, marker=marker, markersize=6, linewidth=1.2, elinewidth=0.9, capsize=2, label=label)
 
 
 def _xy(points: Any) -> tuple[list[float], list[float]]:
-    return [point["bytes_entropy"] / 1000 for point in points], [100 * point["accuracy"] for point in points]
+    return [point[SIZE] / 1000 for point in points], [100 * point["accuracy"] for point in points]
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()
