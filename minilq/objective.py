@@ -11,7 +11,7 @@ from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError, meant
 from minilq.nn import Layer
 from minilq.ops import add_up, sum_of_squares
-from minilq.quantize import Scaled, deviations, penalties, sparsity
+from minilq.quantize import Scaled, deviations, entropy, penalties, sparsity
 from minilq.quantize.period import waveq
 
 Part = Callable[[], Tensor]
@@ -23,7 +23,7 @@ OF_PAIRS: dict[str, Callable[..., Tensor]] = {
     "group_hoyer": sparsity.group_hoyer}
 OF_PAIRS_AND_QUANTIZER: dict[str, Callable[..., Tensor]] = {
     "squared_deviation": deviations.squared_deviation, "absolute_deviation": deviations.absolute_deviation,
-    "dampening": deviations.dampening}
+    "dampening": deviations.dampening, "code_size": entropy.code_size}
 PENALTIES = (*OF_PAIRS, *OF_PAIRS_AND_QUANTIZER)
 
 

@@ -185,7 +185,7 @@ TRAINING = {
     **{name: (getattr(minilq, name), PAIRS, [1.0]) for name in ("maxbin", "inverse", "difference", "sine",
                                                                 "hoyer", "hoyer_square", "group_hoyer")},
     **{name: (getattr(minilq, name), PAIRS, [minilq.Scaled()], [1.0]) for name in (
-        "squared_deviation", "absolute_deviation", "dampening")},
+        "squared_deviation", "absolute_deviation", "dampening", "code_size")},
     "waveq": (minilq.waveq, PAIRS, 1.0, 1.0),
     "water_filling": (post.water_filling, f64(3), 0.1, 0.5), "spent_by": (post.spent_by, [X]),
     "shared_out": (post.shared_out, [1.0, 2.0], [4, 4], True),

@@ -12,7 +12,7 @@ from minilq.train.history import write_history
 
 PENALTIES = {"maxbin": 0.3, "inverse": 1.0, "difference": 0.04, "squared_deviation": 0.05, "absolute_deviation": 0.05,
              "dampening": 0.05, "sine": 0.05, "hoyer": 0.05,
-             "hoyer_square": 0.05, "group_hoyer": 0.05}
+             "hoyer_square": 0.05, "group_hoyer": 0.05, "code_size": 0.05}
 STEPS, WEIGHTS, BYTES = 37_500, 101_770, 407_080
 
 

@@ -10,7 +10,7 @@ import minilq
 from minilq import Scaled, ops, selfcheck
 from minilq.autodiff.gradcheck import central_differences, compare, complex_step
 from minilq.autodiff.primitive import OPERATORS, PRIMITIVES
-from minilq.quantize import deviations, penalties, sparsity
+from minilq.quantize import deviations, entropy, penalties, sparsity
 from minilq.quantize.positivity import softplus
 from minilq.selfcheck import sampled, verdicts
 from tests.strategies import (
@@ -195,6 +195,9 @@ CASES = {
     "hoyer_term": parameters_in_cells().map(lambda case: (lambda P: sparsity.hoyer_term(P, 0.3), [case[0]])),
     "hoyer_square_term": parameters_in_cells().map(lambda case: (
         lambda P: sparsity.hoyer_square_term(P, 0.3), [case[0]])),
+    "code_size_term": st.tuples(parameters_in_cells(), st.sampled_from(["floor", "nearest", "ceil"])).map(
+        lambda case: (lambda P, s: entropy.code_size_term(P, s, minilq.Scaled(case[1], qmin=-3, qmax=2), 0.3),
+                      [case[0][0], case[0][1]])),
     "group_hoyer_term": parameters_in_cells().map(lambda case: (
         lambda P: sparsity.group_hoyer_term(P, 0, 0.3), [case[0]])),
 }

@@ -56,7 +56,7 @@ def add_options(train: argparse.ArgumentParser) -> None:
     nested.add_argument("--rounding", metavar="R", help="floor, nearest, ceil, trunc or stochastic (floor)")
     nested.add_argument("--penalty", metavar="P", help="a penalty that moves the scales in place of the rule: maxbin, "
                         "inverse, difference, squared_deviation, absolute_deviation, dampening, sine, hoyer, "
-                        "hoyer_square or group_hoyer (none)")
+                        "hoyer_square, group_hoyer or code_size (none)")
     nested.add_argument("--rate", type=float, metavar="X", help="the penalty's factor gamma (none)")
     nested.add_argument("--layer-rate", dest="layer_rates", metavar="LAYER=X", action="append",
                         help="a factor for one layer; may be given again (none)")

@@ -13,6 +13,7 @@ from minilq.quantize.pretend import hold, nearest, pretend
 
 if TYPE_CHECKING:
     from minilq.quantize.deviations import absolute_deviation, dampening, sine, squared_deviation
+    from minilq.quantize.entropy import code_size
     from minilq.quantize.granularity import scale_shape
     from minilq.quantize.methods import (
         BNN,
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 else:
     __getattr__ = imported_later(__name__, {
         "deviations": "absolute_deviation dampening sine squared_deviation",
+        "entropy": "code_size",
         "granularity": "scale_shape",
         "methods": "BNN BWN LAB LAQ LAT LSQ PACT QNN TTQ TWN Affine BinaryConnect DeepCompression DiffQ DoReFa "
                    "DoReFaInput DualCopy Exponential FewestBits FixedRange LQNets LSQPlus Nested Polino PolinoPoints "
@@ -75,9 +77,10 @@ __all__ = [
     "BNN", "BWN", "LAB", "LAQ", "LAT", "LSQ", "PACT", "QNN", "SCALE_MIN", "TTQ", "TWN", "Affine", "BinaryConnect",
     "Coded", "DeepCompression", "DiffQ", "DoReFa", "DoReFaInput", "DualCopy", "Even", "Exponential", "FewestBits",
     "FixedRange", "Held", "LQNets", "LSQPlus", "Nested", "Polino", "PolinoPoints", "Pruned", "Quantizer", "Scaled",
-    "Surrogate", "Table", "Ternary", "VecQ", "VectorQuantization", "absolute_deviation", "chain_rule", "codes_of",
-    "dampening", "difference", "fake_quantize", "frozen", "group_hoyer", "hold", "hoyer", "hoyer_square", "inverse",
-    "maxbin", "nearest", "pretend", "scale_shape", "sine", "squared_deviation", "stochastic", "threshold", "waveq",
+    "Surrogate", "Table", "Ternary", "VecQ", "VectorQuantization", "absolute_deviation", "chain_rule", "code_size",
+    "codes_of", "dampening", "difference", "fake_quantize", "frozen", "group_hoyer", "hold", "hoyer", "hoyer_square",
+    "inverse", "maxbin", "nearest", "pretend", "scale_shape", "sine", "squared_deviation", "stochastic", "threshold",
+    "waveq",
 ]
 
 

@@ -162,7 +162,7 @@ def squared_deviation(pairs: Pairs, quantizer: Scaled | Sequence[Scaled], rates:
     ([0.5, 0.0], [-0.5])
     """
     return total("squared_deviation", pairs, rates, squared_deviation_term, by_count=False,
-                 quantizers=_each("squared_deviation", pairs, quantizer))
+                 quantizers=each_quantizer("squared_deviation", pairs, quantizer))
 
 
 def absolute_deviation(pairs: Pairs, quantizer: Scaled | Sequence[Scaled], rates: Rates = None) -> Tensor:
@@ -172,7 +172,7 @@ def absolute_deviation(pairs: Pairs, quantizer: Scaled | Sequence[Scaled], rates
     Arguments and errors as for `squared_deviation`.
     """
     return total("absolute_deviation", pairs, rates, absolute_deviation_term, by_count=True,
-                 quantizers=_each("absolute_deviation", pairs, quantizer))
+                 quantizers=each_quantizer("absolute_deviation", pairs, quantizer))
 
 
 def dampening(pairs: Pairs, quantizer: Scaled | Sequence[Scaled], rates: Rates = None) -> Tensor:
@@ -182,7 +182,7 @@ def dampening(pairs: Pairs, quantizer: Scaled | Sequence[Scaled], rates: Rates =
     weights from oscillating between two codes. Arguments and errors as for `squared_deviation`.
     """
     return total("dampening", pairs, rates, lambda P, s, q, weight: dampening_term(P, s.array, q, weight),
-                 by_count=False, quantizers=_each("dampening", pairs, quantizer))
+                 by_count=False, quantizers=each_quantizer("dampening", pairs, quantizer))
 
 
 def sine(pairs: Pairs, rates: Rates = None) -> Tensor:
@@ -206,7 +206,7 @@ def _over_groups(x: Array, s: Array) -> Array:
     return x.sum(axis=reduced_axes(x.shape, s.shape), keepdims=True).reshape(s.shape)
 
 
-def _each(op: str, pairs: Pairs, quantizer: Any) -> list[Scaled]:
+def each_quantizer(op: str, pairs: Pairs, quantizer: Any) -> list[Scaled]:
     """One quantizer for each pair."""
     check_pairs(op, pairs)
     each = [quantizer] * len(pairs) if isinstance(quantizer, Scaled) else quantizer

@@ -60,6 +60,7 @@ SCHEMES = {
     "hoyer": Style("Hoyer", "#DDCC77", "d"),
     "hoyer_square": Style("Hoyer-square", "#777777", "h"),
     "group_hoyer": Style("group Hoyer", "#88CCEE", "H"),
+    "code_size": Style("size of the codes", "#661100", "v"),
 }
 ROUNDED = Style("float, rounded to nearest", "#555555", "v")
 ONE = "one grid"
