@@ -588,7 +588,7 @@ INPUT = (by_formula((5, 8, 8, 1), 7, 11) / 16).astype(np.float32)
 
 
 @pytest.mark.parametrize(("version", "coder"), [
-    *((1, coder) for coder in ("huffman", "packed", "range")), *((2, coder) for coder in sorted(CODERS))])
+    *((1, coder) for coder in ("huffman", "packed", "range")), *((2, coder) for coder in [*sorted(CODERS), SMALLEST])])
 def test_files_of_both_versions_load_for_ever(version, coder):
     stored = load(GOLDEN / f"model-v{version}-{coder}.mlq")
     assert_same(stored, golden_network() if version == 1 else golden_network_2(), INPUT, own_methods=version == 2)
@@ -653,7 +653,7 @@ def test_with_the_range_coder_a_file_is_within_three_per_cent_of_the_bound():
     assert 8_000 < bound < 13_000                             # that of the thesis is about 12,700
     assert bound < sizes["range"] < 1.03 * bound
     assert sizes["range"] < sizes["huffman"] < sizes["packed"]
-    assert sizes["smallest"] <= min(sizes.values())
+    assert sizes["smallest"] < min(sizes["range"], sizes["context"]) - 500     # of 914 scales
 
 
 @pytest.mark.parametrize("wrong", ["missing", "folder", "empty", "other", "text", "newer", "older", "short"])

@@ -15,9 +15,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from minilq.coding.bits import gamma_codes
 from minilq.coding.coders import CODERS
 from minilq.errors import DataError
 from minilq.store.modelfile import load, save
+from minilq.store.numbers import written
 from minilq.store.sections import Sections, joined, split
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -85,7 +87,7 @@ def refused_or_sound(path, content, most=4 * MB):
         np.testing.assert_array_equal(stored.network.sites()[name]().numpy(), c.values)
     for tensor in stored.network.state().values():
         assert np.isfinite(tensor).all()
-    save(path, stored.network)                   # and it can be saved
+    save(path, stored.network, "packed")         # and it can be saved
     return True
 
 
@@ -150,13 +152,13 @@ def text_of(header):
 
 @given(order=st.permutations([0, 1, 2]), kept=st.integers(0, 3))
 def test_sections_in_another_order_or_number(order, kept, tmp_path):
-    header, codes, floats, _ = sections_of()
+    header, codes, floats, *_ = sections_of()
     three = [(b"J", text_of(header)), (b"C", codes), (b"F", floats)]
     content = raw(*[three[i] for i in order[:kept]])
     if order[:kept] == [0, 1, 2]:
         assert refused_or_sound(tmp_path / "m.mlq", content)
         refused(tmp_path / "m.mlq", raw(*three, three[2]), "more bytes")
-        refused(tmp_path / "m.mlq", raw(*three[:2], (b"X", floats)), "section F was expected; got section b'X'")
+        refused(tmp_path / "m.mlq", raw(*three[:2], (b"X", floats)), "section F or N was expected; got section b'X'")
     else:
         refused(tmp_path / "m.mlq", content, "was expected; got")
 
@@ -164,7 +166,7 @@ def test_sections_in_another_order_or_number(order, kept, tmp_path):
 @pytest.mark.parametrize("length", [0, 1, 2**16, 2**16 + 1, 2**31, 2**32 - 1])
 @pytest.mark.parametrize("which", [0, 1, 2])
 def test_no_length_is_believed(length, which, tmp_path):
-    header, codes, floats, _ = sections_of()
+    header, codes, floats, *_ = sections_of()
     three = [[b"J", text_of(header)], [b"C", codes], [b"F", floats]]
     three[which].append(length)
     refused(tmp_path / "m.mlq", raw(*three))
@@ -382,12 +384,13 @@ def test_any_header_gives_a_sound_model_or_none(data, file, tmp_path):
 
 @given(data=st.data(), file=FILE)
 def test_any_codes_and_floats_give_a_sound_model_or_none(data, file, tmp_path):
-    header, codes, floats, version = sections_of(file)
-    parts = [bytearray(codes), bytearray(floats)]
+    good = sections_of(file)
+    parts = [bytearray(good.codes), bytearray(good.floats)]
     for _ in range(data.draw(st.integers(1, 4))):
         part = parts[data.draw(st.integers(0, 1))]
         part[data.draw(st.integers(0, len(part) - 1))] ^= data.draw(st.integers(1, 255))
-    refused_or_sound(tmp_path / "m.mlq", joined(Sections(header, *map(bytes, parts), version)))
+    refused_or_sound(tmp_path / "m.mlq", joined(good._replace(codes=bytes(parts[0]),
+                                                                    floats=bytes(parts[1]))), most=8 * MB)
 
 
 @given(data=st.data())
@@ -442,7 +445,7 @@ def test_a_header_that_is_no_small_json_is_refused(wrong, tmp_path):
     (0, np.inf, "finite"), (0, 3e38, "must be finite"), (-1, -0.5, "variances >= 0"),
     (-1, np.nan, r"batchnorm1\.variance: finite"), (-8, np.inf, r"batchnorm1\.mean: finite")])
 def test_numbers_that_no_model_of_version_1_has_are_refused(place, value, match, tmp_path):
-    header, codes, floats, _ = sections_of("v1-range")
+    header, codes, floats, *_ = sections_of("v1-range")
     array = np.frombuffer(floats, "<f4").copy()
     array[place] = value
     refused(tmp_path / "m.mlq", joined(Sections(header, codes, array.tobytes(), 1)), match)
@@ -451,7 +454,7 @@ def test_numbers_that_no_model_of_version_1_has_are_refused(place, value, match,
 @pytest.mark.parametrize("value", [np.nan, np.inf, -1.0, 0.0, 3e38, 1e-45])
 def test_numbers_that_no_model_has_are_refused(value, tmp_path):
     """Whatever number is another one: in a grid, in what a method holds, beside them."""
-    header, codes, floats, _ = sections_of()
+    header, codes, floats, *_ = sections_of()
     at, places = 0, []
     for kind, shape in header["arrays"]:
         if kind == "f4":
@@ -463,10 +466,48 @@ def test_numbers_that_no_model_has_are_refused(value, tmp_path):
         assert not (sound and not np.isfinite(value))
 
 
+def coded_numbers(*arrays):
+    """(header, section) of coded arrays, and of a Dense layer of 1 x 1 after them."""
+    content, coded = written([*arrays, np.zeros((400, 1), np.float32), np.zeros(1, np.float32)])
+    assert coded
+    header = {"layers": [{"kind": "Dense", "n_in": 400, "n_out": 1}], "coder": "range", "sites": {}, "facts": {},
+              "arrays": [[a.dtype.str[1:], list(a.shape)] for a in arrays]}
+    return Sections(header, b"", content, coded=True)
+
+
+def test_coded_numbers_that_lie_are_refused(tmp_path):
+    good = coded_numbers(np.full((50, 2), 0.5, np.float32))
+    assert refused_or_sound(tmp_path / "m.mlq", joined(good))
+    start = good.floats
+    assert start[0] == 1                         # coded; then the coder's number and its lengths
+    for content, match in (
+            (b"\2" + start[1:], "plain or coded"), (b"\0" + start[1:], "at most .* bytes|plain or coded"),
+            (start[:-1], "bytes were expected"), (start + b"\0", "numbers of 4 bytes"), (start[:1], "must hold"),
+            (b"\1" + gamma_codes([5, 1, 1]) + start[2:], "one of 4 coders"),
+            (b"\1" + gamma_codes([1, 2**32, 2**32]), "at most .* bytes")):
+        refused(tmp_path / "m.mlq", joined(good._replace(floats=content)), match)
+    for lie in ([["f4", [2**31 - 1, 2**31 - 1]]], [["f4", [1 << 17]]], [["f8", [50, 2]]]):
+        refused(tmp_path / "m.mlq", joined(good._replace(header={**good.header, "arrays": lie})))
+    wide = {**good.header, "layers": [{"kind": "Dense", "n_in": 1 << 17, "n_out": 1}]}
+    refused(tmp_path / "m.mlq", joined(good._replace(header=wide)), "at most .* coded numbers")
+    nan = coded_numbers(np.full((50, 2), np.nan, np.float32))
+    refused(tmp_path / "m.mlq", joined(nan), "finite")
+
+
+@given(data=st.data())
+def test_any_coded_numbers_give_a_sound_model_or_none(data, tmp_path):
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    good = coded_numbers(np.exp2(rng.integers(-3, 0, (40, 1))).astype(np.float32), rng.integers(-3, 9, 30))
+    content = bytearray(good.floats)
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
+    refused_or_sound(tmp_path / "m.mlq", joined(good._replace(floats=bytes(content))))
+
+
 @pytest.mark.parametrize("change", [-4, -1, 1, 4, 400_000])
 @pytest.mark.parametrize("which", ["codes", "floats"])
 def test_more_or_fewer_bytes_than_the_header_means(which, change, tmp_path):
-    header, codes, floats, _ = sections_of()
+    header, codes, floats, *_ = sections_of()
     parts = {"codes": codes, "floats": floats}
     parts[which] = parts[which][:change] if change < 0 else parts[which] + bytes(change)
     refused(tmp_path / "m.mlq", joined(Sections(header, **parts)), "were expected; got", most=6 * MB)

@@ -6,7 +6,7 @@ Format, version 2; all numbers have the little end first. (Version 1 is describe
     1 byte      the version, 2
     section     header: kind "J", JSON in ASCII; or, where it is shorter, "Z", the same as raw deflate (RFC 1951)
     section     codes: kind "C"
-    section     numbers: kind "F"
+    section     numbers: kind "F"; or, where it is shorter, "N", the same as coded numbers, see minilq/store/numbers.py
 
 and nothing behind it. Each section is
 
@@ -60,15 +60,15 @@ zero loses its sign).
 **The codes** are, for each entry of "sites" that has some, in that order, the table of the coder and then its content.
 They stand in C order, and their number is that of the weight.
 
-**The numbers** are the arrays, one after the other in C order, and then in float32 all that is neither quantized nor
-held by a site, in the order of the layers:
+**The numbers** are the arrays, one after the other in C order, and then, as arrays in float32, all that is neither
+quantized nor held by a site, in the order of the layers:
 
     Dense           weight (n_in, n_out), bias (n_out)
     Conv2D          weight (KH, KW, n_in, n_out), bias (n_out)
     BatchNorm       gamma, beta, mean, variance (channels)
 
 All are finite, scales > 0, variances >= 0. A file holds at most 2^20 + 256 * (bytes of the file) numbers beside its
-arrays, so that a small file cannot ask for much memory.
+arrays, and 2^16 + 64 * (bytes of their section) coded ones, so that a small file cannot ask for much memory.
 """
 
 from __future__ import annotations
@@ -94,6 +94,7 @@ from minilq.store import version1
 from minilq.store.architecture import describe, planned
 from minilq.store.checks import short, wrong
 from minilq.store.codes import SMALLEST, cut, decoded, encoded
+from minilq.store.numbers import Numbers, plain, written
 from minilq.store.pool import Pool, check_finite, pooled
 from minilq.store.restore import restore
 from minilq.store.sections import Sections, joined, split
@@ -126,7 +127,8 @@ def save(path: str | Path, model: Sequential, coder: str = SMALLEST, facts: Mapp
     each time (with one version of zlib).
 
     model       float32, of layers that say their `settings()`
-    coder       "packed", "huffman", "range" or "context"; or "smallest": for each site that which takes fewest bytes
+    coder       "packed", "huffman", "range" or "context"; or "smallest": for each site that which takes fewest bytes,
+                and coded numbers where these are shorter
     facts       what a reader should know besides, such as the data set and the accuracy: what JSON can hold
     Raises      ConfigError for another model, coder or facts; DTypeError for float64; NonFiniteError for a number that
                 is NaN or infinite; UnwritableError
@@ -176,10 +178,12 @@ def contents(model: Sequential, coder: str = SMALLEST, facts: Mapping[str, Any] 
                if name in coded else input_entry(name, site, pool) for name, site in methods.items()}
     for name, array in beside.items():
         check_finite(name, array)
+    arrays = [*pool.arrays, *beside.values()]
+    floats, short_ones = written(arrays) if coder == SMALLEST else (b"".join(map(plain, arrays)), False)
     content = joined(Sections(
         {"layers": layers, "coder": usual, "arrays": pool.entries, "sites": entries, "facts": dict(facts or {})},
         b"".join(part for name in entries if name in pieces for part in pieces[name].encoded),
-        b"".join([*pool.parts, *(array.astype("<f4").tobytes() for array in beside.values())])))
+        floats, coded=short_ones))
     if numbers > most_numbers(len(content)):
         raise ConfigError("save", f"a file of {len(content)} bytes may hold {most_numbers(len(content))} numbers",
                           got=str(numbers), cause="Nearly all codes are equal: the network has collapsed")
@@ -217,7 +221,7 @@ KEYS = {1: ("layers", "coder", "codes", "facts"), 2: ("layers", "coder", "arrays
 
 
 def _stored(sections: Sections, most: int) -> StoredModel:
-    header, codes, floats, version = sections
+    header, version = sections.header, sections.version
     if not isinstance(header, dict) or header.keys() != set(KEYS[version]):
         raise DataError("header", f"{', '.join(KEYS[version])} were expected", got=short(header))
     if not isinstance(header["coder"], str) or header["coder"] not in CODERS:
@@ -225,24 +229,21 @@ def _stored(sections: Sections, most: int) -> StoredModel:
     if not isinstance(header["facts"], dict):
         raise wrong("facts", "an object", header["facts"])
     read = version1.read if version == 1 else _read
-    network, coded, unknown = read(header, codes, floats, most)
+    network, coded, unknown = read(sections, most)
     missing = [LATENTS] if coded else []
     if unknown:
         missing.append(f"the methods of {', '.join(unknown)}: these go on with a FixedGrid")
     return StoredModel(network, coded, header["facts"], tuple(missing))
 
 
-def _read(header: dict[str, Any], codes: bytes, floats: bytes, most: int) -> tuple[Sequential, dict[str, Coded],
-                                                                                     list[str]]:
+def _read(sections: Sections, most: int) -> tuple[Sequential, dict[str, Coded], list[str]]:
     """The network, its codes, and the sites whose methods are not those that they had."""
+    header, numbers = sections.header, Numbers(sections.floats, sections.coded)
     plan = planned(header["layers"], most)
-    arrays, at = pooled(header["arrays"], floats)
-    pieces = cut(header["sites"], header["coder"], plan.shapes, codes)
+    arrays = pooled(header["arrays"], numbers)
+    pieces = cut(header["sites"], header["coder"], plan.shapes, sections.codes)
     beside = {name: shape for name, shape in plan.shapes.items() if name.removesuffix(".latent") not in pieces}
-    numbers = sum(map(math.prod, beside.values()))
-    if len(floats) - at != 4 * numbers:
-        raise DataError("numbers", f"{numbers} numbers of 4 bytes were expected", got=f"{len(floats) - at} bytes",
-                        cause="The header belongs to other numbers")
+    numbers.check_rest(sum(map(math.prod, beside.values())))
     network = plan.make()
     assert isinstance(network, Sequential)
     tensors, sites = network.tensors(), network.sites()
@@ -250,8 +251,8 @@ def _read(header: dict[str, Any], codes: bytes, floats: bytes, most: int) -> tup
         raise wrong("layers", f"layers of {short(plan.shapes)}", {name: t.shape for name, t in tensors.items()})
     for name, tensor in tensors.items():
         if name in beside:
-            _fill(name, tensor, np.frombuffer(floats, "<f4", tensor.size, at).reshape(tensor.shape))
-            at += 4 * tensor.size
+            _fill(name, tensor, numbers.take(name, "f4", tensor.shape))
+    numbers.check_rest(0)
     coded, unknown = {}, []
     for name, entry in header["sites"].items():
         site, piece = sites.get(name), pieces.get(name)
@@ -267,8 +268,6 @@ def _read(header: dict[str, Any], codes: bytes, floats: bytes, most: int) -> tup
 
 
 def _fill(name: str, tensor: Parameter | Array, array: Array) -> None:
-    if not np.isfinite(array).all():
-        raise DataError(name, "finite numbers were expected", got="NaN or infinity")
     if name.endswith(".variance") and not (array >= 0).all():
         raise DataError(name, "variances >= 0 were expected", got=str(array.min()))
     _array(tensor)[...] = array

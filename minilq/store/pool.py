@@ -6,15 +6,15 @@ numbers the narrowest of "i1", "i2", "i4", "i8" that holds them all.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from minilq.autodiff.tape import Array
-from minilq.errors import DataError, DTypeError, NonFiniteError
+from minilq.errors import DTypeError, NonFiniteError
 from minilq.quantize.coded import narrowed
-from minilq.store.checks import short, wrong
+from minilq.store.checks import wrong
+from minilq.store.numbers import Numbers
 
 TYPES = ("f4", "f8", "i1", "i2", "i4", "i8")
 MAX_AXES = 32
@@ -32,7 +32,7 @@ class Pool:
 
     def __init__(self) -> None:
         self.entries: list[list[Any]] = []
-        self.parts: list[bytes] = []
+        self.arrays: list[Array] = []
         self._numbers: dict[tuple[str, tuple[int, ...], bytes], int] = {}
 
     def number(self, name: str, array: Array) -> int:
@@ -46,12 +46,11 @@ class Pool:
         if kind not in TYPES:
             raise DTypeError("save", f"arrays must be of {', '.join(TYPES)}", got=f"{name} of {array.dtype}")
         check_finite(name, array)
-        content = array.astype(array.dtype.newbyteorder("<")).tobytes()
-        key = kind, array.shape, content
+        key = kind, array.shape, array.tobytes()
         if key not in self._numbers:
             self._numbers[key] = len(self.entries)
             self.entries.append([kind, list(array.shape)])
-            self.parts.append(content)
+            self.arrays.append(array)
         return self._numbers[key]
 
 
@@ -62,27 +61,15 @@ def check_finite(name: str, array: Array) -> None:
                              cause="Training has diverged; save an earlier state")
 
 
-def pooled(entries: Any, content: bytes) -> tuple[list[Array], int]:
-    """The arrays that a header lists, finite, and how many bytes they take from the beginning of the content.
-
-    Nothing is trusted. Raises DataError
-    """
+def pooled(entries: Any, numbers: Numbers) -> list[Array]:
+    """The arrays that a header lists, finite. Nothing is trusted. Raises DataError"""
     if not isinstance(entries, list):
         raise wrong("arrays", "a list", entries)
-    arrays, at = [], 0
+    arrays = []
     for number, entry in enumerate(entries):
         where = f"array {number}"
         if not (isinstance(entry, list) and len(entry) == 2 and entry[0] in TYPES and isinstance(entry[1], list)
                 and len(entry[1]) <= MAX_AXES and all(type(n) is int and 0 <= n < 2**31 for n in entry[1])):
             raise wrong(where, f"a type, one of {', '.join(TYPES)}, and a shape", entry)
-        dtype, shape = np.dtype(f"<{entry[0]}"), tuple(entry[1])
-        size = math.prod(shape) * dtype.itemsize
-        if size > len(content) - at:
-            raise DataError(where, f"at most {len(content) - at} bytes were expected", got=f"{short(size)} for {entry}",
-                            cause="The header belongs to other numbers")
-        array = np.frombuffer(content, dtype, math.prod(shape), at).astype(dtype.newbyteorder("=")).reshape(shape)
-        if not np.isfinite(array).all():
-            raise DataError(where, "finite numbers were expected", got="NaN or infinity")
-        arrays.append(array)
-        at += size
-    return arrays, at
+        arrays.append(numbers.take(where, entry[0], tuple(entry[1])))
+    return arrays

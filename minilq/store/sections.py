@@ -17,16 +17,20 @@ MAGIC = b"\x89MLQ\r\n\x1a\n"
 VERSION = 2
 """What is written; versions from 1 on are read."""
 HEAD = struct.Struct("<cII")                     # kind, length and CRC-32 of a section
+PLAIN, CODED = b"F", b"N"
+"""Kinds of the section of numbers."""
 MAX_JSON = 1 << 16
 
 
 class Sections(NamedTuple):
-    """The contents of a model file: JSON-able header, all codes, all numbers beside them, and the version."""
+    """The contents of a model file: JSON-able header, all codes, all numbers beside them, the version, and whether the
+    numbers are coded."""
 
     header: Any
     codes: bytes
     floats: bytes
     version: int = VERSION
+    coded: bool = False
 
 
 def joined(sections: Sections) -> bytes:
@@ -44,7 +48,7 @@ def joined(sections: Sections) -> bytes:
     short = deflate.compress(text) + deflate.flush()
     header = (b"Z", short) if len(short) < len(text) else (b"J", text)
     content = MAGIC + bytes([sections.version])
-    for kind, part in (header, (b"C", sections.codes), (b"F", sections.floats)):
+    for kind, part in (header, (b"C", sections.codes), (CODED if sections.coded else PLAIN, sections.floats)):
         if len(part) >= 1 << 32:
             raise ConfigError("save", "a section must be shorter than 4 GiB", got=f"{len(part)} bytes")
         content += HEAD.pack(kind, len(part), _crc(kind, part)) + part
@@ -59,11 +63,11 @@ def split(file: BinaryIO, size: int) -> Sections:
     version = _version(file.read(len(MAGIC) + 1))
     kind, header = _section(file, size, (b"J", b"Z"), MAX_JSON)
     _, codes = _section(file, size, (b"C",), size)
-    _, floats = _section(file, size, (b"F",), size)
+    numbers, floats = _section(file, size, (PLAIN,) if version == 1 else (PLAIN, CODED), size)
     if file.read(1):
         raise DataError("model file", "its end was expected", got=f"{size - file.tell() + 1} more bytes",
                         cause="Something was appended, or it is damaged")
-    return Sections(_parsed(kind, header), codes, floats, version)
+    return Sections(_parsed(kind, header), codes, floats, version, numbers == CODED)
 
 
 def _crc(kind: bytes, content: bytes) -> int:

@@ -38,6 +38,7 @@ from minilq.store.architecture import planned
 from minilq.store.checks import short, wrong
 from minilq.store.codes import Piece, decoded
 from minilq.store.restore import restore
+from minilq.store.sections import Sections
 from minilq.store.sites import Part, told
 
 AXES: dict[str, tuple[int, ...]] = {"scalar": (), "row": (0,), "column": (1,), "channel": (2,), "filter": (-1,)}
@@ -45,9 +46,9 @@ AXES: dict[str, tuple[int, ...]] = {"scalar": (), "row": (0,), "column": (1,), "
 Shapes = dict[str, tuple[int, ...]]
 
 
-def read(header: dict[str, Any], codes: bytes, floats: bytes, most: int) -> tuple[Sequential, dict[str, Coded],
-                                                                                   list[str]]:
+def read(sections: Sections, most: int) -> tuple[Sequential, dict[str, Coded], list[str]]:
     """The network, its codes, and the sites whose methods it does not hold. Raises DataError."""
+    header, codes, floats, *_ = sections
     data: list[dict[str, Any]] = []
     plan = planned(_without_data(header["layers"], data, 0), most)
     parameters = {_old(name): shape for name, shape in plan.shapes.items() if not name.endswith((".mean", ".variance"))}
