@@ -14,6 +14,7 @@ from minilq import Dense, Parameter, Tensor, nn, objective, optim, post, schedul
 from minilq.data import Dataset, load
 from minilq.data.augment import center_crop, random_brightness, random_crop, random_flip, random_saturation, resize
 from minilq.quantize.buckets import Buckets
+from minilq.quantize.hashing import Hashed
 from minilq.quantize.kmeans import kmeans
 from minilq.quantize.method import QUANTIZERS
 from minilq.quantize.vectors import Vectors
@@ -179,6 +180,7 @@ OF_METHODS = {
     "kmeans": (kmeans, X, f32(2, 3), "move", 3),
     "Even.values": (minilq.Even(f32(1) + 2).values, LABELS), "Table.values": (minilq.Table(f32(2)).values, LABELS),
     "Vectors.values": (Vectors(f32(1, 1, 2, 3), np.array([2, 3])).values, LABELS[None, None]),
+    "Hashed.values": (Hashed(f32(2), np.array([3])).values, np.zeros((2, 3), int)),
     "Buckets.values": (Buckets(f32(1) + 2, f32(1), np.array([8])).values, LABELS),
 }
 TRAINING = {

@@ -12,13 +12,15 @@ from minilq.autodiff.primitive import OPERATORS
 from minilq.coding.relative_index import decode, encode
 from minilq.errors import ConfigError, DataError, DTypeError, GradientError, NonFiniteError, ShapeError
 from minilq.integer.engine import convert
+from minilq.quantize.hashing import Hashed, places
 from minilq.quantize.kmeans import FIRST, density, kmeans, linear, nearest_centre, plus_plus, random
-from minilq.quantize.methods import DeepCompression, Pruned, VectorQuantization
+from minilq.quantize.methods import DeepCompression, HashedNets, Pruned, VectorQuantization
+from minilq.quantize.methods.hashed_nets import hashed
 from minilq.quantize.methods.pruned import largest
 from minilq.quantize.vectors import Vectors
 from minilq.selfcheck import sampled
 from minilq.store import modelfile
-from minilq.store.sites import vectors_of
+from minilq.store.sites import hashed_of, vectors_of
 from minilq.train.stage import prune_cluster
 
 seeds = st.integers(0, 2**32 - 1)
@@ -181,27 +183,33 @@ def test_weights_move_to_the_level_that_is_nearest_now():
         assert method.coded(moved, held).codes.tolist() == codes
 
 
-@pytest.mark.parametrize("name", ["shared", "clustered"])
-def test_wrong_derivatives_are_found(name, monkeypatch):
+WRONG = {
+    "no members": lambda right, g, y, *args: right(g, y, *args[:-1], "sum"),     # a sum where the mean is wanted
+    "the next one": lambda right, g, y, *args: (*(several := right(g, y, *args))[:-1], np.roll(several[-1], 1)),
+    "no signs": lambda right, g, y, weights, buckets, signs: right(g, y, weights, buckets, np.abs(signs)),
+    "twice": lambda right, g, y, *args: tuple(2 * d for d in right(g, y, *args)),
+    "one stage": lambda right, g, y, books, *args: (right(g, y, books, *args)[0] * (np.arange(len(books)) == 0)[
+        :, None, None, None],)}
+
+
+@pytest.mark.parametrize(("name", "mistake", "method"), [
+    ("shared", "no members", DeepCompression(3, gradient="mean")), ("shared", "the next one", DeepCompression(3)),
+    ("shared", "twice", DeepCompression(3)),
+    ("clustered", "no members", DeepCompression(3, gradient="mean", assignments="nearest")),
+    ("clustered", "the next one", DeepCompression(3, assignments="nearest")),
+    ("clustered", "twice", DeepCompression(3, assignments="nearest")),
+    ("from_books", "the next one", VectorQuantization(3, stages=2)), ("from_books", "twice", VectorQuantization(3)),
+    ("from_books", "one stage", VectorQuantization(3, stages=2)), ("hashed", "no signs", HashedNets(0.5)),
+    ("hashed", "the next one", HashedNets(0.5)), ("hashed", "twice", HashedNets(0.5))])
+def test_wrong_derivatives_are_found(name, mistake, method, monkeypatch):
     entry = OPERATORS[name].primitive
     right = entry.vjp
     assert sampled(entry, np.random.default_rng(0))
-
-    def without_members(g, y, *args):            # a sum where the mean is wanted
-        return right(g, y, *args[:-1], "sum")
-
-    def of_the_next_level(g, y, *args):
-        *first, dlevels = right(g, y, *args)
-        return (*first, np.roll(dlevels, 1))
-
-    def twice(g, y, *args):
-        return tuple(2 * d for d in right(g, y, *args))
-
-    for wrong in (without_members, of_the_next_level, twice):
-        monkeypatch.setattr(entry, "vjp", wrong)
-        assert not sampled(entry, np.random.default_rng(0))
-        with pytest.raises(GradientError):
-            check(DeepCompression(3, gradient="mean", assignments="fixed" if name == "shared" else "nearest"), silent)
+    assert check(method, silent)
+    monkeypatch.setattr(entry, "vjp", lambda *args: WRONG[mistake](right, *args))
+    assert not sampled(entry, np.random.default_rng(0))
+    with pytest.raises(GradientError):
+        check(method, silent)
 
 
 def test_prune_cluster_asks_for_each_weight():
@@ -315,6 +323,91 @@ def test_low_rank_is_the_layer_at_full_rank_and_the_nearest_below():
     layer.weight.change(Pruned(0.5))
     with pytest.raises(ConfigError, match="in full precision"):
         nn.low_rank(layer, 1)
+
+
+# --- HashedNets -----------------------------------------------------------------------------------------------------
+
+def test_the_hash_is_that_of_the_published_generator():
+    """SplitMix64 from the seed 0 begins with these."""
+    z = [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F, 0xF88BB8A8724C81EC]
+    buckets, signs = places(0, (2, 2), 1000)
+    assert buckets.ravel().tolist() == [one // 2 % 1000 for one in z]
+    assert signs.ravel().tolist() == [-1 if one % 2 else 1 for one in z]
+    with pytest.raises(ValueError, match="read-only"):
+        buckets[0] = 0
+
+
+def test_the_hash_spreads_evenly_and_seeds_differ():
+    n, K = 100_000, 50
+    buckets, signs = places(3, (n,), K)
+    counts = np.bincount(buckets, minlength=K)
+    assert ((counts - n / K) ** 2 / (n / K)).sum() < 90          # chi^2 of 49 degrees, beyond which 1 in 3000 lies
+    assert abs(signs.sum()) < 4 * np.sqrt(n)
+    assert abs((signs * (buckets - buckets.mean())).sum()) < 4 * np.sqrt(n) * buckets.std()
+    other, _ = places(4, (n,), K)
+    assert (other == buckets).mean() == pytest.approx(1 / K, rel=0.1)
+
+
+@given(seed=seeds)
+def test_a_hash_that_puts_nothing_together_is_a_dense_layer(seed):
+    """Forward and gradient, but for the order and the signs, which can be taken back."""
+    rng = np.random.default_rng(seed)
+    w, g = rng.standard_normal((4, 3)), rng.standard_normal((4, 3))
+    buckets, signs = rng.permutation(12).reshape(4, 3), rng.choice(np.array([-1, 1], np.int8), (4, 3))
+    weights = np.empty(12)
+    weights[buckets] = w * signs
+    weights_ = Tensor(weights, requires_grad=True)
+    y = hashed(weights_, buckets, signs)
+    np.testing.assert_array_equal(y.numpy(), w)
+    y.backward(g)
+    np.testing.assert_array_equal(weights_.grad[buckets] * signs, g)
+
+
+@given(seed=seeds, share=st.floats(0.05, 1))
+def test_nearest_is_the_nearest_and_spread_as_spread_out(seed, share):
+    w = np.random.default_rng(seed).standard_normal((20, 30))
+    method = HashedNets(share, first="nearest")
+    held = method.start(w)
+    y = method(Tensor(w, requires_grad=True), held)
+    y.backward(y.numpy() - w)                    # of |w - y|^2 / 2, whose gradient must be 0
+    np.testing.assert_allclose(held["weights"].grad, 0, atol=1e-12)
+    assert len(held["weights"].array) == np.ceil(share * 600)
+    spread = HashedNets(share)(Tensor(w), HashedNets(share).start(w)).numpy()
+    assert spread.std() == pytest.approx(1, rel=0.6)
+
+
+def test_a_file_of_hashed_weights_holds_them_and_a_seed(tmp_path):
+    rng = np.random.default_rng(0)
+    sizes = []
+    for share in (1 / 64, 1 / 8):
+        model = Sequential(Dense(300, 200, rng))
+        nn.quantize(model, lambda name, share=share: HashedNets(share, 5) if name == "dense1.weight" else None)
+        modelfile.save(tmp_path / "m.mlq", model)
+        sizes.append((tmp_path / "m.mlq").stat().st_size - 4 * (np.ceil(60_000 * share) + 200))
+        x = rng.standard_normal((4, 300)).astype(np.float32)
+        np.testing.assert_array_equal(modelfile.load(tmp_path / "m.mlq").network(Tensor(x)).numpy(),
+                                      model(Tensor(x)).numpy())
+    assert max(sizes) < 500                      # header and all
+
+
+def test_hashed_weights_in_a_file_that_are_none_are_refused():
+    weights, seed = np.ones(3, np.float32), np.array([7])
+    assert hashed_of("w", {"weights": weights, "seed": seed}).seed == 7
+    assert hashed_of("w", {"levels": weights}) is None
+    for wrong in ((weights.astype(np.float64), seed), (weights[:0], seed), (None, seed), (weights, None),
+                  (weights, np.array([-1])), (weights, np.array([1, 2])), (weights, np.ones(1)), (weights[None], seed)):
+        with pytest.raises(DataError):
+            hashed_of("w", dict(zip(("weights", "seed"), wrong, strict=True)))
+    with pytest.raises(ConfigError, match="must be 0"):
+        Hashed(weights, seed).values(np.array([0, 1]))
+
+
+def test_hashed_nets_refuse_other_flags_and_shapes():
+    for wrong in ({"share": 0}, {"share": 1.5}, {"share": np.nan}, {"seed": -1}, {"seed": 2**31}, {"first": "zero"}):
+        with pytest.raises(ConfigError, match=r"^HashedNets: "):
+            HashedNets(**wrong)
+    with pytest.raises(ShapeError, match="not to an input"):
+        HashedNets()(Tensor(np.ones((9, 9))), HashedNets().start(np.ones((4, 3))))
 
 
 # --- relative indices -----------------------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         Exponential,
         FewestBits,
         FixedRange,
+        HashedNets,
         LQNets,
         LSQPlus,
         Nested,
@@ -61,8 +62,8 @@ else:
         "entropy": "code_size",
         "granularity": "scale_shape",
         "methods": "BNN BWN LAB LAQ LAT LSQ PACT QNN TTQ TWN Affine BinaryConnect DeepCompression DiffQ DoReFa "
-                   "DoReFaInput DualCopy Exponential FewestBits FixedRange LQNets LSQPlus Nested Polino PolinoPoints "
-                   "Pruned Scaled Ternary VecQ VectorQuantization",
+                   "DoReFaInput DualCopy Exponential FewestBits FixedRange HashedNets LQNets LSQPlus Nested Polino "
+                   "PolinoPoints Pruned Scaled Ternary VecQ VectorQuantization",
         "methods.scaled": "codes_of fake_quantize",
         "penalties": "difference inverse maxbin",
         "period": "waveq",
@@ -76,11 +77,11 @@ else:
 __all__ = [
     "BNN", "BWN", "LAB", "LAQ", "LAT", "LSQ", "PACT", "QNN", "SCALE_MIN", "TTQ", "TWN", "Affine", "BinaryConnect",
     "Coded", "DeepCompression", "DiffQ", "DoReFa", "DoReFaInput", "DualCopy", "Even", "Exponential", "FewestBits",
-    "FixedRange", "Held", "LQNets", "LSQPlus", "Nested", "Polino", "PolinoPoints", "Pruned", "Quantizer", "Scaled",
-    "Surrogate", "Table", "Ternary", "VecQ", "VectorQuantization", "absolute_deviation", "chain_rule", "code_size",
-    "codes_of", "dampening", "difference", "fake_quantize", "frozen", "group_hoyer", "hold", "hoyer", "hoyer_square",
-    "inverse", "maxbin", "nearest", "pretend", "scale_shape", "sine", "squared_deviation", "stochastic", "threshold",
-    "waveq",
+    "FixedRange", "HashedNets", "Held", "LQNets", "LSQPlus", "Nested", "Polino", "PolinoPoints", "Pruned", "Quantizer",
+    "Scaled", "Surrogate", "Table", "Ternary", "VecQ", "VectorQuantization", "absolute_deviation", "chain_rule",
+    "code_size", "codes_of", "dampening", "difference", "fake_quantize", "frozen", "group_hoyer", "hold", "hoyer",
+    "hoyer_square", "inverse", "maxbin", "nearest", "pretend", "scale_shape", "sine", "squared_deviation", "stochastic",
+    "threshold", "waveq",
 ]
 
 

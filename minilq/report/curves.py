@@ -12,7 +12,7 @@ import numpy as np
 from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
-from minilq.errors import MinilqError
+from minilq.errors import MinilqError, ShapeError
 from minilq.files import make_folder
 from minilq.quantize import Quantizer
 from minilq.quantize.flags import choice_of, spelled
@@ -57,13 +57,15 @@ def curves_of(method: Quantizer) -> Curves:
     x = Tensor(np.linspace(-END, END, 1201)[:, None], requires_grad=True)
     middle = x.array[np.abs(x.array) <= FROM][:, None]
     held = method.start(middle)
-    if any(value.size == middle.size for value in held.values()):      # it remembers something of each number
-        x = Tensor(middle, requires_grad=True)
     scale = held.get("scale")
     if isinstance(scale, Parameter) and scale.array.max() < FROM / 100:
         scale.array[...] = FROM / STEPS
         scale.changed_in_place()
-    y = method(x, held)
+    try:
+        y = method(x, held)
+    except ShapeError:                           # it knows each number from its start
+        x = Tensor(middle, requires_grad=True)
+        y = method(x, held)
     y.backward(np.ones(y.shape))
     gradient = np.zeros(x.shape) if x.grad is None else np.asarray(x.grad)
     return Curves(x.array[:, 0], y.array[:, 0], gradient[:, 0], method)

@@ -19,6 +19,7 @@ from minilq.quantize.asked import Steps, steps_of
 from minilq.quantize.buckets import of_stored
 from minilq.quantize.coded import Grid
 from minilq.quantize.flags import choice_of, method_of
+from minilq.quantize.hashing import MOST_SEED, Hashed
 from minilq.quantize.methods.fixed_grid import FixedGrid
 from minilq.quantize.vectors import MOST_STAGES, Vectors
 from minilq.store.checks import wrong
@@ -118,10 +119,24 @@ def part_of(where: str, entry: Any, arrays: list[Array], shape: tuple[int, ...],
     codes = decode(shape if vectors is None else vectors.codes_shape)
     if held is not None:
         held = {name: codes if array is None else array for name, array in held.items()}
-    if vectors is not None:
-        told(where, lambda: vectors.values(codes))
-        return Part(method, held, Coded(codes, vectors))
-    return Part(method, held, Coded(codes, grid_of(where, stored, codes)))
+    grid: Grid | None = vectors or hashed_of(where, stored)
+    if grid is None:
+        grid = grid_of(where, stored, codes)
+    else:
+        told(where, lambda: grid.values(codes))
+    return Part(method, held, Coded(codes, grid))
+
+
+def hashed_of(where: str, stored: dict[str, Any]) -> Hashed | None:
+    """The grid of these arrays where it is one of hashed weights, once it can be one."""
+    if stored.keys() != {"weights", "seed"}:
+        return None
+    weights, seed = stored["weights"], stored["seed"]
+    if weights is None or weights.dtype != np.float32 or weights.ndim != 1 or not weights.size:
+        raise wrong(where, "weights of float32 on one axis", weights if weights is None else weights.dtype)
+    if seed is None or seed.dtype.kind != "i" or seed.shape != (1,) or not 0 <= seed[0] <= MOST_SEED:
+        raise wrong(where, f"a seed in 0..{MOST_SEED}", seed if seed is None else seed.tolist())
+    return Hashed(weights, seed.astype(np.int64))
 
 
 def vectors_of(where: str, stored: dict[str, Any], shape: tuple[int, ...]) -> Vectors | None:

@@ -13,6 +13,7 @@ from minilq.quantize.methods.exponential import Exponential
 from minilq.quantize.methods.fewest_bits import FewestBits
 from minilq.quantize.methods.fixed_grid import FixedGrid
 from minilq.quantize.methods.fixed_range import FixedRange
+from minilq.quantize.methods.hashed_nets import HashedNets
 from minilq.quantize.methods.laq import LAB, LAQ, LAT
 from minilq.quantize.methods.lq_nets import LQNets
 from minilq.quantize.methods.lsq import LSQ
@@ -32,6 +33,6 @@ from minilq.quantize.methods.vector_quantization import VectorQuantization
 __all__ = [
     "BNN", "BWN", "LAB", "LAQ", "LAT", "LSQ", "PACT", "QNN", "QUANTIZERS", "TTQ", "TWN", "Affine", "BinaryConnect",
     "DeepCompression", "DiffQ", "DoReFa", "DoReFaInput", "DualCopy", "Exponential", "FewestBits", "FixedGrid",
-    "FixedRange", "LQNets", "LSQPlus", "Nested", "Polino", "PolinoPoints", "Pruned", "Scaled", "Ternary", "VecQ",
-    "VectorQuantization",
+    "FixedRange", "HashedNets", "LQNets", "LSQPlus", "Nested", "Polino", "PolinoPoints", "Pruned", "Scaled", "Ternary",
+    "VecQ", "VectorQuantization",
 ]
