@@ -271,10 +271,12 @@ def test_vectors_refuse_what_does_not_fit():
             grid.values(codes)
 
 
-def test_a_network_of_vectors_becomes_integers():
+@pytest.mark.parametrize("method", [VectorQuantization(3, 2), Pruned(0.5), DeepCompression(3), HashedNets(0.5)],
+                         ids=str)
+def test_a_network_becomes_integers(method):
     rng = np.random.default_rng(0)
     model = Sequential(Dense(12, 6, rng, 0.5), ReLU(), Dense(6, 4, rng, 0.5))
-    nn.quantize(model, lambda name: VectorQuantization(3, 2) if name.endswith("weight") else None)
+    nn.quantize(model, lambda name: method if name.endswith("weight") else None)
     x = rng.random((50, 12)).astype(np.float32)
     nn.calibrate(model, x)
     integers = convert(model, x)
