@@ -118,6 +118,7 @@ if TYPE_CHECKING:
         HashedNets,
         LQNets,
         LSQPlus,
+        Mixture,
         Nested,
         Polino,
         PolinoPoints,
@@ -156,10 +157,11 @@ else:                                            # what a network in floats does
         "autodiff.replay": "replay_check",
         "objective": "Objective penalty_on",
         "quantize": "BNN BWN LAB LAQ LAT LSQ PACT QNN SCALE_MIN TTQ TWN Affine BinaryConnect DeepCompression DiffQ "
-                    "DoReFa DoReFaInput DualCopy Exponential FewestBits FixedRange HashedNets LQNets LSQPlus Nested "
-                    "Polino PolinoPoints Pruned Scaled Surrogate Ternary VecQ VectorQuantization absolute_deviation "
-                    "chain_rule code_size codes_of dampening difference fake_quantize frozen group_hoyer hoyer "
-                    "hoyer_square inverse maxbin scale_shape sine squared_deviation stochastic threshold waveq",
+                    "DoReFa DoReFaInput DualCopy Exponential FewestBits FixedRange HashedNets LQNets LSQPlus Mixture "
+                    "Nested Polino PolinoPoints Pruned Scaled Surrogate Ternary VecQ VectorQuantization "
+                    "absolute_deviation chain_rule code_size codes_of dampening difference fake_quantize frozen "
+                    "group_hoyer hoyer hoyer_square inverse maxbin scale_shape sine squared_deviation stochastic "
+                    "threshold waveq",
         "quantize.check": "check",
     })
 
@@ -169,19 +171,19 @@ __all__ = [
     "AveragePool2D", "BatchNorm", "BinaryConnect", "Coded", "ConfigError", "Conv2D", "DTypeError", "DataError",
     "DeepCompression", "Dense", "DiffQ", "DoReFa", "DoReFaInput", "Dropout", "DualCopy", "Even", "Exponential",
     "FewestBits", "FixedRange", "Flatten", "GlobalAveragePool2D", "GradientError", "GradientReport", "HashedNets",
-    "LQNets", "LSQPlus", "Masked", "MaxPool2D", "MinilqError", "Nested", "NonFiniteError", "Objective", "Parameter",
-    "Polino", "PolinoPoints", "Pruned", "Quantize", "QuantizedGradient", "Quantizer", "ReLU", "Residual", "Scaled",
-    "Sequential", "ShapeError", "ShiftBatchNorm", "Site", "Surrogate", "Table", "TapeError", "Tensor", "Ternary",
-    "VecQ", "VectorQuantization", "WithResidual", "Within", "XNORConv2D", "__version__", "absolute",
+    "LQNets", "LSQPlus", "Masked", "MaxPool2D", "MinilqError", "Mixture", "Nested", "NonFiniteError", "Objective",
+    "Parameter", "Polino", "PolinoPoints", "Pruned", "Quantize", "QuantizedGradient", "Quantizer", "ReLU", "Residual",
+    "Scaled", "Sequential", "ShapeError", "ShiftBatchNorm", "Site", "Surrogate", "Table", "TapeError", "Tensor",
+    "Ternary", "VecQ", "VectorQuantization", "WithResidual", "Within", "XNORConv2D", "__version__", "absolute",
     "absolute_deviation", "add", "add_up", "average_pool2d", "batch_norm", "blas_threads_in_use", "calibrate",
     "chain_rule", "check", "clip", "code_size", "codes_of", "concatenate", "conv2d", "convolution_in_use", "dampening",
     "dense", "difference", "divide", "dropout", "exp", "fake_quantize", "frozen", "global_average_pool2d", "gradcheck",
-    "group_hoyer", "hold", "hoyer", "hoyer_square", "index", "inverse", "kernels_in_use", "log", "matmul", "max_pool2d",
-    "maxbin", "maximum", "mean", "multiply", "nearest", "negative", "no_grad", "norm", "one_blas_thread", "penalty_on",
-    "power", "pretend", "primitive", "quantize", "quantized_gradient", "relu", "replay_check", "reshape", "scale_shape",
-    "shift_batch_norm", "sigmoid", "sine", "smooth_of", "softmax_cross_entropy", "squared_deviation", "squared_hinge",
-    "stack", "stochastic", "subtract", "sum_of_squares", "tanh", "threads_in_use", "threshold", "transpose",
-    "use_convolution", "use_kernels", "use_threads", "vjp_of", "waveq", "where", "zero_pad2d",
+    "group_hoyer", "hold", "hoyer", "hoyer_square", "index", "inverse", "kernels_in_use", "log", "matmul",
+    "max_pool2d", "maxbin", "maximum", "mean", "multiply", "nearest", "negative", "no_grad", "norm", "one_blas_thread",
+    "penalty_on", "power", "pretend", "primitive", "quantize", "quantized_gradient", "relu", "replay_check", "reshape",
+    "scale_shape", "shift_batch_norm", "sigmoid", "sine", "smooth_of", "softmax_cross_entropy", "squared_deviation",
+    "squared_hinge", "stack", "stochastic", "subtract", "sum_of_squares", "tanh", "threads_in_use", "threshold",
+    "transpose", "use_convolution", "use_kernels", "use_threads", "vjp_of", "waveq", "where", "zero_pad2d",
 ]
 
 

@@ -189,6 +189,9 @@ TRAINING = {
     **{name: (getattr(minilq, name), PAIRS, [minilq.Scaled()], [1.0]) for name in (
         "squared_deviation", "absolute_deviation", "dampening", "code_size")},
     "waveq": (minilq.waveq, PAIRS, 1.0, 1.0),
+    "Mixture": (minilq.Mixture, [X], 3, 0.5),
+    "Mixture.penalty": (minilq.Mixture([X]).penalty, [T], 1.0, 250.0, 0.1),
+    "Mixture.codes": (minilq.Mixture([X]).codes, X), "collapse": (post.collapse, network(), minilq.Mixture([X]), True),
     "water_filling": (post.water_filling, f64(3), 0.1, 0.5), "spent_by": (post.spent_by, [X]),
     "shared_out": (post.shared_out, [1.0, 2.0], [4, 4], True),
     "sparsity_on": (objective.sparsity_on, MODEL, "hoyer_square", 1e-3, True),

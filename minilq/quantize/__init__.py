@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         VectorQuantization,
     )
     from minilq.quantize.methods.scaled import codes_of, fake_quantize
+    from minilq.quantize.mixture import Mixture
     from minilq.quantize.penalties import difference, inverse, maxbin
     from minilq.quantize.period import waveq
     from minilq.quantize.positivity import SCALE_MIN
@@ -65,6 +66,7 @@ else:
                    "DoReFaInput DualCopy Exponential FewestBits FixedRange HashedNets LQNets LSQPlus Nested Polino "
                    "PolinoPoints Pruned Scaled Ternary VecQ VectorQuantization",
         "methods.scaled": "codes_of fake_quantize",
+        "mixture": "Mixture",
         "penalties": "difference inverse maxbin",
         "period": "waveq",
         "positivity": "SCALE_MIN",
@@ -77,11 +79,11 @@ else:
 __all__ = [
     "BNN", "BWN", "LAB", "LAQ", "LAT", "LSQ", "PACT", "QNN", "SCALE_MIN", "TTQ", "TWN", "Affine", "BinaryConnect",
     "Coded", "DeepCompression", "DiffQ", "DoReFa", "DoReFaInput", "DualCopy", "Even", "Exponential", "FewestBits",
-    "FixedRange", "HashedNets", "Held", "LQNets", "LSQPlus", "Nested", "Polino", "PolinoPoints", "Pruned", "Quantizer",
-    "Scaled", "Surrogate", "Table", "Ternary", "VecQ", "VectorQuantization", "absolute_deviation", "chain_rule",
-    "code_size", "codes_of", "dampening", "difference", "fake_quantize", "frozen", "group_hoyer", "hold", "hoyer",
-    "hoyer_square", "inverse", "maxbin", "nearest", "pretend", "scale_shape", "sine", "squared_deviation", "stochastic",
-    "threshold", "waveq",
+    "FixedRange", "HashedNets", "Held", "LQNets", "LSQPlus", "Mixture", "Nested", "Polino", "PolinoPoints", "Pruned",
+    "Quantizer", "Scaled", "Surrogate", "Table", "Ternary", "VecQ", "VectorQuantization", "absolute_deviation",
+    "chain_rule", "code_size", "codes_of", "dampening", "difference", "fake_quantize", "frozen", "group_hoyer", "hold",
+    "hoyer", "hoyer_square", "inverse", "maxbin", "nearest", "pretend", "scale_shape", "sine", "squared_deviation",
+    "stochastic", "threshold", "waveq",
 ]
 
 
