@@ -23,7 +23,7 @@ from minilq.experiments import models
 from minilq.nn.layer import KINDS
 from minilq.quantize import Coded, Nested, Scaled, Table, frozen, stochastic, threshold
 from minilq.quantize.method import Quantizer, plain
-from minilq.quantize.methods import LSQ, PACT, Affine, FixedGrid, FixedRange, LSQPlus
+from minilq.quantize.methods import LSQ, PACT, Affine, FixedGrid, FixedRange, LSQPlus, Pruned
 from minilq.quantize.statistics import entropy_of
 from minilq.store.architecture import MAX_DEPTH, describe, planned
 from minilq.store.codes import SMALLEST
@@ -287,6 +287,26 @@ def test_arrays_that_are_the_same_stand_in_a_file_once():
     header = split(io.BytesIO(content := contents(shared)), len(content)).header
     assert header["arrays"] == [["f4", [3]]]
     assert header["sites"]["dense1.weight"]["held"] == {"levels": 0, "codes": "codes"}
+
+
+@pytest.mark.parametrize("keep", [0.2, 1.0])
+def test_a_mask_that_the_codes_tell_takes_no_bytes(keep, tmp_path):
+    model = nn.quantize(nn.Sequential(nn.Dense(30, 20, np.random.default_rng(0))),
+                        lambda name: Pruned(keep) if name.endswith("weight") else None)
+    save(tmp_path / "m.mlq", model)
+    header = split(io.BytesIO(content := contents(model)), len(content)).header
+    assert header["sites"]["dense1.weight"]["held"] == {"mask": "support"}
+    back = load(tmp_path / "m.mlq").network.sites()["dense1.weight"]
+    mask = model.sites()["dense1.weight"].held["mask"]
+    assert back.held["mask"].dtype == bool
+    np.testing.assert_array_equal(back.held["mask"], mask)
+    assert_same(load(tmp_path / "m.mlq"), model, np.ones((1, 30), np.float32))
+    model.sites()["dense1.weight"].latent.data[mask.nonzero()[0][0], mask.nonzero()[1][0]] = 0       # kept, and yet 0
+    header = split(io.BytesIO(content := contents(model)), len(content)).header
+    assert header["sites"]["dense1.weight"]["held"] == {"mask": 1}
+    save(tmp_path / "m.mlq", model)
+    back = load(tmp_path / "m.mlq").network.sites()["dense1.weight"]
+    np.testing.assert_array_equal(back.held["mask"], mask)
 
 
 def test_an_input_that_has_seen_nothing_has_to_see_something_after_it_was_loaded(tmp_path):

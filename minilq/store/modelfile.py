@@ -45,7 +45,7 @@ and Conv2D are input, weight and bias, that of Quantize is input: "residual1.bod
     "method"    {"method": name, flag: value, ...}, what gave the codes, for training on; null where one of its flags is
                 a function
     "held"      with a method: what it learned and remembers, array numbers by name, or "codes" for the codes
-                themselves; left out where it is the same as "grid"
+                themselves, or "support" for a mask of where they are not 0; left out where it is the same as "grid"
 
 Its latent, in full precision, is not in the file. What the network computes with is the value of each code in float32
 arithmetic, k = code - zero as a float32 number, k times scale, plus offset: to the last bit what it was trained with (a

@@ -26,7 +26,9 @@ from minilq.store.checks import wrong
 from minilq.store.pool import Pool
 
 CODES = "codes"
-"""In place of a number: the array that is held has the codes themselves for its numbers."""
+SUPPORT = "support"
+"""In place of a number: the array that is held has the codes themselves for its numbers; it is the mask of those that
+are not 0."""
 MOST_OFF = 2**31
 """Codes and zero points lie below that."""
 
@@ -53,8 +55,8 @@ def weight_entry(name: str, site: Site, coded: Coded, place: list[Any], pool: Po
     choice = choice_of(site.method)
     entry = {"method": choice, "codes": place, "grid": _numbers(name, coded.grid.stored(), pool)}
     if choice is not None:
-        entry["held"] = {part: CODES if _are(array, coded.codes) else number for (part, array), number in zip(
-            _arrays(site).items(), _numbers(name, _arrays(site), pool, coded.codes).values(), strict=True)}
+        entry["held"] = {part: _told_by(array, coded.codes) or pool.number(f"{name}.{part}", array)
+                         for part, array in _arrays(site).items()}
     return _without_twins(entry)
 
 
@@ -85,13 +87,15 @@ def _without_twins(entry: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in entry.items() if key != "held" or value != entry.get("grid")}
 
 
-def _numbers(name: str, arrays: dict[str, Array], pool: Pool, codes: Array | None = None) -> dict[str, Any]:
-    return {part: 0 if codes is not None and _are(array, codes) else pool.number(f"{name}.{part}", array)
-            for part, array in arrays.items()}
+def _numbers(name: str, arrays: dict[str, Array], pool: Pool) -> dict[str, Any]:
+    return {part: pool.number(f"{name}.{part}", array) for part, array in arrays.items()}
 
 
-def _are(array: Array, codes: Array) -> bool:
-    return array.dtype.kind in "iu" and np.array_equal(array, codes)
+def _told_by(array: Array, codes: Array) -> str:
+    """What stands for an array that the codes tell; "" for others."""
+    if array.dtype == bool and np.array_equal(array, codes != 0):
+        return SUPPORT
+    return CODES if array.dtype.kind in "iu" and np.array_equal(array, codes) else ""
 
 
 def _arrays(site: Site) -> dict[str, Array]:
@@ -117,8 +121,9 @@ def part_of(where: str, entry: Any, arrays: list[Array], shape: tuple[int, ...],
     stored = _picked(where, entry["grid"], arrays)
     vectors = vectors_of(where, stored, shape)
     codes = decode(shape if vectors is None else vectors.codes_shape)
-    if held is not None:
-        held = {name: codes if array is None else array for name, array in held.items()}
+    if held is not None and numbers is not None:
+        told_by = {CODES: codes, SUPPORT: (codes != 0).astype(np.int8)}
+        held = {name: told_by[numbers[name]] if array is None else array for name, array in held.items()}
     grid: Grid | None = vectors or hashed_of(where, stored)
     if grid is None:
         grid = grid_of(where, stored, codes)
@@ -153,11 +158,12 @@ def vectors_of(where: str, stored: dict[str, Any], shape: tuple[int, ...]) -> Ve
 
 
 def _picked(where: str, numbers: Any, arrays: list[Array]) -> dict[str, Any]:
-    """Arrays by name, from their numbers; None for the codes."""
+    """Arrays by name, from their numbers; None for what the codes tell."""
     if not isinstance(numbers, dict) or not all(
-            number == CODES or (type(number) is int and 0 <= number < len(arrays)) for number in numbers.values()):
+            number in (CODES, SUPPORT) or (type(number) is int and 0 <= number < len(arrays))
+            for number in numbers.values()):
         raise wrong(where, f"names with numbers of the {len(arrays)} arrays", numbers)
-    return {name: None if number == CODES else arrays[number] for name, number in numbers.items()}
+    return {name: arrays[number] if type(number) is int else None for name, number in numbers.items()}
 
 
 def grid_of(where: str, stored: dict[str, Any], codes: Array | None = None) -> Grid:
