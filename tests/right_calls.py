@@ -17,6 +17,7 @@ from minilq.quantize.buckets import Buckets
 from minilq.quantize.hashing import Hashed
 from minilq.quantize.kmeans import kmeans
 from minilq.quantize.method import QUANTIZERS
+from minilq.quantize.sparse import Sparse
 from minilq.quantize.vectors import Vectors
 from minilq.train.loop import Trainer
 from minilq.train.metrics import INPUTS
@@ -180,6 +181,7 @@ OF_METHODS = {
     "kmeans": (kmeans, X, f32(2, 3), "move", 3),
     "Even.values": (minilq.Even(f32(1) + 2).values, LABELS), "Table.values": (minilq.Table(f32(2)).values, LABELS),
     "Vectors.values": (Vectors(f32(1, 1, 2, 3), np.array([2, 3])).values, LABELS[None, None]),
+    "Sparse.values": (Sparse(f32(1)).values, LABELS),
     "Hashed.values": (Hashed(f32(2), np.array([3])).values, np.zeros((2, 3), int)),
     "Buckets.values": (Buckets(f32(1) + 2, f32(1), np.array([8])).values, LABELS),
 }

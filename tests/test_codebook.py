@@ -9,6 +9,7 @@ from hypothesis import given
 
 from minilq import Adam, Dense, Masked, Parameter, ReLU, Sequential, Tensor, check, nn, softmax_cross_entropy
 from minilq.autodiff.primitive import OPERATORS
+from minilq.coding import sizes
 from minilq.coding.relative_index import decode, encode
 from minilq.errors import ConfigError, DataError, DTypeError, GradientError, NonFiniteError, ShapeError
 from minilq.integer.engine import convert
@@ -17,10 +18,11 @@ from minilq.quantize.kmeans import FIRST, density, kmeans, linear, nearest_centr
 from minilq.quantize.methods import DeepCompression, HashedNets, Pruned, VectorQuantization
 from minilq.quantize.methods.hashed_nets import hashed
 from minilq.quantize.methods.pruned import largest
+from minilq.quantize.sparse import Sparse
 from minilq.quantize.vectors import Vectors
 from minilq.selfcheck import sampled
 from minilq.store import modelfile
-from minilq.store.sites import hashed_of, vectors_of
+from minilq.store.sites import hashed_of, sparse_of, vectors_of
 from minilq.train.stage import prune_cluster
 
 seeds = st.integers(0, 2**32 - 1)
@@ -144,6 +146,22 @@ def test_masked_reads_the_mask_each_time():
 def test_what_holds_something_of_each_weight_belongs_to_no_input(method):
     with pytest.raises(ShapeError, match="not to an input"):
         method(Tensor(np.ones((2, 3))), method.start(np.ones((4, 3))))
+
+
+def test_what_is_pruned_takes_no_bytes_but_those_of_its_mask():
+    w = np.random.default_rng(0).standard_normal((40, 30)).astype(np.float32)
+    coded = Pruned(0.1).coded(w, Pruned(0.1).start(w))
+    assert coded.codes.sum() == coded.grid.numbers.size == 120
+    assert sizes.entropy_coded({"w": coded}) < 4 * 120 + 1200 * 0.47 / 8 + 20    # H(0.1) = 0.469 bits
+    mask, numbers = np.array([0, 1, 1]), np.ones(2, np.float32)
+    for codes in (mask[:2], 2 * mask, -mask, 1 - mask):
+        with pytest.raises(ConfigError, match=r"^codes: must be 1 in 2 places"):
+            Sparse(numbers).values(codes)
+    assert sparse_of("w", {"numbers": numbers}).numbers is numbers
+    assert sparse_of("w", {"levels": numbers}) is None
+    for wrong in (None, numbers[None], numbers.astype(np.float64)):
+        with pytest.raises(DataError):
+            sparse_of("w", {"numbers": wrong})
 
 
 # --- Deep Compression -----------------------------------------------------------------------------------------------
@@ -380,16 +398,16 @@ def test_nearest_is_the_nearest_and_spread_as_spread_out(seed, share):
 
 def test_a_file_of_hashed_weights_holds_them_and_a_seed(tmp_path):
     rng = np.random.default_rng(0)
-    sizes = []
+    beside = []
     for share in (1 / 64, 1 / 8):
         model = Sequential(Dense(300, 200, rng))
         nn.quantize(model, lambda name, share=share: HashedNets(share, 5) if name == "dense1.weight" else None)
         modelfile.save(tmp_path / "m.mlq", model)
-        sizes.append((tmp_path / "m.mlq").stat().st_size - 4 * (np.ceil(60_000 * share) + 200))
+        beside.append((tmp_path / "m.mlq").stat().st_size - 4 * (np.ceil(60_000 * share) + 200))
         x = rng.standard_normal((4, 300)).astype(np.float32)
         np.testing.assert_array_equal(modelfile.load(tmp_path / "m.mlq").network(Tensor(x)).numpy(),
                                       model(Tensor(x)).numpy())
-    assert max(sizes) < 500                      # header and all
+    assert max(beside) < 500                     # header and all
 
 
 def test_hashed_weights_in_a_file_that_are_none_are_refused():

@@ -2,7 +2,7 @@
 
     Even     value = scale (code - zero) + offset
     Table    value = levels[code]
-    Vectors  sums of vectors by code, several values at once (quantize/vectors.py)
+    others   each in a file of its own: buckets.py, vectors.py, hashing.py, sparse.py
 
 A grid answers three questions: the `values` of codes; their `planes`, scaled int8 arrays that add up to the values, for
 products of integers; and what a file must have `stored` beside the codes.

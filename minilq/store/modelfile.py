@@ -41,7 +41,8 @@ and Conv2D are input, weight and bias, that of Quantize is input: "residual1.bod
                 at most 8 stages, and the shape of the tensor; there are codes (stages, blocks, rows), and row i is
                 the sum over stages of the vectors books[stage, block, code] of all blocks beside each other. Or
                 {"weights": array, "seed": array}: value = sign weights[bucket] of each place, see
-                minilq/quantize/hashing.py; codes are all 0
+                minilq/quantize/hashing.py; codes are all 0. Or {"numbers": array}: the next of them where the code is
+                1, and 0 where it is 0
     "method"    {"method": name, flag: value, ...}, what gave the codes, for training on; null where one of its flags is
                 a function
     "held"      with a method: what it learned and remembers, array numbers by name, or "codes" for the codes

@@ -21,6 +21,7 @@ from minilq.quantize.coded import Grid
 from minilq.quantize.flags import choice_of, method_of
 from minilq.quantize.hashing import MOST_SEED, Hashed
 from minilq.quantize.methods.fixed_grid import FixedGrid
+from minilq.quantize.sparse import Sparse
 from minilq.quantize.vectors import MOST_STAGES, Vectors
 from minilq.store.checks import wrong
 from minilq.store.pool import Pool
@@ -124,12 +125,23 @@ def part_of(where: str, entry: Any, arrays: list[Array], shape: tuple[int, ...],
     if held is not None and numbers is not None:
         told_by = {CODES: codes, SUPPORT: (codes != 0).astype(np.int8)}
         held = {name: told_by[numbers[name]] if array is None else array for name, array in held.items()}
-    grid: Grid | None = vectors or hashed_of(where, stored)
+    grid: Grid | None = vectors or hashed_of(where, stored) or sparse_of(where, stored)
     if grid is None:
         grid = grid_of(where, stored, codes)
     else:
         told(where, lambda: grid.values(codes))
     return Part(method, held, Coded(codes, grid))
+
+
+def sparse_of(where: str, stored: dict[str, Any]) -> Sparse | None:
+    """The grid of these arrays where it is that of pruned weights, once it can be one."""
+    if stored.keys() != {"numbers"}:
+        return None
+    numbers = stored["numbers"]
+    if numbers is None or numbers.dtype != np.float32 or numbers.ndim != 1:
+        raise wrong(where, "numbers of float32 on one axis",
+                    numbers if numbers is None else f"{numbers.dtype} {numbers.shape}")
+    return Sparse(numbers)
 
 
 def hashed_of(where: str, stored: dict[str, Any]) -> Hashed | None:

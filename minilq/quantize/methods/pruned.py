@@ -14,9 +14,10 @@ from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError, ShapeError
 from minilq.ops import where
-from minilq.quantize.coded import Coded, of_scale
+from minilq.quantize.coded import Coded
 from minilq.quantize.method import Held, Quantizer, plain, remembered, seen
 from minilq.quantize.methods.lsq import checked, codable
+from minilq.quantize.sparse import Sparse
 
 
 def largest(w: Array, share: float) -> Array:
@@ -53,7 +54,7 @@ class Pruned(Quantizer):
     not see what is gone, the next method finds it, and pruning goes on in stages: Pruned(0.5), then Pruned(0.2) takes
     of what is left.
 
-    Its codes are signs, and the scale of each weight is its size: a weight that stays is a float in a file.
+    Its codes are the mask; what stays is a float in a file.
 
     Raises ConfigError for other shares and qualities.
 
@@ -92,7 +93,8 @@ class Pruned(Quantizer):
 
     def coded(self, x: Array, held: Held) -> Coded:
         x = codable("Pruned", plain(x))
-        return of_scale(np.where(mask_of("Pruned", x, held), np.sign(x), 0), np.abs(x))
+        mask = mask_of("Pruned", x, held)
+        return Coded(mask.astype(np.int8), Sparse(x[mask]))
 
 
 def mask_of(method: str, x: Array, held: Held) -> Array:
