@@ -58,7 +58,7 @@ def test_everything_imports_only_what_is_declared():
     allowed = {"minilq", "numpy", "numba", "matplotlib", *sys.stdlib_module_names}
     for path in files():
         optional = {"onnx"} if path == PACKAGE / "store" / "onnx.py" else set()
-        of_numba = {"llvmlite"} if path.name in ("tile.py", "integer_tile.py") else set()    # comes with numba
+        of_numba = {"llvmlite"} if path.name.endswith("tile.py") else set()    # comes with numba
         of_matplotlib = {"PIL"} if path == PACKAGE / "data" / "images.py" else set()
         comes_along = of_numba | of_matplotlib
         assert {name.split(".")[0] for name in imports_of(path)} <= allowed | comes_along | optional, path

@@ -239,6 +239,18 @@ def test_product_skips_zeros_only_where_that_is_right():
         assert np.isnan(minilq.dense(a, b, np.zeros(128, np.float32))[:, 0]).all()
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_product_is_the_same_wherever_in_memory_an_array_begins(dtype):
+    a = np.zeros((5, 40), dtype)
+    a[:, ::6] = np.random.default_rng(0).standard_normal((5, 7))
+    memory, results = np.empty(40 * 160 + 16, dtype), set()
+    for start in range(17):
+        b = memory[start:start + 40 * 160].reshape(40, 160)
+        b[:] = np.random.default_rng(1).standard_normal(b.shape)
+        results.add(kernel_of("dense.product")(a, b).tobytes())
+    assert len(results) == 1
+
+
 @given(seed=seeds, dtype=floats, shape=st.tuples(st.integers(1, 9), st.integers(1, 12)), large=st.booleans())
 def test_cross_entropy(seed, dtype, shape, large):
     rng = np.random.default_rng(seed)
