@@ -63,12 +63,17 @@ class Optimizer:
             _check_writable(op, tensor)
             seen.add(id(tensor))
         before = {id(kept.tensor): kept for kept in self._kept}
-        self._kept = [before.get(id(t)) or _Kept(t, t if isinstance(t, Parameter) else None,
-                                                 {slot: np.zeros_like(t.array) for slot in self.slots}, self.steps)
-                      for t in tensors]
+        self._keep([before.get(id(t)) or _Kept(t, t if isinstance(t, Parameter) else None,
+                                               {slot: np.zeros_like(t.array) for slot in self.slots}, self.steps)
+                    for t in tensors])
         for kept in self._kept:
             if kept.parameter is not None:
                 kept.parameter.second_moment = kept.moments.get("v")
+
+    def _keep(self, kept: list[_Kept]) -> None:
+        self._kept = kept
+        # a large one leaves the caches of the processor empty for all that come after it
+        self._smallest_first = sorted(kept, key=lambda one: one.tensor.size)
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
@@ -79,7 +84,7 @@ class Optimizer:
         """One update of every tensor that has a gradient, then its constraint."""
         self.steps += 1
         rate, factor, update = self.lr, self.lr_factor, self._update_within
-        for tensor, parameter, moments, came in self._kept:
+        for tensor, parameter, moments, came in self._smallest_first:
             g, p = tensor.grad, tensor.array
             if g is None:
                 continue
@@ -140,7 +145,7 @@ class Optimizer:
         with np.errstate(over="ignore"):         # what overflows is infinite, as moments may be
             for key, array in mine.items():
                 array[...] = state[key]
-        self._kept = [kept._replace(came=n) for kept, n in zip(self._kept, came, strict=True)]
+        self._keep([kept._replace(came=n) for kept, n in zip(self._kept, came, strict=True)])
 
 
 class _Kept(NamedTuple):

@@ -193,12 +193,12 @@ def test_every_argument_of_a_primitive_of_many_is_watched():
 
 
 def test_a_check_is_of_its_block_and_its_thread():
-    assert not tape.is_checking()
+    assert not tape.mode.checking
     seen = []
 
     def f(x):
-        seen.append(tape.is_checking())
-        thread = threading.Thread(target=lambda: seen.append(tape.is_checking()))
+        seen.append(tape.mode.checking)
+        thread = threading.Thread(target=lambda: seen.append(tape.mode.checking))
         thread.start()
         thread.join()
         raise RuntimeError("inside")
@@ -206,7 +206,7 @@ def test_a_check_is_of_its_block_and_its_thread():
     with pytest.raises(RuntimeError, match="inside"):
         gradcheck(f, X)
     assert seen == [True, False]
-    assert not tape.is_checking()
+    assert not tape.mode.checking
 
 
 def test_freed_arrays_change_no_gradient(monkeypatch):

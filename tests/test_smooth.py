@@ -8,7 +8,7 @@ import pytest
 
 import minilq
 from minilq import Scaled, Tensor, fake_quantize, hold, nearest, ops, pretend, replay_check
-from minilq.autodiff.memory import active_memory, same_draws
+from minilq.autodiff.memory import active, same_draws
 from minilq.autodiff.primitive import PRIMITIVES
 from minilq.selfcheck import verdicts
 
@@ -52,7 +52,7 @@ def test_outside_a_replay_the_forward_runs_and_nothing_is_remembered(steps):
     x = Tensor(X, requires_grad=True)
     assert steps(x, np.array([0.5])).numpy().tolist() == [0.5, -1.0, 1.5]
     assert steps(X, np.array([0.5])).tolist() == [0.5, -1.0, 1.5]
-    assert active_memory() is None
+    assert active.memory is None
 
 
 def test_a_smooth_program_with_another_value_than_the_forward_is_refused(steps):
@@ -76,7 +76,7 @@ def test_a_replay_is_of_its_thread_and_ends_with_an_error():
     seen = []
 
     def f(x):
-        thread = threading.Thread(target=lambda: seen.append(active_memory()))
+        thread = threading.Thread(target=lambda: seen.append(active.memory))
         thread.start()
         thread.join()
         raise RuntimeError("inside")
@@ -84,7 +84,7 @@ def test_a_replay_is_of_its_thread_and_ends_with_an_error():
     with pytest.raises(RuntimeError, match="inside"):
         replay_check(f, X)
     assert seen == [None]
-    assert active_memory() is None
+    assert active.memory is None
 
 
 def test_a_check_leaves_the_gradients_of_everything_else_alone():

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from minilq.autodiff import guard
-from minilq.autodiff.memory import active_memory, replaying, same_draws
-from minilq.autodiff.tape import Array, is_checking
+from minilq.autodiff.memory import active, replaying, same_draws
+from minilq.autodiff.tape import Array, mode
 from minilq.errors import ConfigError, GradientError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Primitive:
         options = node.options
         if self.vjp_takes_need:
             options = {**options, "need": tuple([t is not None and t.requires_grad for t in node.inputs])}
-        watched = is_checking()
+        watched = mode.checking
         if watched:
             with replaying(None):                # what the derivative itself calls is no part of the program
                 gradients = guard.watched(f"{self.name}_vjp", self.vjp, (g, node.y, *node.args), options,
@@ -107,7 +107,7 @@ class Primitive:
 
     def without_heuristics(self, gradients: tuple[Array | None, ...], node: Node) -> tuple[Array | None, ...]:
         """In a replay, NaN in place of every heuristic that is asked for: nobody is to verify one."""
-        memory = active_memory()
+        memory = active.memory
         if memory is None:
             return gradients
         assert node.args is not None
@@ -123,7 +123,7 @@ class Primitive:
 
     def replayed(self, *args: Any, **options: Any) -> Any:
         """What a replay runs in place of the forward: the smooth program, where there is one."""
-        memory = active_memory()
+        memory = active.memory
         if memory is None or self.smooth is None:
             return self.forward(*args, **options)
         if memory.position is not None:

@@ -52,22 +52,18 @@ class _Active(threading.local):
     memory: Memory | None = None
 
 
-_active = _Active()
-
-
-def active_memory() -> Memory | None:
-    """The memory of the replay that runs in this thread, None outside one."""
-    return _active.memory
+active = _Active()
+"""Of this thread: the memory of the replay that runs in it, None outside one."""
 
 
 @contextlib.contextmanager
 def replaying(memory: Memory | None) -> Iterator[None]:
     """A block in which primitives of this thread run their smooth programs with this memory; None: their forwards."""
-    before, _active.memory = _active.memory, memory
+    before, active.memory = active.memory, memory
     try:
         yield
     finally:
-        _active.memory = before
+        active.memory = before
 
 
 @contextlib.contextmanager

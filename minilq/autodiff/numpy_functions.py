@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minilq.autodiff.tape import is_recording
+from minilq.autodiff.tape import mode
 from minilq.errors import ConfigError, TapeError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def call(function: Callable[..., Any], operators: dict[str, Callable[..., Any]],
             raise ConfigError(f"np.{name}", f"of a Tensor takes the arguments of minilq.{SAME[function]}",
                               got=str(error)) from None
         return operation(*args, **options)
-    recorded = is_recording() and any(t.requires_grad for t in _tensors((args, options)))
+    recorded = mode.recording and any(t.requires_grad for t in _tensors((args, options)))
     if recorded and function not in WITHOUT_DERIVATIVE:
         raise TapeError(f"np.{name}", "minilq records its own operations, not NumPy's",
                         got="a Tensor that requires a gradient", cause=(

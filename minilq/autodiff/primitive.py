@@ -16,8 +16,8 @@ from minilq.autodiff.entry import Kind as Kind
 from minilq.autodiff.entry import Primitive as Primitive
 from minilq.autodiff.entry import WithResidual as WithResidual
 from minilq.autodiff.guard import untouched
-from minilq.autodiff.memory import active_memory
-from minilq.autodiff.tape import Array, Node, Storage, is_recording
+from minilq.autodiff.memory import active
+from minilq.autodiff.tape import Array, Node, Storage, mode
 from minilq.autodiff.tensor import OPERATORS, Tensor
 from minilq.errors import ConfigError, DTypeError, meant
 
@@ -52,7 +52,7 @@ def primitive(forward: Callable[P, Any]) -> Callable[P, Any]:
             bound = entry.signature.bind(*args, **options)
             args, options = bound.args, bound.kwargs  # type: ignore[assignment]
         arrays, inputs, dtype, wanted = _unpack(entry.name, args)
-        run = entry.forward if active_memory() is None else entry.replayed
+        run = entry.forward if active.memory is None else entry.replayed
         kept = dtype is None or entry.own
         result = run(*arrays, **options) if kept else untouched(entry.name, run, arrays, options)
         if isinstance(result, WithResidual):
@@ -60,11 +60,11 @@ def primitive(forward: Callable[P, Any]) -> Callable[P, Any]:
             result = result.y
         if dtype is None:
             return result
-        y = np.asarray(result)
+        y = result if type(result) is np.ndarray else np.asarray(result)
         if y.dtype != dtype:                     # a Python number widened a 0-d array (NumPy 1.26)
             y = y.astype(dtype)
         storage = _storage_for(y, inputs)
-        if not wanted or not is_recording():
+        if not wanted or not mode.recording:
             return Tensor.wrap(y, storage)
         if entry.vjp is None:
             raise ConfigError(entry.name, "a primitive needs a derivative before it can be recorded",

@@ -34,27 +34,18 @@ class _Mode(threading.local):
     checking = False
 
 
-_mode = _Mode()
-
-
-def is_recording() -> bool:
-    """Whether operations of this thread are being recorded."""
-    return _mode.recording
-
-
-def is_checking() -> bool:
-    """Whether operations of this thread are being checked: see `checking`."""
-    return _mode.checking
+mode = _Mode()
+"""Of this thread: whether operations are recorded, and whether they are checked (see `checking`)."""
 
 
 @contextlib.contextmanager
 def checking() -> Iterator[None]:
     """A block whose derivatives are watched for what they read and write (guard.py); its tape keeps all arrays."""
-    before, _mode.checking = _mode.checking, True
+    before, mode.checking = mode.checking, True
     try:
         yield
     finally:
-        _mode.checking = before
+        mode.checking = before
 
 
 class no_grad(contextlib.ContextDecorator):
@@ -73,12 +64,12 @@ class no_grad(contextlib.ContextDecorator):
         self._before: list[bool] = []            # a stack, so that one object can be entered again inside itself
 
     def __enter__(self) -> None:
-        self._before.append(_mode.recording)
-        _mode.recording = False
+        self._before.append(mode.recording)
+        mode.recording = False
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
-        _mode.recording = self._before.pop()
+        mode.recording = self._before.pop()
 
 
 class Storage:
@@ -124,11 +115,6 @@ class Storage:
         there = array.__array_interface__
         return next((view for lent in self._views if (view := lent()) is not None
                      and view.__array_interface__ == there), None)
-
-    def record(self) -> int:
-        """A derivative will read the array as it is now; returns the version."""
-        self.recorded = True
-        return self.current_version() if self.lent else self.version
 
     def current_version(self) -> int:
         """The version, after a look at whether an outsider wrote into the array."""
@@ -179,18 +165,20 @@ class Node:
         self.number = next(_clock)
         # (name, storage, version) of every array whose content the vector-Jacobian product will read
         self.seen: list[tuple[str, Storage, int]] = []
+        read = [("its result", y_storage)] if primitive.needs_result else []
         for position, name in primitive.needed_arguments:        # in order
             if position >= len(inputs):
                 break
             if (tensor := inputs[position]) is not None:
-                self.seen.append((name, tensor.storage, tensor.storage.record()))
-        if primitive.needs_result:
-            self.seen.append(("its result", y_storage, y_storage.record()))
-        elif y.nbytes >= LARGE and not _mode.checking:
+                read.append((name, tensor.storage))
+        for name, storage in read:
+            storage.recorded = True
+            self.seen.append((name, storage, storage.current_version() if storage.lent else storage.version))
+        if not primitive.needs_result and y.nbytes >= LARGE and not mode.checking:
             self.y = shape_only(y)
         for position, tensor in enumerate(inputs):
             if (tensor is not None and tensor.node is not None and tensor.array.nbytes >= LARGE
-                    and position not in primitive.needed_positions and not _mode.checking):
+                    and position not in primitive.needed_positions and not mode.checking):
                 args[position] = shape_only(tensor.array)
                 inputs[position] = tensor.without_content(args[position])
 
@@ -254,7 +242,8 @@ def walk_back(root: Node, g: Array) -> list[tuple[Tensor, Array]]:
     found = []
     for leaf in leaves:                                  # each gets memory of its own
         dx = pending[leaf]
-        found.append((leaf, np.array(dx, order="C") if dx.base is not None or id(dx) in taken else np.asarray(dx)))
+        found.append((leaf, np.array(dx, order="C") if dx.base is not None or id(dx) in taken
+                      else dx if type(dx) is np.ndarray else np.asarray(dx)))
         taken.add(id(dx))
     for node in walked:
         node.free()

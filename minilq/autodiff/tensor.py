@@ -9,7 +9,7 @@ import numpy as np
 
 from minilq.arguments import as_array, check_flag, float_type, is_bound, is_whole, shown
 from minilq.autodiff import numpy_functions
-from minilq.autodiff.tape import Array, Node, Storage, is_recording, walk_back
+from minilq.autodiff.tape import Array, Node, Storage, mode, walk_back
 from minilq.errors import DTypeError, ShapeError, TapeError
 
 # Name of a primitive, or of an operation made of some -> the operation; filled by @primitive and by ops/join.py, so
@@ -51,7 +51,7 @@ class Tensor:
     def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None) -> None:
         check_flag("Tensor", "requires_grad", requires_grad)
         wanted = None if dtype is None else float_type("Tensor", dtype)
-        if isinstance(data, (list, tuple)) and is_recording() and any(
+        if isinstance(data, (list, tuple)) and mode.recording and any(
                 isinstance(part, Tensor) and part.requires_grad for part in data):
             raise TapeError("Tensor", "data are numbers; what was recorded would be forgotten",
                             got="a list with Tensors that require a gradient", cause="Write stack([a, b])")
@@ -194,7 +194,7 @@ class Tensor:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         """For np.asarray(x), np.array([x[0], x[1]]), array[0] = x[0]: what follows would know nothing of the tape."""
-        if is_recording() and self.requires_grad:
+        if mode.recording and self.requires_grad:
             raise TapeError("np.array", "an array would forget what the Tensor comes from",
                             got="a Tensor that requires a gradient",
                             cause="Join Tensors with stack or concatenate; for the numbers alone take x.numpy()")

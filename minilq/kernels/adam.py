@@ -12,7 +12,7 @@ def adam_update(p: Array, g: Array, m: Array, v: Array, step_size: float, beta1:
                 epsilon: float, low: float = -np.inf, high: float = np.inf) -> None:
     if not fits(p, g):                           # m and v are laid out as p
         return NotImplemented
-    _adam(p, g, m, v, step_size, beta1, beta2, epsilon, low, high)
+    _adam(p.ravel(), g.ravel(), m.ravel(), v.ravel(), step_size, beta1, beta2, epsilon, low, high)
     return None
 
 
@@ -22,7 +22,6 @@ def _adam(p, g, m, v, step_size, beta1, beta2, epsilon, low, high):  # type: ign
     zero, tiny = number(0), np.finfo(p.dtype).tiny
     gain1, gain2 = number(1 - beta1), number(1 - beta2)
     step_size, epsilon = number(step_size), number(epsilon)
-    p, g, m, v = p.reshape(p.size), g.reshape(p.size), m.reshape(p.size), v.reshape(p.size)
     low, high = number(low), number(high)
     large, infinity = number(np.sqrt(np.finfo(p.dtype).max) / 2), number(np.inf)
     for i in range(p.size):

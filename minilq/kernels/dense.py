@@ -17,47 +17,50 @@ def product(a: Array, b: Array) -> Array:
     n, m = len(a), b.shape[1]
     if not LINE or m < ROW or a.shape[1] != len(b) or not (fits(b, a) or fits(b, a.T)):
         return NotImplemented
-    if not _mostly_zeros_and_finite(a if a.flags.c_contiguous else a.T, b, ZEROS):
-        return NotImplemented
     y = np.empty((n, m), b.dtype)
-    _product(a, b, y, LINE // b.itemsize)
-    return y
+    good = _product(a.ravel("K"), b.ravel(), y.ravel(), a.shape, a.flags.c_contiguous, m, LINE // b.itemsize, ZEROS)
+    return y if good else NotImplemented
 
 
 @jit(SUMS)
-def _mostly_zeros_and_finite(a, b, wanted):  # type: ignore[no-untyped-def]
-    # an estimate: every eighth row, or column where these are contiguous
-    seen, zeros = 0, 0
-    for i in range(0, a.shape[0], 8):
-        for k in range(a.shape[1]):
-            zeros += a[i, k] == 0
-        seen += a.shape[1]
-    if zeros < wanted * seen:
+def _product(a, b, y, shape, by_rows, m, lanes, zeros):  # type: ignore[no-untyped-def]
+    # y_i = sum of a_ik b_k over the k with a_ik != 0, in the order of k; whether it was right to do so
+    n, K = shape
+    if not _mostly_zeros(a, n if by_rows else K, zeros) or not _finite(b):
         return False
-    # 0 * infinity is NaN: where b is not finite, no zero may be skipped
-    zero = b.dtype.type(0)
-    total = zero
-    b = b.reshape(b.size)
-    for i in range(b.size):
-        total += b[i] * zero
-    return total == zero
-
-
-@jit()
-def _product(a, b, y, lanes):  # type: ignore[no-untyped-def]
-    # y_i = sum of a_ik b_k over the k with a_ik != 0, in the order of k
-    n, K = a.shape
-    m, columns = b.shape[1], VECTORS * lanes
-    b, y = b.reshape(b.size), y.reshape(y.size)
+    down, right = (K, 1) if by_rows else (1, n)          # a_ik stands at i down + k right
+    columns = VECTORS * lanes
     shift = np.uintp(lanes - b.ctypes.data // b.itemsize % lanes)
     rows, values = np.empty(K, np.uintp), np.empty(K, b.dtype)   # those k; unsigned, or each is tested for a minus
     for i in range(n):
         found = np.uintp(0)
         for k in range(K):
             rows[found] = k                      # overwritten by the next when a_ik = 0: no branch to mispredict
-            found += np.uintp(a[i, k] != 0)
+            found += np.uintp(a[i * down + k * right] != 0)
         for t in range(found):
-            values[t] = a[i, rows[t]]
+            values[t] = a[i * down + rows[t] * right]
         for j in range(0, m, columns):           # the last tile may overlap the one before it
             first = min(j, m - columns)
             sum_of_rows(values, rows, found, b, m, first, shift, y, i * m + first)
+    return True
+
+
+@jit(inline=True)
+def _mostly_zeros(a, lines, wanted):  # type: ignore[no-untyped-def]
+    # an estimate: every eighth of the rows, or columns, one of which stands behind the other
+    length, seen, zeros = a.size // max(lines, 1), 0, 0
+    for line in range(0, lines, 8):
+        for i in range(line * length, (line + 1) * length):
+            zeros += a[i] == 0
+        seen += length
+    return zeros >= wanted * seen
+
+
+@jit(inline=True)
+def _finite(b):  # type: ignore[no-untyped-def]
+    # 0 * infinity is NaN: where b is not finite, no zero may be skipped
+    zero = b.dtype.type(0)
+    total = zero
+    for i in range(b.size):
+        total += b[i] * zero
+    return total == zero

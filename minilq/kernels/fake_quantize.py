@@ -1,7 +1,8 @@
 """Compiled twins for the quantizers: the round trip, and gradients of the scales summed over their groups.
 
 Arrays are seen as (A, K, B) with one scale for each k (groups.py). Where B is 1 the scale changes with every element,
-so the loop over k is the inner one; that is the whole difference between the two halves of each kernel.
+so the loop over k is the inner one; that is the whole difference between the two halves of each kernel. They come with
+one axis, by ravel(): a kernel is compiled anew for every number of axes.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minilq.kernels.groups import Array, fits, flat, layout
+from minilq.kernels.groups import Array, fits, layout
 from minilq.kernels.jit import SUMS, jit
 
 MODES = {"floor": 0, "nearest": 1, "ceil": 2, "trunc": 3}
@@ -24,10 +25,10 @@ def round_trip(P: Array, s: Array, rounding: Any, qmin: float | None = None, qma
     shape = layout(P.shape, s.shape)
     if mode is None or shape is None or not fits(P, s):
         return NotImplemented
-    y = np.empty_like(P)
+    y = np.empty(P.shape, P.dtype)
     low = -np.inf if qmin is None else float(qmin)
     high = np.inf if qmax is None else float(qmax)
-    return y, bool(_round_trip(flat(P), flat(s), flat(y), shape, mode, low, high))
+    return y, _round_trip(P.ravel(), s.ravel(), y.ravel(), shape, mode, low, high)
 
 
 @jit(inline=True)
@@ -92,8 +93,8 @@ def threshold_scale_gradient(g: Array, y: Array, s: Array, lam: float, gate: boo
     shape = layout(y.shape, s.shape)
     if shape is None or not fits(g, y, s) or y.size == 0:
         return NotImplemented
-    ds = np.empty_like(s)
-    _threshold(flat(g), flat(y), flat(y.view(BITS[y.dtype.char])), flat(s), flat(ds), shape, float(lam), gate)
+    ds, y = np.empty(s.shape, s.dtype), y.ravel()
+    _threshold(g.ravel(), y, y.view(BITS[y.dtype.char]), s.ravel(), ds.ravel(), shape, float(lam), gate)
     return ds
 
 
@@ -112,6 +113,7 @@ def _threshold(g, y, y_bits, s, ds, shape, lam, gate):  # type: ignore[no-untype
     g, y, y_bits = g.reshape(shape), y.reshape(shape), y_bits.reshape(shape)
     number = y.dtype.type
     bend = lam * lam > np.finfo(y.dtype).eps
+    whole = y_bits.dtype.type                    # of its own size again, or maxima are taken of 64 bits
     no_sign = np.iinfo(y_bits.dtype).max
     lam, eps, zero = number(lam), number(EPS32), number(0)
     largest = np.zeros(K, y_bits.dtype)
@@ -121,7 +123,7 @@ def _threshold(g, y, y_bits, s, ds, shape, lam, gate):  # type: ignore[no-untype
             for k in range(K):
                 d = _vote(g[a, k, 0], y[a, k, 0], lam, eps, zero)
                 ds[k] += np.tanh(d) if bend else d
-                largest[k] = max(largest[k], y_bits[a, k, 0] & no_sign)
+                largest[k] = max(largest[k], whole(y_bits[a, k, 0] & no_sign))
     else:
         for a in range(A):
             for k in range(K):
@@ -134,7 +136,7 @@ def _threshold(g, y, y_bits, s, ds, shape, lam, gate):  # type: ignore[no-untype
                     for b in range(B):
                         total += _vote(g[a, k, b], y[a, k, b], lam, eps, zero)
                 for b in range(B):
-                    top = max(top, y_bits[a, k, b] & no_sign)
+                    top = max(top, whole(y_bits[a, k, b] & no_sign))
                 ds[k] += total
                 largest[k] = top
     full_vote = -np.tanh(lam)

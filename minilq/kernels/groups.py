@@ -40,8 +40,3 @@ def fits(*arrays: Array) -> bool:
         if not ((a.dtype is dtype or a.dtype == dtype) and type(a) is ndarray and a.flags.c_contiguous):
             return False
     return dtype.char in "fd" and dtype.isnative
-
-
-def flat(a: Array) -> Array:
-    """A C-contiguous array with one axis: a kernel is compiled anew for every number of axes that comes."""
-    return a if a.ndim == 1 else a.reshape(-1)

@@ -114,6 +114,9 @@ def check_positive(op: str, s: Any) -> None:
 
 def check_arguments(op: str, P: Any, s: Any, granularity: Granularity) -> None:
     """DTypeError or ShapeError unless P and s are floats of one dtype, and s has a scale for each group of P."""
+    if (type(P) is np.ndarray is type(s) and P.dtype is s.dtype and P.dtype.char in "fd" and P.ndim
+            and s.shape == scale_shape(granularity, P.shape)):
+        return                                   # as in every step of a training
     for name, x in (("P", P), ("s", s)):
         if not isinstance(x, np.ndarray) or x.dtype.char not in "fd":
             raise DTypeError(op, f"{name} must be a float32 or float64 array",

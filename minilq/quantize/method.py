@@ -111,7 +111,7 @@ def plain(x: Any, name: str = "x") -> Array:
 
 def trained(held: Held, name: str) -> Tensor:
     """What a method trains under this name: a Parameter, or whatever Tensor stands for it in a check of gradients."""
-    value = _held(held, name)
+    value = held[name] if type(held) is dict and name in held else _held(held, name)
     if not isinstance(value, Tensor):
         raise ConfigError("method", f"held must be what start gave, with {name!r} in it, a Parameter", got=shown(value))
     return value
