@@ -80,7 +80,6 @@ def compared(one: Experiment, ours: list[float]) -> tuple[str, ...]:
 
 def beside_published(measured: Measured, rows: list[Row]) -> Iterator[str]:
     errors = {one.name: [100 - right for right in measured[one.network, one.name]] for one in SETS["deep"]}
-    seeds = {len(values) for values in errors.values()}
     yield from formatted(
         "method | published, 784-3x2048-10 | pilot, 784-3x256-10 | minilq, 784-3x256-10, its seeds | mean error",
         [(one.name, published(one), ", ".join(f"{value:.2f}" for value in one.reference[1:]) or "-",
@@ -88,11 +87,13 @@ def beside_published(measured: Measured, rows: list[Row]) -> Iterator[str]:
     yield ""
     yield from formatted("not trained further | accuracy", free_rivals(measured, "mlp3"))
     yield ""
-    if min(seeds) > 1:
-        yield from told_apart(errors, {one.name: one.reference[0] for one in SETS["deep"]
-                                       if one.reference and not math.isnan(one.reference[0])})
-    else:
-        yield f"Of some methods there are fewer than two seeds ({sorted(seeds)}): nothing can be told apart yet."
+    several = {name: values for name, values in errors.items() if len(values) > 1}
+    if left_out := [name for name in errors if name not in several]:
+        yield f"Fewer than two seeds, and not compared: {', '.join(left_out)}."
+        yield ""
+    if len(several) > 1:
+        yield from told_apart(several, {one.name: one.reference[0] for one in SETS["deep"]
+                                        if one.reference and not math.isnan(one.reference[0])})
 
 
 def published(one: Experiment) -> str:

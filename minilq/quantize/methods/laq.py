@@ -116,12 +116,12 @@ class LAT(Quantizer):
         return Coded(narrowed(places(codable("LAT", plain(x)), levels)), Table(levels))
 
     def _scales(self, w: Array, d: Array) -> list[float]:
-        def best(chosen: Array) -> float:
+        def best(chosen: Array | slice) -> float:
             w_, d_ = w[chosen], d[chosen]
             return ternary_scale(w_, d_) if self.search == "exact" else alternated(
                 w_, d_, TRITS, binary_scale(w_, d_), ROUNDS)
 
-        return [best(w > 0), best(w < 0)] if self.two else [best(np.ones(w.shape, bool))]
+        return [best(w > 0), best(w < 0)] if self.two else [best(slice(None))]
 
 
 @dataclass(frozen=True)

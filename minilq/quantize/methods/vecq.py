@@ -61,8 +61,8 @@ def length_and_codes(w: Array, bits: int, granularity: Granularity) -> tuple[Arr
     shape, most = scale_shape(granularity, w.shape), 2 ** (bits - 1)
     axes = reduced_axes(w.shape, shape)
     sigma = w.std(axis=axes, keepdims=True, dtype=np.float64)
-    sigma = np.where(sigma > 1e-6 * np.abs(w).max(axis=axes, keepdims=True, initial=0), sigma,
-                     np.abs(w).max(axis=axes, keepdims=True, initial=0))
+    largest = np.abs(w).max(axis=axes, keepdims=True, initial=0)
+    sigma = np.where(sigma > 1e-6 * largest, sigma, largest)
     step = STEPS[bits] * np.where(sigma == 0, 1, sigma)
     v = np.clip(np.rint(w / step - 0.5), -most, most - 1) + 0.5
     alpha = (w * v).sum(axis=axes, keepdims=True) / (v * v).sum(axis=axes, keepdims=True)
