@@ -53,7 +53,14 @@ from minilq.quantize.methods.bwn import Centred, bwn, scale_and_signs
 from minilq.quantize.methods.diffq import bits_of, width
 from minilq.quantize.methods.dorefa import dorefa, squashed
 from minilq.quantize.methods.exponential import exponential
-from minilq.quantize.methods.loss_aware import alternated, binary_scale, objective, places, ternary_scale
+from minilq.quantize.methods.loss_aware import (
+    alternated,
+    binary_scale,
+    descending,
+    objective,
+    places,
+    ternary_scale,
+)
 from minilq.quantize.methods.lq_nets import fitted, levels_of, lq_nets
 from minilq.quantize.methods.ternary import ternary
 from minilq.quantize.methods.ttq import parts, ttq
@@ -670,6 +677,19 @@ def test_waveq_wants_scales_and_rates():
     for rates, message in (((1.0, 1.0), "there must be a pair"), ((-1, 1.0), "rate must be"), ((1, "x"), "bit_rate")):
         with pytest.raises(ConfigError, match=message):
             waveq_on(model, *rates)
+
+
+@given(seed=seeds, levels=st.integers(1, 20), double=st.booleans())
+def test_places_are_those_of_a_search_and_orders_those_of_a_stable_sort(seed, levels, double):
+    """Whatever is faster: for ties, 0 and -0, infinity and NaN, for few levels and many."""
+    rng = np.random.default_rng(seed)
+    w = np.clip(np.rint(rng.standard_normal(60) * 4) / 4, -1, 1) + rng.choice([0, 0, 0.1, 1e-40], 60)
+    w = (w if double else w.astype(np.float32)) * rng.choice([1, -1, 0], 60)
+    np.testing.assert_array_equal(descending(np.abs(w)), np.argsort(-np.abs(w), kind="stable"))
+    np.testing.assert_array_equal(descending(np.abs(w).astype(float)), np.argsort(-np.abs(w), kind="stable"))
+    w[:3] = np.inf, -np.inf, np.nan
+    table = np.sort(rng.integers(-4, 5, levels) / w.dtype.type(4))
+    np.testing.assert_array_equal(places(w, table), np.searchsorted((table[1:] + table[:-1]) / 2, w, side="right"))
 
 
 # --- QNN ------------------------------------------------------------------------------------------------------------
