@@ -83,6 +83,8 @@ def test_sizes_of_a_run_and_of_its_file_are_one_table(capsys, finished):
     assert (status, err) == (0, [])
     assert of_file.split("\n\nfigure")[0] == of_run.split("\n\nfigure")[0]
     assert of_file.endswith("figure: new/figure.svg\n")
+    last = next(line for line in of_file.splitlines() if line.startswith("file "))
+    assert last.split()[-2] == f"{(finished / 'model.mlq').stat().st_size:,}"
 
 
 @pytest.mark.parametrize(("kind", "read"), [("npz", from_npz), ("safetensors", from_safetensors)])

@@ -27,8 +27,9 @@ from minilq.quantize.methods import LSQ, PACT, Affine, FixedGrid, FixedRange, LS
 from minilq.quantize.statistics import entropy_of
 from minilq.store.architecture import MAX_DEPTH, describe, planned
 from minilq.store.codes import SMALLEST
-from minilq.store.modelfile import contents, load, save
+from minilq.store.modelfile import LATENTS, contents, load, save
 from minilq.store.sections import Sections, joined, split
+from minilq.store.shares import OTHERS, shares
 from tests.strategies import seeds
 
 compiled = pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT", "0") != "0", reason="large arrays, in plain Python")
@@ -613,6 +614,41 @@ def test_files_of_both_versions_load_for_ever(version, coder):
     assert stored.facts == {"model": "golden", "coder": coder}
     assert len(stored.missing) == 3 - version
     assert all(("FixedGrid" in text) == (version == 1) for text in stored.missing[1:])
+
+
+@pytest.mark.parametrize("file", sorted(path.name for path in GOLDEN.glob("model-v2-*.mlq")))
+def test_every_byte_of_a_file_is_for_something(file):
+    content = (GOLDEN / file).read_bytes()
+    found, sections = shares(content), split(io.BytesIO(content), len(content))
+    assert sum(share.total for share in found.values()) == len(content)
+    assert sum(share.codes + share.tables for share in found.values()) == len(sections.codes)
+    assert sum(share.grids + share.held for share in found.values()) + found[OTHERS].rest == len(sections.floats)
+    coded = load(GOLDEN / file).coded
+    assert {name for name, share in found.items() if share.codes + share.tables} <= coded.keys()
+
+
+def test_a_file_of_version_1_is_weighed_as_it_would_be_written_now():
+    with pytest.raises(DataError, match="version 1"):
+        shares((GOLDEN / "model-v1-range.mlq").read_bytes())
+
+
+# What CRC-32 the golden file gives of the codes, and of the values, of each site.
+GRIDS = {
+    "dense1.weight": ("VectorQuantization", 1518677113, 3732310564),
+    "dense2.weight": ("Pruned", 239665328, 3247502595),
+    "dense3.weight": ("DeepCompression", 2477078268, 1319830085),
+    "dense4.weight": ("HashedNets", 2293944647, 3815126666),
+    "dense5.weight": ("Polino", 3058983793, 3384691211),
+    "dense6.weight": ("PolinoPoints", 2573969862, 1800816699),
+    "dense7.weight": ("FewestBits", 418582344, 2627996653)}
+
+
+def test_files_of_all_grids_load_for_ever():
+    stored = load(GOLDEN / "model-v2-grids.mlq")
+    assert stored.missing == (LATENTS,)
+    assert {name: (type(site.method).__name__, zlib.crc32(stored.coded[name].codes.astype("<i8").tobytes()),
+                   zlib.crc32(stored.coded[name].values.astype("<f4").tobytes()))
+            for name, site in stored.network.sites().items() if site.method is not None} == GRIDS
 
 
 def test_data_quantizers_of_version_1_become_fixed_grids(tmp_path):

@@ -22,18 +22,22 @@ def _is_sweep(path: Path, command: str) -> bool:
 def sizes(options: dict[str, object]) -> int:
     from minilq.coding.ladder import ladder
     from minilq.experiments.run import CONFIG
-    from minilq.experiments.stored import network_at
+    from minilq.experiments.stored import file_of, network_at
     from minilq.report.ladder import save, table
+    from minilq.report.shares import table as table_of_shares
+    from minilq.store.shares import shares
 
     path = Path(str(options["run"]))
     if _is_sweep(path, "sizes"):
         return USAGE_ERROR
-    coded = network_at(path).coded
+    stored = network_at(path)
+    coded = stored.coded
     if not coded:
         raise ConfigError("sizes", "the network must have a quantized parameter", got=f"none in {path}")
     default = path / "figures" / "sizes.svg" if (path / CONFIG).exists() else path.with_suffix(".svg")
     weights = ladder(coded)
     print_line(table(weights))
+    print_line("\n" + table_of_shares(shares(file_of(path, stored)), coded))
     print_line(f"\nfigure: {save(weights, Path(str(options['out'] or default)))}")
     return 0
 

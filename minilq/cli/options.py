@@ -96,7 +96,7 @@ def parser() -> argparse.ArgumentParser:
 
     sizes = command("sizes", "Weigh the integers of a network as bit-packed, codebook, Huffman, range coder, zero "
                     "runs, adaptive coder, zip and xz, beside the Shannon bound, tables, headers and scales "
-                    "counted; print the table and draw it.")
+                    "counted; print the table and draw it; and of the file every byte, site by site.")
     sizes.add_argument("run", metavar="RUN", help=RUN)
     sizes.add_argument("--out", metavar="FILE", help="the figure (sizes.svg among the run's figures)")
 

@@ -22,10 +22,11 @@ from minilq.integer.float_twin import Comparison, FloatTwin, compare
 from minilq.nn import coded_in
 from minilq.store.arrays import floats_in
 from minilq.store.codes import SMALLEST
-from minilq.store.modelfile import StoredModel, load, save
+from minilq.store.modelfile import StoredModel, contents, load, save
 from minilq.store.npz import to_npz
 from minilq.store.onnx import to_onnx
 from minilq.store.safetensors import to_safetensors
+from minilq.store.sections import MAGIC, VERSION
 from minilq.train.metrics import evaluate
 
 SETTINGS = ("data", "model", "input", "limit", "holdout", "image_size", "skip_damaged", "quick")
@@ -64,6 +65,16 @@ def network_at(path: str | Path) -> StoredModel:
                         cause="It is a float point of a sweep, or a run that has not come so far: go on with --resume")
     model = trained(path, "quantized")
     return StoredModel(model, coded_in(model), facts_of(path))
+
+
+def file_of(path: str | Path, stored: StoredModel) -> bytes:
+    """The bytes of a model file as it is; of what is none, or of an older version, as `export` would write it."""
+    path = as_path(path)
+    if path.is_file():
+        content = path.read_bytes()
+        if content[len(MAGIC)] == VERSION:
+            return content
+    return contents(stored.network, facts=stored.facts)
 
 
 def export(stored: StoredModel, path: Path, kind: str = "mlq", coder: str = SMALLEST) -> None:
