@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 
 from minilq.arguments import check_flag, check_instance, is_number, shown
+from minilq.autodiff.parameter import Masked
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError, meant
 from minilq.nn import Layer
@@ -144,7 +145,8 @@ def waveq_on(model: Layer, rate: float, bit_rate: float) -> Part:
 def sparsity_on(model: Layer, name: str, rate: float, biases: bool = False) -> Part:
     """A penalty on how many weights are not zero, quantized or not, as a part of an objective.
 
-    Trained from a float network, then pruned where |w| < tau std(w) and trained further without it, this is DeepHoyer.
+    Weights under a mask are left out, so that DeepHoyer is a training in two stages, from a float network: one without
+    a method, and one with Pruned(quality=tau), which is trained further without the penalty.
 
     name        hoyer (there rate 0.02 for LeNet-300-100), hoyer_square (2e-4) or group_hoyer (2e-3)
     rate        the factor >= 0
@@ -167,7 +169,9 @@ def sparsity_on(model: Layer, name: str, rate: float, biases: bool = False) -> P
                if site.latent is not None and (biases or not key.endswith("bias"))]
 
     def value() -> Tensor:
-        total: Tensor = add_up(*[sparsity.TERMS[name](latent, rate) for latent in latents])
+        free = [latent for latent in latents if not isinstance(latent.constraint, Masked)]
+        total: Tensor = add_up(*[sparsity.TERMS[name](latent, rate) for latent in free]) if free else Tensor(
+            np.zeros((), latents[0].dtype))
         return total
 
     if not latents:

@@ -5,9 +5,14 @@ import pytest
 from hypothesis import given
 
 import minilq
-from minilq import Dense, ReLU, Sequential, Tensor
+from minilq import Dense, Flatten, ReLU, Sequential, Tensor
+from minilq.data import Dataset
 from minilq.objective import sparsity_on
+from minilq.quantize.methods.pruned import Pruned
 from minilq.quantize.sparsity import TERMS, group_hoyer_term, norms
+from minilq.train.loop import Trainer
+from minilq.train.metrics import INPUTS
+from minilq.train.stage import Stage
 from tests.strategies import parameters_in_cells
 
 COUNTS = {"hoyer": np.sqrt, "hoyer_square": lambda n: n}
@@ -87,6 +92,27 @@ def test_a_network_in_floats_is_made_sparse():
     model.parameters()["dense2.bias.latent"].data[...] = 0
     more = sparsity_on(model, "hoyer_square", 0.5, biases=True)().item() - part().item()
     assert more == pytest.approx(0.5 * 4)
+
+
+def test_pruned_weights_are_trained_on_without_it():
+    """DeepHoyer as two stages: half of the inputs say nothing, and all their weights go."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(200) % 2
+    points = rng.integers(0, 100, (200, 1, 8)).astype(np.uint8)
+    points[:, 0, :2] = 100 + 100 * np.eye(2)[labels]
+    model = Sequential(Flatten(), Dense(8, 4, rng), ReLU(), Dense(4, 2, rng))
+    data = Dataset("points", points, labels, points, labels, ("a", "b"))
+    prune = Pruned(quality=0.2)
+    stages = [Stage(25), Stage(5, lambda name: prune if name.endswith("weight") else None)]
+    part = sparsity_on(model, "hoyer_square", 0.002)
+    trainer = Trainer(model, minilq.Adam(model.parameters().values(), 0.02), data, INPUTS["unit"], 20, {"shuffle": rng},
+                      objective=minilq.Objective({"hoyer": part}), stages=stages)
+    trainer.run(30)
+    weight = model.sites()["dense1.weight"].latent.numpy()
+    assert trainer.rows[-1]["validation_accuracy"] == 1
+    assert trainer.rows[0]["penalty/hoyer"] > trainer.rows[24]["penalty/hoyer"] > 0 == trainer.rows[-1]["penalty/hoyer"]
+    assert np.count_nonzero(weight) <= 4         # of 32; without the penalty it is 15
+    assert part().item() == 0
 
 
 @pytest.mark.parametrize(("name", "rate", "message"), [
