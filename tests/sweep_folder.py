@@ -94,7 +94,8 @@ def history_of(point):
 
 def config_of(point):
     """The settings of a point, as its config.json has them."""
-    chosen = {"data": point["data"], "seed": point["seed"], "input": point["input"], "epochs": point["epochs"]}
+    chosen = {"data": point["data"], "recipe": "thesis", "seed": point["seed"], "input": point["input"],
+              "epochs": point["epochs"]}
     if point["scheme"] == "float":
         return RunConfig(**chosen)
     own = {"penalty": point["scheme"], "rate": point["strength"]} if point["scheme"] in PENALTIES else \

@@ -14,6 +14,7 @@ import pytest
 import minilq
 from minilq import cli
 from minilq.experiments import run
+from minilq.experiments.config import RunConfig
 from minilq.train.checkpoint import load_checkpoint
 from tests.commands import call
 
@@ -62,6 +63,7 @@ WRONG = {
     "batch x": (["train", "--batch", "x"], "--batch.*'x'"), "batch 0": (["train", "--batch", "0"], "batch must be.*0"),
     "lr": (["train", "--lr", "-0.1"], "lr must be.*-0.1"), "seed": (["train", "--seed", "-1"], "seed must be.*-1"),
     "rounding": (["train", "--rounding", "up"], "floor, nearest, ceil, trunc, stochastic.*'up'"),
+    "recipe": (["train", "--recipe", "thesus"], "recipe must be one of usual, thesis.*'thesus'. Did you mean 'thesis'"),
     "input": (["train", "--input", "percent"], "raw, unit.*'percent'"),
     "data-dir": (["train", "--data-dir", "x"], "digits have no data_dir"),
     "an option without its value": (["train", "--out"], "--out"),
@@ -210,7 +212,7 @@ def test_two_runs_without_out_get_folders_of_their_own_and_a_table(capsys, tmp_p
         status, out, err = call(capsys, *TASTE)
         assert (status, err) == (0, [])
         assert out.splitlines()[1] == f"writing to {os.path.join('runs', f'digits-{number}')}"
-        assert "quantized: nested, row, lambda 1e-10, floor.\n" in out
+        assert f"quantized: {RunConfig().describe()}.\n" in out
         assert "stand-in.svg" in out
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["digits-1", "digits-2"]
     a, b = (load_checkpoint(tmp_path / "runs" / f"digits-{n}" / "quantized.npz")[0] for n in (1, 2))
@@ -222,9 +224,10 @@ def test_options_reach_the_settings_of_the_run(capsys, tmp_path):
                 "--rounding", "nearest", "--batch", "50", "--lr", "0.01", "--seed", "7", "--input", "unit",
                 "--out", "a")[0] == 0
     settings = json.loads((tmp_path / "a" / "config.json").read_text())
-    assert settings == {"data": "digits", "data_dir": None, "model": "mnist_mlp", "granularity": "column",
-                        "threshold": 1e-3, "layer_thresholds": {}, "quantize": "recipe", "rounding": "nearest",
-                        "epochs": 1, "batch": 50, "lr": 0.01, "seed": 7, "input": "unit", "augment": "none",
+    assert settings == {"data": "digits", "recipe": "usual", "data_dir": None, "model": "mnist_mlp",
+                        "granularity": "column", "threshold": 1e-3, "layer_thresholds": {}, "quantize": "recipe",
+                        "rounding": "nearest", "epochs": 1, "batch": 50, "lr": 0.01, "seed": 7,
+                        "input": "unit", "augment": "none",
                         "limit": None, "holdout": None, "gate": True, "penalty": None,
                         "rate": None, "layer_rates": {}, "image_size": None, "skip_damaged": False,
                         "start_from": None, "quick": True, "weights": {"method": "nested"}, "inputs": None, "own": {},

@@ -11,14 +11,16 @@ import pytest
 
 from minilq import cli
 from minilq.experiments import run
+from minilq.experiments.config import RunConfig
 from minilq.experiments.run import trained
+from minilq.experiments.stored import config_of, network_at
 from minilq.nn import coded_in
 from minilq.store.modelfile import contents, load
 from minilq.store.npz import from_npz
 from minilq.store.safetensors import from_safetensors
 from tests.commands import call
 
-TASTE = ("train", "--quick", "--epochs", "2", "--input", "unit", "--threshold", "1e-7")
+TASTE = ("train", "--quick", "--epochs", "2", "--granularity", "row", "--threshold", "1e-7")
 
 
 @pytest.fixture(autouse=True)
@@ -110,6 +112,13 @@ def test_other_data_and_fewer_images(capsys, finished):
     assert status == 0
     assert "run" not in out
     assert call(capsys, "evaluate", finished / "model.mlq", "--data", "cifar10", "--data-dir", "x")[0] == 2
+
+
+def test_what_a_file_leaves_out_is_the_thesis_whatever_is_usual(finished):
+    stored = network_at(finished)
+    assert stored.facts["input"] == RunConfig().input == "unit"
+    for facts in ({"data": "digits"}, {}):
+        assert config_of(stored._replace(facts=facts), {"data": "digits"}).input == "raw"
 
 
 def test_a_changed_network_does_not_pass_for_its_run(capsys, finished):

@@ -226,7 +226,7 @@ def test_a_run_says_what_it_does_before_it_reads_the_data(capsys, monkeypatch, t
     monkeypatch.setattr(run, "data_for", no_data)
     assert cli.main(["train", "--out", str(tmp_path / "a")]) == 130
     assert capsys.readouterr().out.splitlines()[0] == (
-        "training mnist_mlp on digits: float, then nested, row, lambda 1e-10, floor")
+        f"training mnist_mlp on digits: float, then {RunConfig().describe()}")
 
 
 def test_watching_does_not_change_the_bits_and_sees_every_batch(monkeypatch, tmp_path):

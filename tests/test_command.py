@@ -45,7 +45,8 @@ def configs(draw):
     """Any settings that make sense."""
     weights = draw(any_choice | st.none())
     said = draw(st.fixed_dictionaries({}, optional={
-        "data": st.sampled_from(["digits", "mnist", "fashion"]), "inputs": any_choice | st.none(),
+        "data": st.sampled_from(["digits", "mnist", "fashion"]), "recipe": st.sampled_from(["usual", "thesis"]),
+        "inputs": any_choice | st.none(),
         "own": st.dictionaries(st.sampled_from(["dense1.input", "dense2.weight", "dense1.bias"]),
                                any_choice | st.none(), max_size=3),
         "quantize": st.sampled_from(["recipe", "all", "inner"]), "epochs": st.integers(1, 300), "lr": positive,

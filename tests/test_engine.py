@@ -193,7 +193,7 @@ def agreement(trainer, data, split=False, bits=8):
 @pytest.mark.parametrize("granularity", [pytest.param("row", marks=pytest.mark.deep), "scalar"])
 def test_digits_are_classified_as_by_the_float_network(granularity):
     data = load("digits")
-    trainer = trainer_for("quantized", RunConfig(granularity=granularity, threshold=1e-9), data)
+    trainer = trainer_for("quantized", RunConfig(recipe="thesis", granularity=granularity, threshold=1e-9), data)
     assert trainer.run(1)
     assert agreement(trainer, data, bits=16) >= 0.999
     assert agreement(trainer, data, split=True) >= 0.995
@@ -381,6 +381,6 @@ def test_pixels_are_codes_as_they_are():
 def test_mnist_is_classified_as_by_the_float_network(granularity):
     data = load("mnist", Path(os.environ["MINILQ_DATA"]))
     assert len(data.validation_images) == 10_000
-    trainer = trainer_for("quantized", RunConfig(data="mnist", granularity=granularity), data)
+    trainer = trainer_for("quantized", RunConfig(data="mnist", recipe="thesis", granularity=granularity), data)
     assert trainer.run(1)
     assert agreement(trainer, data) >= 0.995

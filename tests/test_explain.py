@@ -158,8 +158,8 @@ def test_the_same_seed_gives_the_same_numbers():
 def test_a_law_is_followed_from_the_step_on_at_which_it_can_hold(forgets, begin):
     """Scales set by hand to s^2 = s_b^2 + 2 (lr/epsilon) d t end at 1 of the law, others at what they are off."""
     d, start = 1e-9, 1e-3
-    model, generators = built(RunConfig(seed=0))
-    quantize(model, methods_for(RunConfig(seed=0), model, generators))
+    model, generators = built(RunConfig(recipe="thesis", seed=0))
+    quantize(model, methods_for(RunConfig(recipe="thesis", seed=0), model, generators))
     growth = Growth(2, lambda model: np.full(784, d), beta2=0.875)       # corrections are past after 16 steps
     adam = growth.optimizer([site.scale for site in model.sites().values() if site.scale is not None])
 
@@ -186,7 +186,7 @@ def test_a_law_is_followed_from_the_step_on_at_which_it_can_hold(forgets, begin)
 
 def test_votes_are_sorted_by_what_silences_them():
     data = load("digits")
-    trained = train(RunConfig(threshold=1e-9, epochs=1), data.head(2000))
+    trained = train(RunConfig(recipe="thesis", threshold=1e-9, epochs=1), data.head(2000))
     x, labels, lam = INPUTS["raw"](data.train_images[:16]), data.train_labels[:16], 1e-9
     votes = gate.votes_in(trained.model, x, labels, lam)
     for v in votes.values():

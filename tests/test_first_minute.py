@@ -34,4 +34,4 @@ def test_its_bars_overwrite_themselves_and_end_full():
         bars = [line for line in LINES if re.match(rf"{network} +[█░]+ ", line)]
         assert len(bars) >= 3
         assert all(line.endswith("left~") for line in bars[1:-1])
-        assert re.search(r" 100/100 .* in [\d.]+ (s|min)$", bars[-1])
+        assert re.search(rf" {RunConfig().epochs}/{RunConfig().epochs} .* in [\d.]+ (s|min)$", bars[-1])

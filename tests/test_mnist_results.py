@@ -22,7 +22,7 @@ def mnist():
 
 @pytest.fixture(scope="module")
 def baseline(mnist):
-    trainer = trainer_for("float", RunConfig(data="mnist"), mnist)
+    trainer = trainer_for("float", RunConfig(data="mnist", recipe="thesis"), mnist)
     trainer.run(20)
     return trainer
 
@@ -38,7 +38,7 @@ EXPECTED = {
 
 @pytest.mark.parametrize("lam", EXPECTED)
 def test_thesis_table(lam, mnist, baseline):
-    config = RunConfig(data="mnist", threshold=lam)
+    config = RunConfig(data="mnist", recipe="thesis", threshold=lam)
     trainer = trainer_for("quantized", config, mnist)
     assert trainer.run(20)
     result = compare(config, mnist, {"float": baseline, "quantized": trainer})

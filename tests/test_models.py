@@ -1,5 +1,7 @@
 """The thesis' networks, layers for images, and from settings to a trainer."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -261,7 +263,11 @@ def test_a_network_keeps_its_running_statistics_when_saved_or_trained_on():
 
 
 def test_recipes_are_those_of_the_thesis():
-    assert (RECIPES["cifar10"].batch, RECIPES["cifar10"].epochs, RECIPES["cifar10"].threshold) == (128, 100, 1e-11)
+    thesis = RECIPES["thesis"]
+    assert (thesis["cifar10"].batch, thesis["cifar10"].epochs, thesis["cifar10"].threshold) == (128, 100, 1e-11)
+    assert {(thesis[data].input, thesis[data].lr, thesis[data].granularity, thesis[data].threshold)
+            for data in ("digits", "mnist", "fashion")} == {("raw", 1e-4, "row", 1e-10)}
+    assert all(RECIPES["usual"][data] is thesis[data] for data in ("cifar10", "imagenette"))
     config = RunConfig(data="imagenette")
     assert (config.batch, config.epochs, config.granularity, config.augment) == (64, 100, "channel", "thesis")
     assert config.image_shape == (64, 64, 3)
@@ -274,6 +280,16 @@ def test_recipes_are_those_of_the_thesis():
     assert len(blocks) == 2 * 19
     assert penalty().item() == pytest.approx(1e-4 * sum(float((p.astype(float) ** 2).sum()) for p in blocks), rel=1e-5)
     assert build.objective_for(RunConfig(data="cifar10"), models.cifar10_cnn(rng())).parts == {}
+
+
+@pytest.mark.parametrize("data", ["digits", "mnist", "fashion"])
+def test_what_is_said_goes_before_the_recipe_and_what_is_not_follows_it(data):
+    usual, thesis = (RunConfig(data=data, recipe=recipe) for recipe in ("usual", "thesis"))
+    assert RunConfig(data=data) == usual
+    assert (usual.input, usual.lr, usual.granularity) == ("unit", 1e-3, "scalar")
+    assert (thesis.input, thesis.lr, thesis.granularity, thesis.threshold) == ("raw", 1e-4, "row", 1e-10)
+    assert RunConfig(data=data, recipe="thesis", **{name: getattr(usual, name) for name in (
+        "input", "lr", "granularity", "threshold", "epochs")}) == dataclasses.replace(usual, recipe="thesis")
 
 
 def network(**settings):

@@ -247,7 +247,7 @@ def test_the_table_of_a_front_holds_what_nothing_beats_and_the_baseline(whole, p
     *commands, of_float = [cell["text"] for cell in columns["command"]]
     assert any(p["scheme"] == "rounded" for p in unbeaten) or cost != "bytes_entropy"
     assert columns["network"][-1]["text"] == "float baseline"
-    assert of_float == "minilq train --data mnist"
+    assert of_float == "minilq train --data mnist --recipe thesis"
     accuracies = [float(cell["data-value"]) for cell in columns["accuracy %"][:-1]]
     assert [accuracy / 100 for accuracy in accuracies] == pytest.approx(
         sorted((point["accuracy"] for point in unbeaten), reverse=True))
@@ -504,7 +504,7 @@ def test_where_the_data_lie_is_left_out_of_commands(undrawn, tmp_path):
     rewrite(next(folder.glob("points/*/config.json")), data_dir="/some where/data")
     assert "some where" in read_points(folder)[0]["command"]
     command, = table_of_points(page_of(folder))["command"]
-    assert command["text"] == "minilq train --data mnist --threshold 1e-09"
+    assert command["text"] == "minilq train --data mnist --recipe thesis --threshold 1e-09"
     assert "some where" not in (folder / "index.html").read_text(encoding="utf-8") + (
         folder / "points.csv").read_text(encoding="utf-8")
 

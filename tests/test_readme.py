@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from minilq.cli import parser
-from minilq.report.table import table_of
+from minilq.experiments.config import RunConfig
+from minilq.report.table import ROUNDED, table_of
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -76,8 +77,9 @@ def test_the_table_of_the_first_command_is_the_one_that_is_printed():
         networks[name] = {"accuracy": float(accuracy.rstrip(" %")) / 100, "bytes_entropy": 1000 * float(size)}
         if integers != "-":
             networks[name] |= {"unique_integers": int(integers), "bits": int(bits)}
-    sizes = {"parameters": 101_770, "scales": 914, "bytes_float32": 4 * 101_770}
-    assert table_of(networks, sizes, "nested, row, lambda 1e-10, floor") == block
+    networks[ROUNDED]["granularity"], = re.findall("a scale for each (row|column)", block)
+    sizes = {"parameters": 101_770, "scales": 4, "bytes_float32": 4 * 101_770}
+    assert table_of(networks, sizes, RunConfig().describe()) == block
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)

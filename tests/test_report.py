@@ -280,6 +280,15 @@ def test_the_table_has_three_networks_and_one_size_of_each():
     assert "*" not in text
 
 
+@pytest.mark.parametrize(("changes", "said"), [
+    ({}, None), ({"granularity": "network"}, "one scale for all; the most accurate, none is as good."),
+    ({"granularity": "row", "accuracy": 0.9876}, "a scale for each row; the smallest that is as accurate.")])
+def test_the_table_says_how_the_float_network_was_rounded_if_the_run_does(changes, said):
+    text = " ".join(comparison(result(rounded={**result()["rounded"], **changes}), "nested, row").split())
+    assert ("rounded: " in text) == (said is not None)
+    assert said is None or f"rounded: without training, {said} kB of" in text
+
+
 def test_the_rest_of_what_was_measured_is_a_second_table():
     short, text = (comparison(result(), "nested, row", verbose) for verbose in (False, True))
     assert text.startswith(f"{short}\n\n")

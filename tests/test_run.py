@@ -598,9 +598,16 @@ def test_settings_come_back_as_they_were_written(tmp_path):
     settings = RunConfig(data="mnist", data_dir="a b/c", threshold=0.1 + 0.2, rounding="stochastic", start_from="é")
     (tmp_path / "config.json").write_text(settings.to_json())
     assert read_config(tmp_path / "config.json") == settings
-    assert settings.epochs == RECIPES["mnist"].epochs
-    assert RunConfig(quick=True).epochs == RECIPES["digits"].quick_epochs
+    assert settings.epochs == RECIPES["usual"]["mnist"].epochs
+    assert RunConfig(quick=True).epochs == RECIPES["usual"]["digits"].quick_epochs
     assert RunConfig(quick=True, epochs=3).epochs == 3
+
+
+def test_a_run_of_before_there_were_recipes_has_the_thesis(tmp_path):
+    for config in (RunConfig(recipe="thesis"), RunConfig(data="mnist", recipe="thesis", lr=1e-3, threshold=1e-9)):
+        settings = {name: value for name, value in json.loads(config.to_json()).items() if name != "recipe"}
+        (tmp_path / "config.json").write_text(json.dumps(settings))
+        assert read_config(tmp_path / "config.json") == config
 
 
 def changed_result(finished, part=None, **changes):

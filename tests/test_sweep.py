@@ -68,8 +68,8 @@ def test_a_block_is_multiplied_out():
     assert {p.config.epochs for p in points} == {3}
     one = next(p for p in points if p.name == "maxbin-scalar-1e-08-nearest-unit-post-2")
     assert (one.scheme, one.strength, one.start) == ("maxbin", 1e-8, "float-unit-2")
-    assert one.config == RunConfig(penalty="maxbin", rate=1e-8, granularity="scalar", rounding="nearest", seed=2,
-                                   input="unit", epochs=3)
+    assert one.config == RunConfig(recipe="thesis", penalty="maxbin", rate=1e-8, granularity="scalar",
+                                   rounding="nearest", seed=2, input="unit", epochs=3)
 
 
 def test_the_thesis_grids():
@@ -79,8 +79,8 @@ def test_the_thesis_grids():
     assert sum(p.scheme != "nested" for p in learned) == 3 * 3 * 9 * 2
     assert {p.config.epochs for p in points} == {20}
     thesis, good = (p.config for p in points if p.network == "float")
-    assert thesis == RunConfig(data="mnist")
-    assert good == RunConfig(data="mnist", input="unit", lr=1e-3, adam="torch", batch=128)
+    assert thesis == RunConfig(data="mnist", recipe="thesis")
+    assert good == RunConfig(data="mnist", recipe="thesis", input="unit", lr=1e-3, adam="torch", batch=128)
     assert good in [p.config for p in points_of(blocks_of("best-mnist"), {"data": "mnist"})]
     assert len(points_of(blocks_of("thesis-mnist", quick=True), {"quick": True})) < len(points)
     channels = points_of(blocks_of("thesis-cifar10"), {"data": "cifar10"})
@@ -96,11 +96,21 @@ def test_ungated_is_the_rule_without_its_gate():
     assert nested.config.gate is True
 
 
+def test_a_grid_has_the_thesis_recipe_unless_it_names_another():
+    float_network, nested = points_of([{"nested": [1e-9], "recipe": "usual", "seed": 3}], {})
+    assert float_network.config == RunConfig(seed=3)
+    assert nested.config == RunConfig(seed=3, threshold=1e-9)
+    assert nested.name == "nested-scalar-1e-09-floor-unit-scratch-3"
+    both = points_of([{"nested": [1e-9], "recipe": ["usual", "thesis"]}], {})
+    assert [p.name for p in both if p.network == "quantized"] == [
+        "nested-scalar-1e-09-floor-unit-scratch-42-recipe-usual", "nested-row-1e-09-floor-raw-scratch-42-recipe-thesis"]
+
+
 def test_settings_of_quantizers_may_stand_in_a_block():
     baseline, one = points_of([{"squared_deviation": [1e-4], "rounding": "nearest", "threshold": 1e-10,
                                 "layer_rates": {"dense2": 1e-5}}], {})
     assert (one.config.threshold, one.config.layer_rates, one.strength) == (1e-10, {"dense2": 1e-5}, 1e-4)
-    assert baseline.config == RunConfig()
+    assert baseline.config == RunConfig(recipe="thesis")
 
 
 def test_every_list_is_an_axis_choices_of_methods_too():
@@ -112,7 +122,7 @@ def test_every_list_is_an_axis_choices_of_methods_too():
     assert len(points) == 2 + 3 * 2 * 2 == len({p.name for p in points})
     assert {(p.scheme, p.strength) for p in quantized} == {("lsq", bits) for bits in (2, 3, 4)}
     one = next(p for p in points if p.name == "lsq-bits3-raw-scratch-2-inputs-lsq-bits4-signedfalse")
-    assert one.config == RunConfig(weights={"method": "lsq", "bits": 3}, epochs=3, seed=2,
+    assert one.config == RunConfig(recipe="thesis", weights={"method": "lsq", "bits": 3}, epochs=3, seed=2,
                                    inputs={"method": "lsq", "bits": 4, "signed": False})
     assert one.variant == "inputs lsq bits=4 signed=false"
     assert sum(p.name.endswith("-inputs-none") for p in points) == 6
@@ -134,7 +144,7 @@ def test_a_whole_grid_of_methods_is_swept_and_drawn(tmp_path, monkeypatch):
     own = {p["scheme"]: p for p in points if "pact" in p.get("variant", "")}
     assert (own["lsq"]["granularity"], own["lsq"]["rounding"], own["lsq"]["strength"]) == ("filter", "own", 4)
     assert own["affine"]["bits"] <= 3
-    assert all(shlex.split(p["command"])[2] == "--weights" for p in own.values())
+    assert all(shlex.split(p["command"])[2:5] == ["--recipe", "thesis", "--weights"] for p in own.values())
     page = write_page(tmp_path).read_text(encoding="utf-8")
     assert "lsq, bits = 4" in page
     assert "inputs pact bits=4" in page
@@ -269,6 +279,7 @@ def test_a_command_gives_the_numbers_of_its_point(done, no_figures, monkeypatch,
 
 @pytest.mark.parametrize("config", [
     RunConfig(data="mnist", layer_thresholds={"dense2": 1e-9}), RunConfig(quick=True, holdout=100),
+    RunConfig(recipe="thesis", input="unit"),
     RunConfig(penalty="difference", rate=1e-7, layer_rates={"dense1": 0.5}, gate=False, seed=1, input="unit"),
     RunConfig(data="cifar10", granularity="channel", epochs=3, penalty="maxbin", rate=0.0, threshold=1e-12)])
 def test_commands_have_every_setting(config, monkeypatch, tmp_path):

@@ -27,7 +27,7 @@ GROUPS = {
 
 EXAMPLES = """\
 examples:
-  minilq train                     the main example, about a minute
+  minilq train                     the main example, half a minute
   minilq train --weights lsq bits=3 --inputs lsq bits=4 signed=false
   minilq evaluate runs/digits-1 --integer"""
 
@@ -78,8 +78,7 @@ def parser() -> argparse.ArgumentParser:
 
     train_options.add_options(command(
         "train", "Train a network twice, float and quantized, print a table and write a run\nfolder. What is left "
-        "out follows the thesis' recipe for the data: its nested\nquantization layer, its network, its batches. It "
-        "stands in brackets.", usage="minilq train [OPTIONS]",
+        "out follows the recipe for the data; it stands in brackets.", usage="minilq train [OPTIONS]",
         epilog=train_options.EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS))
     _sweep(command("sweep", "Train every point of a grid, each in its own folder, several at once, and write one page "
@@ -115,7 +114,8 @@ def _sweep(sweep: argparse.ArgumentParser) -> None:
     sweep.add_argument("grid", metavar="GRID", nargs="?", default=None,
                        help="thesis-mnist, thesis-cifar10, thesis-imagenette, best-mnist, or a JSON file such as "
                        '{"nested": [1e-10, 1e-9], "granularity": ["row", "scalar"], "seed": [1, 2]} '
-                       "(that of the thesis for the data)")
+                       "(that of the thesis for the data). What a grid leaves out is the thesis' recipe, or with "
+                       '"recipe": "usual" that of minilq train')
     data = sweep.add_argument_group("data")
     data.add_argument("--data", metavar="NAME", help="digits, embedded, mnist, fashion, cifar10 or imagenette (digits)")
     data.add_argument("--data-dir", metavar="DIR", help="where the files are (MINILQ_DATA, or the user's cache folder)")
@@ -123,7 +123,7 @@ def _sweep(sweep: argparse.ArgumentParser) -> None:
     data.add_argument("--holdout", type=int, metavar="N", help="validate on the last N training images instead (none)")
     data.add_argument("--quick", action="store_true", help="a taste: 2,000 images, few epochs, fewer points (all)")
     work = sweep.add_argument_group("work")
-    work.add_argument("--epochs", type=int, metavar="N", help="for every point (the data's, as in minilq train)")
+    work.add_argument("--epochs", type=int, metavar="N", help="for every point (the recipe's for the data)")
     work.add_argument("--jobs", type=int, metavar="N", help="processes (one for each processor)")
     work.add_argument("--out", metavar="DIR", help="the sweep's folder (runs/sweep-GRID-DATA)")
 

@@ -21,11 +21,15 @@ def add_options(train: argparse.ArgumentParser) -> None:
     data = train.add_argument_group("data and network")
     data.add_argument("--data", metavar="NAME",
                       help="digits, embedded, mnist, fashion, cifar10 or imagenette (digits)")
+    data.add_argument("--recipe", metavar="R", help="what the other options are where they are left out: usual, a good "
+                      "float network and few scales, or thesis, as the thesis has it; cifar10 and imagenette have the "
+                      "thesis' in either (usual)")
     data.add_argument("--data-dir", metavar="DIR", help="where the files are; imagenette: also any folder or archive "
                       "with train/CLASS/ and val/CLASS/ (MINILQ_DATA, or the user's cache folder)")
     data.add_argument("--model", metavar="M", help="mnist_mlp, lenet, cifar10_cnn or imagenette_resnet (the one for "
                       "the data)")
-    data.add_argument("--input", metavar="I", help="raw, pixels 0..255, or unit, 0..1 (raw)")
+    data.add_argument("--input", metavar="I", help="raw, pixels 0..255, or unit, 0..1 (unit; thesis and colour "
+                      "images: raw)")
     data.add_argument("--limit", type=int, metavar="N", help="the first N training images, and N/4 to validate (all)")
     data.add_argument("--holdout", type=int, metavar="N", help="validate on the last N training images instead (none)")
     data.add_argument("--image-size", type=int, metavar="N", help="side of imagenette's images; the thesis: 224 (64)")
@@ -47,8 +51,9 @@ def add_options(train: argparse.ArgumentParser) -> None:
     nested = train.add_argument_group("flags of the weights' method in short", "those of nested; another method takes "
                                       "those that it has too")
     nested.add_argument("--granularity", metavar="G", help="what shares a scale: row, column, scalar, channel or "
-                        "filter (row; channel for imagenette)")
-    nested.add_argument("--threshold", type=float, metavar="X", help="the rule's lambda (1e-10; colour images 1e-11)")
+                        "filter (scalar; thesis and cifar10: row; imagenette: channel)")
+    nested.add_argument("--threshold", type=float, metavar="X", help="the rule's lambda (1e-8; mnist "
+                        "and fashion 1e-9; thesis 1e-10; colour images 1e-11)")
     nested.add_argument("--layer-threshold", dest="layer_thresholds", metavar="LAYER=X", action="append",
                         help="a lambda for one layer, such as conv2d1=1e-12; may be given again (none)")
     nested.add_argument("--no-gate", dest="gate", action="store_false",
@@ -62,10 +67,11 @@ def add_options(train: argparse.ArgumentParser) -> None:
                         help="a factor for one layer; may be given again (none)")
 
     training = train.add_argument_group("training")
-    training.add_argument("--epochs", type=int, metavar="N", help="how often all images are seen (100; 20 for mnist "
-                                                                  "and fashion)")
+    training.add_argument("--epochs", type=int, metavar="N", help="how often all images are seen (20; mnist and "
+                          "fashion 10; thesis: 100, 20; colour images 100)")
     training.add_argument("--batch", type=int, metavar="N", help="images per step (32; cifar10 128, imagenette 64)")
-    training.add_argument("--lr", type=float, metavar="X", help="learning rate of Adam (1e-4)")
+    training.add_argument("--lr", type=float, metavar="X", help="learning rate of Adam (1e-3; thesis and colour "
+                          "images 1e-4)")
     training.add_argument("--adam", metavar="FORM", help="keras, as the thesis, or torch: where its epsilon stands "
                                                          "(keras)")
     training.add_argument("--seed", type=int, metavar="N", help="of weights, batches and noise (42)")

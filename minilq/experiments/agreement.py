@@ -96,7 +96,7 @@ def _compared(published: Published, point: Point) -> Comparison:
 
 def settings_that_differ(config: RunConfig) -> list[str]:
     """In which settings a run is not the thesis' recipe for its data, seed, scheme and sweep aside."""
-    recipe = RunConfig(data=config.data)
+    recipe = RunConfig(data=config.data, recipe="thesis")
     if config.data == "imagenette":
         recipe = replace(recipe, image_size=IMAGE_SIZE)
     return [f"{name.replace('_', ' ')} {_said(getattr(config, name))} (published: {_said(getattr(recipe, name))})"

@@ -135,6 +135,7 @@ def _on_bias(choice: Choice | None) -> Choice | None:
 
 def inputs_for(config: RunConfig) -> ToInput:
     """Images of the data set -> what the network sees; lenet gets grey images with an axis for their one channel."""
+    assert config.input is not None
     to_input = INPUTS[config.input]
     if config.model == "lenet" and len(config.image_shape) == 2:
         return lambda images: to_input(images)[..., None]
@@ -166,7 +167,7 @@ def objective_for(config: RunConfig, model: Sequential) -> Objective:
     """The recipe's L2 on weights and biases of the residual blocks, the penalty of the settings where the network has
     quantized weights, and what the methods add themselves."""
     parts: dict[str, Callable[[], Tensor]] = {}
-    rate = RECIPES[config.data].l2
+    rate = RECIPES[config.recipe][config.data].l2
     chosen = [p for name, p in model.parameters().items()
               if name.startswith("residual") and name.endswith(".latent")]
     if rate > 0 and chosen:
@@ -199,6 +200,8 @@ def trainer_for(name: str, config: RunConfig, data: Dataset, start_from: Path | 
     if name == "quantized":
         quantize(model, methods_for(config, model, generators))
     assert config.batch is not None
+    assert config.lr is not None
     adam = Adam(model.parameters().values(), lr=config.lr, epsilon=ADAM[config.adam], form=config.adam)
-    return Trainer(model, adam, data, inputs_for(config), config.batch, generators,
-                   steps(RECIPES[config.data].schedule), augment_for(config), objective_for(config, model))
+    schedule = steps(RECIPES[config.recipe][config.data].schedule)
+    return Trainer(model, adam, data, inputs_for(config), config.batch, generators, schedule, augment_for(config),
+                   objective_for(config, model))

@@ -14,7 +14,7 @@ OPTION_OF = {"start_from": "from", "layer_thresholds": "layer-threshold", "layer
              "gate": "no-gate"}
 """Settings that the command line calls by other names."""
 
-FIRST = ("data", "weights", "own", "penalty", "rate", "quick")
+FIRST = ("data", "recipe", "weights", "own", "penalty", "rate", "quick")
 """Settings on which the usual values of others depend."""
 
 
@@ -28,7 +28,7 @@ def option_of(name: str) -> str:
 
 
 def command(config: RunConfig) -> str:
-    """The `minilq train` command with exactly these settings; those that the data's recipe has are left out.
+    """The `minilq train` command with exactly these settings; those that the recipe has for the data are left out.
 
     >>> command(RunConfig(data="mnist", penalty="difference", rate=1e-7, gate=False))
     'minilq train --data mnist --no-gate --penalty difference --rate 1e-07'

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from minilq.errors import ConfigError, DataError, meant
 from minilq.experiments import checks
 from minilq.experiments.choices import SHORT, check_nested, checked, checked_own, settled
-from minilq.experiments.thesis import RECIPES
+from minilq.experiments.thesis import DATA, RECIPES
 from minilq.files import read_text
 from minilq.objective import PENALTIES
 from minilq.quantize.flags import Choice, spelled
@@ -23,11 +23,15 @@ QUANTIZED = ("recipe", "all", "inner")
 IMAGE_SIZE = 64
 SMALLEST_IMAGE = 32
 
+EARLIER = {"recipe": "thesis"}
+"""Settings that earlier versions did not write, and what all their runs had."""
+
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Every setting of `minilq train`. The defaults are the thesis' recipe; None takes what RECIPES says for the data.
+    """Every setting of `minilq train`. None takes what the recipe says for the data.
 
+    recipe              "usual", or "thesis" for the thesis' own: a row of RECIPES (experiments/thesis.py)
     weights             the method of weights, a choice such as {"method": "lsq", "bits": 4} (quantize/flags.py); by
                         default the thesis' nested layer; None for full precision
     inputs              the method of what comes into layers, or None
@@ -49,6 +53,7 @@ class RunConfig:
     """
 
     data: str = "digits"
+    recipe: str = "usual"
     data_dir: str | None = None
     model: str | None = None
     weights: Choice | None = field(default_factory=lambda: {"method": "nested"})
@@ -65,10 +70,10 @@ class RunConfig:
     layer_rates: dict[str, float] = field(default_factory=dict)
     epochs: int | None = None
     batch: int | None = None
-    lr: float = 1e-4
+    lr: float | None = None
     adam: Literal["keras", "torch"] = "keras"
     seed: int = 42
-    input: str = "raw"
+    input: str | None = None
     augment: str | None = None
     limit: int | None = None
     holdout: int | None = None
@@ -78,7 +83,8 @@ class RunConfig:
     quick: bool = False
 
     def __post_init__(self) -> None:
-        checks.one_of("data", self.data, tuple(RECIPES))
+        checks.one_of("data", self.data, DATA)
+        checks.one_of("recipe", self.recipe, tuple(RECIPES))
         for name in ("quick", "skip_damaged"):
             checks.kind(name, getattr(self, name), bool)
         self._take_recipe()
@@ -87,10 +93,10 @@ class RunConfig:
         checks.together(self)
 
     def _take_recipe(self) -> None:
-        """What is not said about the training is as the thesis has it for these data."""
-        recipe = RECIPES[self.data]
+        """What is not said about the training is as the recipe has it for these data."""
+        recipe = RECIPES[self.recipe][self.data]
         usual = {"model": recipe.model, "epochs": recipe.quick_epochs if self.quick else recipe.epochs,
-                 "batch": recipe.batch, "augment": recipe.augment}
+                 "batch": recipe.batch, "input": recipe.input, "lr": recipe.lr, "augment": recipe.augment}
         if self.data == "imagenette":
             usual["image_size"] = IMAGE_SIZE
         for name, value in usual.items():
@@ -98,8 +104,8 @@ class RunConfig:
                 object.__setattr__(self, name, value)
 
     def _take_choices(self) -> None:
-        """Methods checked, every flag in one place, and what is not said of the nested layer as the thesis has it."""
-        recipe = RECIPES[self.data]
+        """Methods checked, every flag in one place, and what is not said of the nested layer as the recipe has it."""
+        recipe = RECIPES[self.recipe][self.data]
         usual = {"granularity": recipe.granularity, "threshold": recipe.threshold if self.penalty is None else 0.0,
                  "gate": True, "rounding": "floor"}
         weights, short = settled(checked("weights", self.weights), {name: getattr(self, name) for name in SHORT}, usual)
@@ -126,7 +132,7 @@ class RunConfig:
             checks.whole(name, getattr(self, name), least)
         checks.whole("seed", self.seed, 0, or_none=False, bits=128)
         for name in ("lr", "threshold", "rate"):
-            if (value := getattr(self, name)) is not None or name == "lr":
+            if (value := getattr(self, name)) is not None:
                 checks.number(name, value)
                 object.__setattr__(self, name, float(value))
         for name, what in (("layer_thresholds", "threshold"), ("layer_rates", "rate")):
@@ -193,14 +199,17 @@ def config_from(settings: dict[str, Any], known: str = "settings") -> RunConfig:
 
 
 def read_config(path: Path) -> RunConfig:
-    """The settings in a run's config.json. Raises DataError when it is missing, damaged or incomplete."""
+    """The settings in a run's config.json, those of EARLIER filled in. Raises DataError when it is missing, damaged or
+    incomplete."""
     text = read_text(path)
     try:
         settings: Any = json.loads(text)
         known = {setting.name for setting in fields(RunConfig)}
-        if not isinstance(settings, dict) or set(settings) != known:
-            raise ValueError("settings that this version of minilq does not know, or too few"
-                             if isinstance(settings, dict) else "no settings")
+        if not isinstance(settings, dict):
+            raise ValueError("no settings")
+        settings = {**EARLIER, **settings}
+        if set(settings) != known:
+            raise ValueError("settings that this version of minilq does not know, or too few")
         config = RunConfig(**settings)
         if open_ones := [name for name, value in asdict(config).items() if value != settings[name]]:
             raise ValueError(f"nothing for {', '.join(open_ones)}")

@@ -9,7 +9,7 @@ A grid is one block or a list of blocks; a block is a JSON object such as
 
 Keys that name a scheme ("nested", "ungated", or a penalty) hold its strengths, lambda or gamma; a block has these or
 `weights`. Every list is an axis, and axes are multiplied: settings of `RunConfig`, `start`, choices of methods and the
-flags in them.
+flags in them. What a block does not say is as in the thesis' recipe, or with "recipe": "usual" as in that.
 """
 
 from __future__ import annotations
@@ -30,8 +30,11 @@ from minilq.objective import PENALTIES
 from minilq.quantize.flags import method_of, words_of
 
 SCHEMES = ("nested", "ungated", *PENALTIES)
-USUAL = {"seed": 42, "input": "raw", "granularity": "row", "rounding": "floor", "start": "scratch"}
-"""What is in every name, and what a block has that says nothing; granularity and rounding with a scheme only."""
+USUAL = {"seed": 42, "input": None, "granularity": None, "rounding": None, "start": "scratch"}
+"""What is in every name, and what a block has that says nothing; None follows from its recipe."""
+
+RECIPE = "thesis"
+"""Of a block that names none: schemes and strengths are the thesis'."""
 
 MOST_POINTS = 20_000
 
@@ -84,11 +87,8 @@ def points_of(blocks: Iterable[Block], settings: Mapping[str, Any]) -> list[Poin
 def _points_of(block: Block, settings: Mapping[str, Any]) -> Iterator[Point]:
     _check(block)
     schemes = [name for name in block if name in SCHEMES]
-    said = {**USUAL, **block, **settings}
+    said = {"recipe": RECIPE, **USUAL, **block, **settings}
     axes = {name: _values(name, value) for name, value in said.items() if name not in SCHEMES}
-    if not schemes:
-        for name in ("granularity", "rounding"):
-            axes[name] = axes[name] if name in block else [None]
     if unknown := [start for start in axes["start"] if start not in STARTS]:
         raise ConfigError("sweep", f"start must hold {' or '.join(STARTS)}", got=", ".join(map(repr, unknown)),
                           cause=meant(unknown[0], STARTS))
@@ -97,8 +97,9 @@ def _points_of(block: Block, settings: Mapping[str, Any]) -> Iterator[Point]:
     of_others = [name for name in axes if name in OF_QUANTIZERS and name not in ("granularity", "rounding", "weights")]
     for outer in _product(axes, ["seed", "input", *(n for n in of_float if n not in ("seed", "input"))]):
         extra = {name: outer[name] for name in told if name in outer}
-        baseline = Point(_name("float", outer["input"], outer["seed"], extra=extra), "float", RunConfig(**outer),
-                         "float", variant=_variant(extra))
+        floats = RunConfig(**outer)
+        baseline = Point(_name("float", floats.input, floats.seed, extra=extra), "float", floats, "float",
+                         variant=_variant(extra))
         yield baseline
         for scheme in schemes or [name for name in ("weights",) if name in axes]:
             axes["strength"] = _values(scheme, block[scheme]) if schemes else axes["weights"]

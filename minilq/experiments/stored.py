@@ -32,6 +32,9 @@ from minilq.train.metrics import evaluate
 SETTINGS = ("data", "model", "input", "limit", "holdout", "image_size", "skip_damaged", "quick")
 """What of a run's settings says which images its network saw, and how; model names the shape of the images too."""
 
+PLAIN = "thesis"
+"""The recipe whose settings a file leaves out: what a file means does not change with what is usual."""
+
 CALIBRATION = 500
 """Training images that show between which numbers activations lie."""
 
@@ -40,13 +43,13 @@ FORMATS = ("mlq", "onnx", *ARRAYS)
 
 
 def facts_of(folder: str | Path) -> dict[str, Any]:
-    """What the file of a run's network says beside the network: its SETTINGS that are not usual for the data, and the
-    accuracy of the run's result, a share of 1, when it has come so far."""
+    """What the file of a run's network says beside the network: its SETTINGS where they are not the thesis' for the
+    data, whatever the recipe, and the accuracy of the run's result, a share of 1, when it has come so far."""
     folder = as_path(folder)
     config = read_config(folder / CONFIG)
-    usual = asdict(RunConfig(data=config.data))
+    plain = asdict(RunConfig(data=config.data, recipe=PLAIN))
     facts = {name: value for name, value in asdict(config).items()
-             if name in SETTINGS and (name == "data" or value != usual[name])}
+             if name in SETTINGS and (name == "data" or value != plain[name])}
     if (accuracy := read_accuracy(folder)) is not None:
         facts["accuracy"] = accuracy
     return facts
@@ -109,13 +112,13 @@ def config_of(stored: StoredModel, asked: Mapping[str, Any]) -> RunConfig:
     if "data" not in {**settings, **asked}:
         raise ConfigError("model file", "the file does not say what data it is for: name them",
                           cause="minilq evaluate is told with --data, for example --data mnist")
-    return RunConfig(**{**settings, **asked})
+    return RunConfig(**{"recipe": PLAIN, **settings, **asked})
 
 
 def _checked(settings: dict[str, Any]) -> dict[str, Any]:
     """The settings and what they leave out, as a run has them. Raises DataError when there is no such run."""
     try:
-        config = RunConfig(**settings)
+        config = RunConfig(**settings, recipe=PLAIN)
     except (ConfigError, TypeError) as error:
         raise DataError("facts of the model file", "the settings of a run were expected", got=str(error),
                         cause="Say with --data what it is for, or export the run again") from error

@@ -71,6 +71,7 @@ def train(name: str, config: RunConfig, trainer: Trainer, path: Path, stop: Call
         raise
     except NonFiniteError as error:
         after_save()
+        assert config.lr is not None
         hint = f"Begin another run, with --lr {config.lr / 10:g} for example; this one keeps {len(trainer.rows)} epochs"
         raise NonFiniteError(f"{name} network", str(error), cause=hint) from error
     return finished

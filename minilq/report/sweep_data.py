@@ -16,14 +16,14 @@ from minilq.experiments.result import RESULT
 from minilq.experiments.rivals import SCHEME, rivals
 from minilq.experiments.run import HISTORY
 from minilq.experiments.sweep import read_failures, read_points, read_sweep
-from minilq.experiments.thesis import RECIPES
+from minilq.experiments.thesis import DATA
 from minilq.quantize.methods import QUANTIZERS
 from minilq.report.sweep_curves import Curve, curve_of
 from minilq.report.sweep_style import GRANULARITIES, SCHEMES, STARTS, order
 from minilq.train.history import LARGEST, read_history
 from minilq.train.metrics import INPUTS
 
-WORDS = {"input": tuple(INPUTS), "data": tuple(RECIPES), "model": MODELS}
+WORDS = {"input": tuple(INPUTS), "data": DATA, "model": MODELS}
 OF_SCHEMES = {"granularity": GRANULARITIES, "rounding": ROUNDINGS}
 OTHERS = ("own",)
 """Schemes that are neither the thesis' nor a method: only single sites have methods."""

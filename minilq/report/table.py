@@ -8,6 +8,10 @@ from typing import Any
 
 WIDTH = 80
 HEAD = ("network", "accuracy", "integers", "bits", "kB", "times smaller")
+ROUNDED = "float, rounded to nearest"
+SHARED = {"network": "one scale for all", "scalar": "a scale for each parameter"}
+"""What shares a scale, in words."""
+
 REST = ("network", "loss", "range", "zip", "packed", "lzma", "seconds")
 
 Measured = Mapping[str, Any]
@@ -15,14 +19,15 @@ Measured = Mapping[str, Any]
 
 
 def comparison(result: Mapping[str, Any], title: str, verbose: bool = False) -> str:
-    """Three lines: the float network, the quantized one, and the float one merely rounded to nearest; see `table_of`.
+    """Three lines: the float network, the quantized one, and the float one merely rounded to nearest, as coarsely as it
+    can be and be as accurate (experiments/rounded.py); see `table_of`.
 
     title       the quantized network in words
     """
     floats = {"accuracy": result["baseline_accuracy"], "loss": result["baseline_loss"],
               "bytes_zip": result["bytes_float32_zip"], "seconds": result["seconds_each"]["float"]}
     return table_of({"float": floats, "quantized": {**result, "seconds": result["seconds_each"]["quantized"]},
-                     "float, rounded to nearest": result["rounded"]}, result, title, verbose)
+                     ROUNDED: result["rounded"]}, result, title, verbose)
 
 
 def table_of(networks: Mapping[str, Measured], sizes: Mapping[str, Any], title: str, verbose: bool = False) -> str:
@@ -41,6 +46,12 @@ def table_of(networks: Mapping[str, Measured], sizes: Mapping[str, Any], title: 
                      f"{r['unique_integers']:,}" if quantized else "-", str(r["bits"]) if quantized else "32",
                      _kilo(size), f"{raw / size:.1f}"))
     notes = [f"quantized: {title}."] * ("quantized" in networks)
+    if "granularity" in (rounded := networks.get(ROUNDED, {})):
+        found = rounded["accuracy"] >= networks["quantized"]["accuracy"]
+        granularity = str(rounded["granularity"])
+        shared = SHARED.get(granularity, f"a scale for each {granularity}")
+        notes.append(f"rounded: without training, {shared}; the "
+                     f"{'smallest that is as accurate' if found else 'most accurate, none is as good'}.")
     notes.append(f"kB of {sizes['parameters']:,} parameters, entropy-coded, with {sizes['scales']:,} scales; times "
                  f"smaller than the same parameters in float32, {_kilo(raw)} kB.")
     return f"{aligned(rows)}\n\n{filled(notes)}" + (f"\n\n{_rest(networks)}" if verbose else "")

@@ -116,7 +116,8 @@ def measure(seed: int = 42, epochs: int = 20) -> Difference:
         shrunk.append(Shrunk(rate, float(np.abs(latent_of(trained.model)).mean()), trained.accuracy))
         curves.setdefault("difference", curve)
     absolute, curves["absolute_deviation"] = _trained("absolute_deviation", ABSOLUTE_RATE, data, epochs, seed)
-    config = RunConfig(threshold=COARSE, gate=False, rounding="nearest", input="unit", epochs=epochs, seed=seed)
+    config = RunConfig(recipe="thesis", threshold=COARSE, gate=False, rounding="nearest", input="unit", epochs=epochs,
+                       seed=seed)
     coarse = train(config, data)
     stopped, free = (_further(coarse, to_scales, data, -(-epochs // 2), seed) for to_scales in (False, True))
     return Difference(_pull(seed), shrunk, curves, float(np.mean(absolute.scales() < 1.001 * SCALE_MIN)),
@@ -140,7 +141,7 @@ def _pull(seed: int) -> Array:
 def _trained(penalty: str, rate: float, data: Dataset, epochs: int, seed: int,
              ) -> tuple[Trained, tuple[list[int], list[float]]]:
     median = MedianScale()
-    config = RunConfig(penalty=penalty, rate=rate, input="unit", epochs=epochs, seed=seed)
+    config = RunConfig(recipe="thesis", penalty=penalty, rate=rate, input="unit", epochs=epochs, seed=seed)
     trained = train(config, data, watch=median)
     median.note(trained.steps, trained.model)
     return trained, (median.steps, median.scales)
@@ -148,9 +149,9 @@ def _trained(penalty: str, rate: float, data: Dataset, epochs: int, seed: int,
 
 def _further(coarse: Trained, to_scales: bool, data: Dataset, epochs: int, seed: int) -> Snapped:
     """From a coarse network on, with the squared deviation and nothing else that moves the scales."""
-    config = RunConfig(threshold=0.0, rounding="nearest", input="unit", epochs=epochs, seed=seed)
+    config = RunConfig(recipe="thesis", threshold=0.0, rounding="nearest", input="unit", epochs=epochs, seed=seed)
     trainer = trainer_for("quantized", config, data)
-    trainer.model.load_state(coarse.model.state())
+    trainer.model.load_state(dict(coarse.model.state()))                 # numbers alone: the rule is another
     trainer.objective = Objective({"squared_deviation": penalty_on(trainer.model, "squared_deviation", SQUARED_RATE,
                                                                    to_scales=to_scales)})
     trainer.run(epochs)

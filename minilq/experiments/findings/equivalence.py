@@ -86,7 +86,7 @@ def measure(seed: int = 42, epochs: int = 20) -> Equivalence:
                 ) -> tuple[Trained, MedianScale]:
         median = MedianScale()
         rates = {layer: RATE / factor for layer, factor in (factors or {}).items()}
-        config = RunConfig(penalty=penalty, rate=RATE, layer_rates=rates, epochs=epochs, seed=seed)
+        config = RunConfig(recipe="thesis", penalty=penalty, rate=RATE, layer_rates=rates, epochs=epochs, seed=seed)
         result = train(config, data, scale_optimizer=partial(Adam, lr=LR, beta2=QUICK), watch=median)
         median.note(result.steps, result.model)
         return result, median

@@ -8,13 +8,13 @@ from statistics import fmean
 
 from minilq.autodiff.tape import Array
 from minilq.data import load
-from minilq.experiments.build import built, quantized_sites
+from minilq.experiments.build import built, inputs_for, quantized_sites
 from minilq.experiments.config import RunConfig
 from minilq.experiments.findings.finding import Check, Finding, Table, number, percent
 from minilq.experiments.findings.training import WEIGHT, Trained, latent_of, train
 from minilq.experiments.rounded import smallest_scale
 from minilq.quantize import Scaled, fake_quantize, scale_shape
-from minilq.train.metrics import INPUTS, evaluate
+from minilq.train.metrics import evaluate
 
 METHODS = {"floor": ("floor", 0.0), "nearest": ("nearest", 0.0), "floor + 1/2": ("floor", 0.5)}
 """Rounding of P/s, and what is added to the code when it is multiplied back."""
@@ -81,7 +81,7 @@ def measure(seed: int = 42, epochs: int = 15, thresholds: tuple[float, ...] = TH
             ) -> FloorNearest:
     """Train a float network and round it; train with both roundings."""
     data = load("digits")
-    config = RunConfig(epochs=epochs, seed=seed)
+    config = RunConfig(recipe="thesis", epochs=epochs, seed=seed)
     baseline = train(config, data, network="float")
     accuracy: dict[str, list[float]] = {method: [] for method in METHODS}
     errors = {}
@@ -90,7 +90,7 @@ def measure(seed: int = 42, epochs: int = 15, thresholds: tuple[float, ...] = TH
             rounded = _rounded(baseline, config, method, bits)
             model, _ = built(config)
             model.load_state(rounded)
-            _, right = evaluate(model, data.validation_images, data.validation_labels, INPUTS[config.input])
+            _, right = evaluate(model, data.validation_images, data.validation_labels, inputs_for(config))
             accuracy[method].append(right)
             if bits == SHOWN:
                 P = latent_of(baseline.model)
@@ -99,7 +99,7 @@ def measure(seed: int = 42, epochs: int = 15, thresholds: tuple[float, ...] = TH
     for lam, of_rounding in learned.items():
         for rounding, accuracies in of_rounding.items():
             for own in range(seed, seed + seeds):
-                config = RunConfig(threshold=lam, rounding=rounding, epochs=epochs, seed=own)
+                config = RunConfig(recipe="thesis", threshold=lam, rounding=rounding, epochs=epochs, seed=own)
                 accuracies.append(train(config, data).accuracy)
     return FloorNearest(baseline.accuracy, accuracy, errors, learned)
 

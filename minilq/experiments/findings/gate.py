@@ -119,7 +119,7 @@ def measure(seed: int = 42, epochs: int = 15, thresholds: tuple[float, ...] = TH
     pairs = []
     for lam in thresholds:
         for own in range(seed, seed + seeds):
-            config = RunConfig(threshold=lam, epochs=epochs, seed=own)
+            config = RunConfig(recipe="thesis", threshold=lam, epochs=epochs, seed=own)
             gated, without = train(config, data), train(replace(config, gate=False), data)
             if not found:
                 found = _count(gated, lam)

@@ -46,7 +46,7 @@ def measure(seed: int = 42, epochs: int = 40, thresholds: tuple[float, ...] = TH
     runs = {}
     for lam in thresholds:
         growth = Growth(2, partial(drive, lam))
-        config = RunConfig(threshold=lam, epochs=epochs, seed=seed)
+        config = RunConfig(recipe="thesis", threshold=lam, epochs=epochs, seed=seed)
         trained = train(config, load("digits"), scale_optimizer=growth.optimizer, watch=growth)
         runs[lam] = growth.finish(trained.model)
     return GrowthNested(runs)

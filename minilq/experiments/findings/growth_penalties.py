@@ -76,7 +76,7 @@ def measure(seed: int = 42, epochs: int = 24, frozen_epochs: int = 66) -> Growth
     """Train once for each penalty, and once longer with the thesis' Adam for the scales."""
     runs = {name: _followed(name, QUICK, epochs, seed) for name in RATES}
     thesis = _followed("inverse", THESIS, frozen_epochs, seed)
-    config = RunConfig(seed=seed)
+    config = RunConfig(recipe="thesis", seed=seed)
     model, generators = built(config)
     quantize(model, methods_for(config, model, generators))
     return GrowthPenalties(runs, thesis, float(push("inverse", model)[0]))
@@ -84,7 +84,7 @@ def measure(seed: int = 42, epochs: int = 24, frozen_epochs: int = 66) -> Growth
 
 def _followed(name: str, beta2: float, epochs: int, seed: int) -> Followed:
     growth = Growth(3, lambda model: push(name, model), beta2)
-    config = RunConfig(penalty=name, rate=RATES[name], epochs=epochs, seed=seed)
+    config = RunConfig(recipe="thesis", penalty=name, rate=RATES[name], epochs=epochs, seed=seed)
     return growth.finish(train(config, load("digits"), scale_optimizer=growth.optimizer, watch=growth).model)
 
 

@@ -74,13 +74,12 @@ def measure(seed: int = 42, epochs: int = 20) -> Inputs:
     """Train float and with every scheme, on raw and on unit inputs."""
     data = load("digits")
     quick = partial(Adam, lr=LR, beta2=QUICK)
-    floats = {which: train(RunConfig(input=which, epochs=epochs, seed=seed), data, network="float").accuracy
-              for which in TITLES}
+    thesis = partial(RunConfig, recipe="thesis", epochs=epochs, seed=seed)
+    floats = {which: train(thesis(input=which), data, network="float").accuracy for which in TITLES}
     points: dict[str, dict[str, Point]] = {which: {} for which in TITLES}
     for which, own in points.items():
         for scheme, settings in SCHEMES.items():
-            config = RunConfig(input=which, epochs=epochs, seed=seed, **settings)
-            trained = train(config, data, scale_optimizer=quick)
+            trained = train(thesis(input=which, **settings), data, scale_optimizer=quick)
             own[scheme] = Point(trained.accuracy, trained.integers())
     return Inputs(floats, points, len(data.validation_images))
 

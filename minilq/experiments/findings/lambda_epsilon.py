@@ -73,7 +73,7 @@ def measure(seed: int = 42, epochs: int = 24) -> LambdaEpsilon:
     """Train with every pair and optimizer from the same weights and batches."""
     def curve(lam: float, label: str, optimizer: ScaleOptimizer) -> Curve:
         median = MedianScale()
-        config = RunConfig(threshold=lam, epochs=epochs, seed=seed)
+        config = RunConfig(recipe="thesis", threshold=lam, epochs=epochs, seed=seed)
         trained = train(config, load("digits"), scale_optimizer=optimizer, watch=median)
         median.note(trained.steps, trained.model)
         return Curve(label, median.steps, median.scales, trained.integers().unique, trained.accuracy)

@@ -53,6 +53,7 @@ def train(config: RunConfig, data: Dataset, network: str = "quantized", scale_op
     trainer = trainer_for(network, config, data)
     model, optimizer = trainer.model, trainer.optimizer
     if scale_optimizer is not None:
+        assert config.lr is not None
         latents = [p for name, p in model.parameters().items() if name.endswith(".latent")]
         scales = [p for name, p in model.parameters().items() if name.endswith(".scale")]
         optimizer = Together(Adam(latents, lr=config.lr), scale_optimizer(scales))
