@@ -1,8 +1,8 @@
 """Compiled twins for the quantizers: the round trip, and gradients of the scales summed over their groups.
 
 Arrays are seen as (A, K, B) with one scale for each k (groups.py). Where B is 1 the scale changes with every element,
-so the loop over k is the inner one; that is the whole difference between the two halves of each kernel. They come with
-one axis, by ravel(): a kernel is compiled anew for every number of axes.
+so the loop over k is the inner one; that is the whole difference between a kernel and its sibling `..._across`. They
+are two, and take arrays of one axis, because every kernel of every number of axes takes a while to compile.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from minilq.kernels.jit import SUMS, jit
 
 MODES = {"floor": 0, "nearest": 1, "ceil": 2, "trunc": 3}
 EPS32 = np.finfo(np.float32).eps
+EPS = {"f": float(EPS32), "d": float(np.finfo(np.float64).eps)}
 BITS = {"f": np.int32, "d": np.int64}
+NO_SIGN = 2**63 - 1
 
 
 def round_trip(P: Array, s: Array, rounding: Any, qmin: float | None = None, qmax: float | None = None,
@@ -28,7 +30,8 @@ def round_trip(P: Array, s: Array, rounding: Any, qmin: float | None = None, qma
     y = np.empty(P.shape, P.dtype)
     low = -np.inf if qmin is None else float(qmin)
     high = np.inf if qmax is None else float(qmax)
-    return y, _round_trip(P.ravel(), s.ravel(), y.ravel(), shape, mode, low, high)
+    kernel = _round_trip if shape[2] > 1 else _round_trip_across
+    return y, kernel(P.ravel(), s.ravel(), y.ravel(), shape, mode, low, high)
 
 
 @jit(inline=True)
@@ -56,36 +59,45 @@ def _whole(v, mode):  # type: ignore[no-untyped-def]
 @jit()
 def _round_trip(x, s, y, shape, mode, low, high):  # type: ignore[no-untyped-def]
     A, K, B = shape
-    x, y = x.reshape(shape), y.reshape(shape)
+    number = x.dtype.type
+    low, high, infinity = number(low), number(high), number(np.inf)
+    bounded = low > -infinity or high < infinity
+    good = True
+    for k in range(K):
+        good &= s[k] > 0
+    for a in range(A):
+        for k in range(K):
+            row, s_k = (a * K + k) * B, s[k]
+            x_k, y_k = x[row:row + B], y[row:row + B]
+            if bounded:
+                for b in range(B):
+                    v = x_k[b] / s_k
+                    y_b = _code(v, mode, low, high) * s_k
+                    good &= (abs(v) < infinity) & (abs(y_b) < infinity)  # false for NaN
+                    y_k[b] = y_b
+            else:                                # without bounds an infinite v is an infinite y
+                for b in range(B):
+                    y_b = _whole(x_k[b] / s_k, mode) * s_k
+                    good &= abs(y_b) < infinity
+                    y_k[b] = y_b
+    return good
+
+
+@jit()
+def _round_trip_across(x, s, y, shape, mode, low, high):  # type: ignore[no-untyped-def]
+    A, K, _ = shape
     number = x.dtype.type
     low, high, infinity = number(low), number(high), number(np.inf)
     good = True
     for k in range(K):
         good &= s[k] > 0
-    if B == 1:
-        for a in range(A):
-            for k in range(K):
-                v = x[a, k, 0] / s[k]
-                y_i = _code(v, mode, low, high) * s[k]
-                good &= (abs(v) < infinity) & (abs(y_i) < infinity)      # false for NaN
-                y[a, k, 0] = y_i
-    elif low > -infinity or high < infinity:
-        for a in range(A):
-            for k in range(K):
-                s_k = s[k]
-                for b in range(B):
-                    v = x[a, k, b] / s_k
-                    y_i = _code(v, mode, low, high) * s_k
-                    good &= (abs(v) < infinity) & (abs(y_i) < infinity)
-                    y[a, k, b] = y_i
-    else:                                        # without bounds an infinite v is an infinite y
-        for a in range(A):
-            for k in range(K):
-                s_k = s[k]
-                for b in range(B):
-                    y_i = _whole(x[a, k, b] / s_k, mode) * s_k
-                    good &= abs(y_i) < infinity
-                    y[a, k, b] = y_i
+    for a in range(A):
+        x_a, y_a = x[a * K:a * K + K], y[a * K:a * K + K]
+        for k in range(K):
+            v = x_a[k] / s[k]
+            y_k = _code(v, mode, low, high) * s[k]
+            good &= (abs(v) < infinity) & (abs(y_k) < infinity)
+            y_a[k] = y_k
     return good
 
 
@@ -93,8 +105,12 @@ def threshold_scale_gradient(g: Array, y: Array, s: Array, lam: float, gate: boo
     shape = layout(y.shape, s.shape)
     if shape is None or not fits(g, y, s) or y.size == 0:
         return NotImplemented
-    ds, y = np.empty(s.shape, s.dtype), y.ravel()
-    _threshold(g.ravel(), y, y.view(BITS[y.dtype.char]), s.ravel(), ds.ravel(), shape, float(lam), gate)
+    ds, y, bits = np.empty(s.shape, s.dtype), y.ravel(), BITS[y.dtype.char]
+    largest = np.empty(s.size, bits)
+    bend = lam * lam > EPS[y.dtype.char]         # for smaller lam, tanh(x) = x to the last bit
+    kernel = _threshold if shape[2] > 1 else _threshold_across
+    kernel(g.ravel(), y, y.view(bits), s.ravel(), ds.ravel(), largest, largest.view(y.dtype), shape, float(lam), bend,
+           gate)
     return ds
 
 
@@ -106,44 +122,52 @@ def _vote(g, y, lam, eps, zero):  # type: ignore[no-untyped-def]
 
 
 @jit(SUMS)
-def _threshold(g, y, y_bits, s, ds, shape, lam, gate):  # type: ignore[no-untyped-def]
-    # The sum of the votes is 0 exactly when every r >= lam. For small lam, tanh(x) = x to the last bit (bend False).
-    # The maximum is taken over the bits of |y|: they order like the numbers, and integer maxima vectorise.
+def _threshold(g, y, y_bits, s, ds, largest, largest_y, shape, lam, bend, gate):  # type: ignore[no-untyped-def]
+    # The sum of the votes is 0 exactly when every r >= lam. The maximum is taken over the bits of |y|: they order like
+    # the numbers, and maxima of integers vectorise. largest and largest_y are one array.
     A, K, B = shape
     g, y, y_bits = g.reshape(shape), y.reshape(shape), y_bits.reshape(shape)
-    number = y.dtype.type
-    bend = lam * lam > np.finfo(y.dtype).eps
-    whole = y_bits.dtype.type                    # of its own size again, or maxima are taken of 64 bits
-    no_sign = np.iinfo(y_bits.dtype).max
-    lam, eps, zero = number(lam), number(EPS32), number(0)
-    largest = np.zeros(K, y_bits.dtype)
-    ds[:] = zero
-    if B == 1:
-        for a in range(A):
-            for k in range(K):
-                d = _vote(g[a, k, 0], y[a, k, 0], lam, eps, zero)
-                ds[k] += np.tanh(d) if bend else d
-                largest[k] = max(largest[k], whole(y_bits[a, k, 0] & no_sign))
-    else:
-        for a in range(A):
-            for k in range(K):
-                total = zero
-                top = largest[k]
-                if bend:
-                    for b in range(B):
-                        total += np.tanh(_vote(g[a, k, b], y[a, k, b], lam, eps, zero))
-                else:
-                    for b in range(B):
-                        total += _vote(g[a, k, b], y[a, k, b], lam, eps, zero)
+    number, whole = y.dtype.type, y_bits.dtype.type
+    lam, eps, zero, no_sign = number(lam), number(EPS32), number(0), whole(NO_SIGN >> 64 - 8 * y_bits.itemsize)
+    ds[:], largest[:] = zero, whole(0)
+    for a in range(A):
+        for k in range(K):
+            total, top = zero, largest[k]
+            if bend:
                 for b in range(B):
-                    top = max(top, whole(y_bits[a, k, b] & no_sign))
-                ds[k] += total
-                largest[k] = top
+                    total += np.tanh(_vote(g[a, k, b], y[a, k, b], lam, eps, zero))
+            else:
+                for b in range(B):
+                    total += _vote(g[a, k, b], y[a, k, b], lam, eps, zero)
+            for b in range(B):
+                top = max(top, whole(y_bits[a, k, b] & no_sign))         # whole, or it becomes one of 64 bits
+            ds[k] += total
+            largest[k] = top
+    _times_largest(ds, largest_y, s, lam, number(A * B), gate)
+
+
+@jit(SUMS)
+def _threshold_across(g, y, y_bits, s, ds, largest, largest_y, shape, lam, bend, gate):  # type: ignore[no-untyped-def]
+    A, K, _ = shape
+    number, whole = y.dtype.type, y_bits.dtype.type
+    lam, eps, zero, no_sign = number(lam), number(EPS32), number(0), whole(NO_SIGN >> 64 - 8 * y_bits.itemsize)
+    ds[:], largest[:] = zero, whole(0)
+    for a in range(A):
+        g_a, y_a, bits = g[a * K:a * K + K], y[a * K:a * K + K], y_bits[a * K:a * K + K]
+        for k in range(K):
+            d = _vote(g_a[k], y_a[k], lam, eps, zero)
+            ds[k] += np.tanh(d) if bend else d
+            largest[k] = max(largest[k], whole(bits[k] & no_sign))
+    _times_largest(ds, largest_y, s, lam, number(A), gate)
+
+
+@jit(inline=True)
+def _times_largest(ds, largest, s, lam, size, gate):  # type: ignore[no-untyped-def]
+    # sums of votes -> their means times the largest n
     full_vote = -np.tanh(lam)
-    n_max = np.rint(largest.view(ds.dtype) / s)
-    for k in range(K):
-        mean = ds[k] / number(A * B)
-        ds[k] = (full_vote if mean == zero or not gate else mean) * n_max[k]
+    for k in range(len(ds)):
+        mean = ds[k] / size
+        ds[k] = (full_vote if mean == 0 or not gate else mean) * np.rint(largest[k] / s[k])
 
 
 def chain_rule_scale_gradient(g: Array, y: Array, P: Array, s: Array, slope: Array | None = None) -> Array:
