@@ -22,7 +22,8 @@ from minilq.quantize.sparse import Sparse
 from minilq.quantize.vectors import Vectors
 from minilq.selfcheck import sampled
 from minilq.store import modelfile
-from minilq.store.sites import hashed_of, sparse_of, vectors_of
+from minilq.store.npz import from_npz, to_npz
+from minilq.store.sites import own_grid
 from minilq.train.stage import prune_cluster
 
 seeds = st.integers(0, 2**32 - 1)
@@ -157,11 +158,6 @@ def test_what_is_pruned_takes_no_bytes_but_those_of_its_mask():
     for codes in (mask[:2], 2 * mask, -mask, 1 - mask):
         with pytest.raises(ConfigError, match=r"^codes: must be 1 in 2 places"):
             Sparse(numbers).values(codes)
-    assert sparse_of("w", {"numbers": numbers}).numbers is numbers
-    assert sparse_of("w", {"levels": numbers}) is None
-    for wrong in (None, numbers[None], numbers.astype(np.float64)):
-        with pytest.raises(DataError):
-            sparse_of("w", {"numbers": wrong})
 
 
 # --- Deep Compression -----------------------------------------------------------------------------------------------
@@ -314,15 +310,40 @@ def test_files_give_the_same_numbers_and_the_same_method(method, tmp_path):
     assert type(site.latent.constraint) is (type(None) if isinstance(method, VectorQuantization) else Masked)
 
 
-def test_books_in_a_file_that_fit_no_tensor_are_refused():
-    books, tensor = np.zeros((1, 2, 3, 2), np.float32), np.array([5, 4])
-    assert vectors_of("w", {"books": books, "tensor": tensor}, (5, 4)).codes_shape == (1, 2, 5)
-    assert vectors_of("w", {"scale": books}, (5, 4)) is None
-    for wrong in ((books[0], tensor), (books.astype(np.float64), tensor), (np.zeros((9, 2, 3, 2), np.float32), tensor),
-                  (books, np.array([4, 5])), (books[:, :1], tensor), (None, tensor), (books, None),
-                  (books[:0], tensor)):
-        with pytest.raises(DataError, match="books"):
-            vectors_of("w", dict(zip(("books", "tensor"), wrong, strict=True)), (5, 4))
+@pytest.mark.parametrize("method", [Pruned(0.3), VectorQuantization(4, 2), HashedNets(0.3)], ids=str)
+def test_other_programs_files_hold_these_grids_too(method, tmp_path):
+    rng = np.random.default_rng(0)
+    model = nn.quantize(Sequential(Dense(12, 6, rng, 0.5)), {"dense1.weight": method}.get)
+    coded, path = nn.coded_in(model), tmp_path / "a.npz"
+    to_npz(coded, path, {})
+    back, _ = from_npz(path)
+    assert type(back["dense1.weight"].grid) is type(coded["dense1.weight"].grid)
+    np.testing.assert_array_equal(back["dense1.weight"].values, coded["dense1.weight"].values)
+
+
+BOOKS, SHAPE, WEIGHTS = np.zeros((1, 2, 3, 2), np.float32), np.array([5, 4]), np.ones(3, np.float32)
+
+
+@pytest.mark.parametrize("stored", [
+    {"books": BOOKS[0], "tensor": SHAPE}, {"books": BOOKS.astype(np.float64), "tensor": SHAPE},
+    {"books": np.zeros((9, 2, 3, 2), np.float32), "tensor": SHAPE}, {"books": BOOKS, "tensor": SHAPE[::-1]},
+    {"books": BOOKS[:, :1], "tensor": SHAPE}, {"books": None, "tensor": SHAPE}, {"books": BOOKS, "tensor": None},
+    {"books": BOOKS[:0], "tensor": SHAPE}, {"books": BOOKS, "tensor": np.array([9, 4])},
+    {"books": BOOKS, "tensor": SHAPE.astype(np.float32)}, {"books": BOOKS, "tensor": SHAPE[None]},
+    {"weights": WEIGHTS.astype(np.float64), "seed": SHAPE[:1]}, {"weights": WEIGHTS[:0], "seed": SHAPE[:1]},
+    {"weights": WEIGHTS, "seed": SHAPE}, {"weights": WEIGHTS, "seed": -SHAPE[:1]}, {"weights": WEIGHTS, "seed": None},
+    {"weights": WEIGHTS[None], "seed": SHAPE[:1]}, {"weights": SHAPE, "seed": SHAPE[:1]},
+    {"numbers": None}, {"numbers": WEIGHTS[None]}, {"numbers": WEIGHTS.astype(np.float64)}, {"numbers": SHAPE}])
+def test_arrays_in_a_file_that_are_no_grid_are_refused(stored):
+    with pytest.raises(DataError, match=r"^w: "):
+        own_grid("w", stored, (5, 4))
+
+
+def test_arrays_in_a_file_that_are_a_grid_are_it():
+    assert own_grid("w", {"books": BOOKS, "tensor": SHAPE}, (5, 4)).codes_shape == (1, 2, 5)
+    assert own_grid("w", {"weights": WEIGHTS, "seed": SHAPE[:1]}, (5, 4)).seed == 5
+    assert own_grid("w", {"numbers": WEIGHTS}, (5, 4)).numbers is WEIGHTS
+    assert own_grid("w", {"levels": WEIGHTS}, (5, 4)) is None
 
 
 def test_low_rank_is_the_layer_at_full_rank_and_the_nearest_below():
@@ -410,16 +431,9 @@ def test_a_file_of_hashed_weights_holds_them_and_a_seed(tmp_path):
     assert max(beside) < 500                     # header and all
 
 
-def test_hashed_weights_in_a_file_that_are_none_are_refused():
-    weights, seed = np.ones(3, np.float32), np.array([7])
-    assert hashed_of("w", {"weights": weights, "seed": seed}).seed == 7
-    assert hashed_of("w", {"levels": weights}) is None
-    for wrong in ((weights.astype(np.float64), seed), (weights[:0], seed), (None, seed), (weights, None),
-                  (weights, np.array([-1])), (weights, np.array([1, 2])), (weights, np.ones(1)), (weights[None], seed)):
-        with pytest.raises(DataError):
-            hashed_of("w", dict(zip(("weights", "seed"), wrong, strict=True)))
+def test_codes_of_hashed_weights_are_zero():
     with pytest.raises(ConfigError, match="must be 0"):
-        Hashed(weights, seed).values(np.array([0, 1]))
+        Hashed(np.ones(3), np.array([7])).values(np.array([0, 1]))
 
 
 def test_hashed_nets_refuse_other_flags_and_shapes():

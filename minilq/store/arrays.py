@@ -3,7 +3,8 @@
     <site>.codes    the integers of a quantized weight or bias, in its shape
     <site>.scale    and <site>.zero, <site>.offset where there are any: value = (codes - zero) * scale + offset; each
                     broadcasts to the codes
-    <site>.levels   in place of these: value = levels[codes]
+    <site>.levels   in place of these: value = levels[codes]. Or .books and .tensor, .weights and .seed, .numbers: see
+                    vectors.py, hashing.py and sparse.py in minilq/quantize
     <tensor>        everything else: a parameter in full precision, what an input's method holds, a running mean
 
 Names are the model's: "conv2d1.weight.codes", "dense2.bias.latent". Layouts are minilq's: dense weights (in, out),
@@ -22,13 +23,14 @@ from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError
 from minilq.nn import Sequential
 from minilq.quantize import Coded, Even, Table
-from minilq.quantize.buckets import of_stored
+from minilq.quantize.buckets import of_stored as buckets_of
 from minilq.quantize.coded import check_coded
+from minilq.quantize.own_grids import WHOLE, is_own, of_stored
 
 CODES = "codes"
 RESERVED = frozenset(("meta", "file", "allow_pickle", "__metadata__"))
 """Names that stand for something else in a .npz or a .safetensors file, or when one is written."""
-PARTS = ("scale", "zero", "offset", "levels", "size")
+PARTS = ("scale", "zero", "offset", "levels", "size", "books", "tensor", "weights", "seed", "numbers")
 
 
 def floats_in(model: Sequential, coded: Mapping[str, Coded]) -> dict[str, Array]:
@@ -85,12 +87,16 @@ def _coded(name: str, codes: Array, grid: dict[str, Array]) -> Coded:
     if codes.dtype.kind != "i":
         raise ValueError(f"{name} has codes of {codes.dtype}")
     for part, array in grid.items():
-        if not (array.dtype.kind == "i" if part in ("zero", "size") else array.dtype.char in "fd"):
+        if not (array.dtype.kind == "i" if part in ("zero", "size", *WHOLE) else array.dtype.char in "fd"):
             raise ValueError(f"{name} has a {part} of {array.dtype}")
         if not np.isfinite(array).all():
             raise ValueError(f"{name} has a {part} that is not finite")
-    if (buckets := of_stored(grid, codes)) is not None:
+    if (buckets := buckets_of(grid, codes)) is not None:
         return Coded(codes, buckets)
+    if is_own(grid):
+        own = Coded(codes, of_stored(grid))
+        own.grid.values(codes)                   # they fit
+        return own
     for part, array in grid.items():
         shape = array.shape[1:] if part == "levels" else array.shape
         if len(shape) > codes.ndim or any(n not in (1, m) for n, m in zip(shape[::-1], codes.shape[::-1],

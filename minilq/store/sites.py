@@ -16,13 +16,12 @@ from minilq.errors import ConfigError, DataError, MinilqError
 from minilq.nn import Site
 from minilq.quantize import Coded, Even, Quantizer, Table
 from minilq.quantize.asked import Steps, steps_of
-from minilq.quantize.buckets import of_stored
+from minilq.quantize.buckets import of_stored as buckets_of
 from minilq.quantize.coded import Grid
 from minilq.quantize.flags import choice_of, method_of
-from minilq.quantize.hashing import MOST_SEED, Hashed
 from minilq.quantize.methods.fixed_grid import FixedGrid
-from minilq.quantize.sparse import Sparse
-from minilq.quantize.vectors import MOST_STAGES, Vectors
+from minilq.quantize.own_grids import is_own, of_stored
+from minilq.quantize.vectors import Vectors
 from minilq.store.checks import wrong
 from minilq.store.pool import Pool
 
@@ -120,53 +119,29 @@ def part_of(where: str, entry: Any, arrays: list[Array], shape: tuple[int, ...],
     if decode is None:
         return Part(method, held, steps=_steps(where, entry, arrays) if "grid" in entry else None)
     stored = _picked(where, entry["grid"], arrays)
-    vectors = vectors_of(where, stored, shape)
-    codes = decode(shape if vectors is None else vectors.codes_shape)
+    own = own_grid(where, stored, shape)
+    codes = decode(own.codes_shape if isinstance(own, Vectors) else shape)
     if held is not None and numbers is not None:
         told_by = {CODES: codes, SUPPORT: (codes != 0).astype(np.int8)}
         held = {name: told_by[numbers[name]] if array is None else array for name, array in held.items()}
-    grid: Grid | None = vectors or hashed_of(where, stored) or sparse_of(where, stored)
-    if grid is None:
-        grid = grid_of(where, stored, codes)
-    else:
-        told(where, lambda: grid.values(codes))
-    return Part(method, held, Coded(codes, grid))
+    if own is None:
+        return Part(method, held, Coded(codes, grid_of(where, stored, codes)))
+    told(where, lambda: own.values(codes))
+    return Part(method, held, Coded(codes, own))
 
 
-def sparse_of(where: str, stored: dict[str, Any]) -> Sparse | None:
-    """The grid of these arrays where it is that of pruned weights, once it can be one."""
-    if stored.keys() != {"numbers"}:
+def own_grid(where: str, stored: dict[str, Any], shape: tuple[int, ...]) -> Grid | None:
+    """The grid of these arrays, of a tensor of this shape, where their names are those of vectors, hashed or pruned
+    weights, once it can be one."""
+    if not is_own(stored):
         return None
-    numbers = stored["numbers"]
-    if numbers is None or numbers.dtype != np.float32 or numbers.ndim != 1:
-        raise wrong(where, "numbers of float32 on one axis",
-                    numbers if numbers is None else f"{numbers.dtype} {numbers.shape}")
-    return Sparse(numbers)
-
-
-def hashed_of(where: str, stored: dict[str, Any]) -> Hashed | None:
-    """The grid of these arrays where it is one of hashed weights, once it can be one."""
-    if stored.keys() != {"weights", "seed"}:
-        return None
-    weights, seed = stored["weights"], stored["seed"]
-    if weights is None or weights.dtype != np.float32 or weights.ndim != 1 or not weights.size:
-        raise wrong(where, "weights of float32 on one axis", weights if weights is None else weights.dtype)
-    if seed is None or seed.dtype.kind != "i" or seed.shape != (1,) or not 0 <= seed[0] <= MOST_SEED:
-        raise wrong(where, f"a seed in 0..{MOST_SEED}", seed if seed is None else seed.tolist())
-    return Hashed(weights, seed.astype(np.int64))
-
-
-def vectors_of(where: str, stored: dict[str, Any], shape: tuple[int, ...]) -> Vectors | None:
-    """The grid of these arrays and a tensor of this shape where it is one of vectors, once it can be one."""
-    if stored.keys() != {"books", "tensor"}:
-        return None
-    books, tensor = stored["books"], stored["tensor"]
-    if books is None or books.dtype != np.float32 or books.ndim != 4 or not 1 <= len(books) <= MOST_STAGES:
-        raise wrong(where, f"books of float32, 1 to {MOST_STAGES} stages of blocks of vectors",
-                    books if books is None else f"{books.dtype} {books.shape}")
-    if tensor is None or tensor.tolist() != list(shape) or books.shape[1] * books.shape[3] != shape[-1]:
-        raise wrong(where, f"books of a tensor {shape}", books.shape)
-    return Vectors(books, tensor.astype(np.int64))
+    for name, array in stored.items():
+        if array is None or (array.dtype.kind != "i" and array.dtype != np.float32):
+            raise wrong(where, f"{name} of float32 or of whole numbers", array if array is None else array.dtype)
+    grid = told(where, lambda: of_stored(stored))
+    if isinstance(grid, Vectors) and grid.shape != shape:
+        raise wrong(where, f"books of a tensor {shape}", grid.shape)
+    return grid
 
 
 def _picked(where: str, numbers: Any, arrays: list[Array]) -> dict[str, Any]:
@@ -186,7 +161,7 @@ def grid_of(where: str, stored: dict[str, Any], codes: Array | None = None) -> G
         if array is None or array.dtype.kind != kinds or (kinds == "f" and array.dtype != np.float32):
             raise wrong(where, f"a grid whose {name} are of {'whole numbers' if kinds == 'i' else 'float32'}",
                         array if array is None else array.dtype)
-    if codes is not None and (buckets := told(where, lambda: of_stored(stored, codes))) is not None:
+    if codes is not None and (buckets := told(where, lambda: buckets_of(stored, codes))) is not None:
         return buckets
     if stored.keys() == {"levels"} and codes is not None:
         levels = stored["levels"]
