@@ -103,7 +103,7 @@ class HashedNets(Quantizer):
         return y
 
     def coded(self, x: Array, held: Held) -> Coded:
-        x, weights = codable("HashedNets", plain(x)), trained(held, "weights").array
+        x, weights = codable("HashedNets", plain(x)), trained(held, "weights").array.copy()
         self._places(x, len(weights))
         return Coded(np.zeros(x.shape, np.int8), Hashed(weights, np.array([self.seed])))
 

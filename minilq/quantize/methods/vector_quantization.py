@@ -123,7 +123,7 @@ class VectorQuantization(Quantizer):
 
     def coded(self, x: Array, held: Held) -> Coded:
         x = codable("VectorQuantization", plain(x))
-        books = trained(held, "books").array
+        books = trained(held, "books").array.copy()
         return Coded(narrowed(self._codes(x, held)), Vectors(books, np.array(x.shape)))
 
     def _codes(self, x: Array, held: Held) -> Array:
