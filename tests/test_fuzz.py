@@ -13,6 +13,7 @@ import io
 import json
 import random
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,7 +29,9 @@ from minilq.experiments.grids import blocks_of
 from minilq.experiments.result import read_accuracy, read_result
 from minilq.report.figures import draw
 from minilq.report.table import comparison
+from minilq.store.modelfile import contents, load
 from minilq.store.safetensors import from_safetensors, write
+from minilq.store.sections import joined, split
 from minilq.train.history import read_history, write_history
 from tests.test_command import given_by
 from tests.test_data_cifar10 import pickled
@@ -358,3 +361,73 @@ def test_a_safetensors_file_whose_header_is_edited(tmp_path, seeds):
         found = sound_or_refused(lambda: from_safetensors(tmp_path / "x"))
         if found:
             assert sum(one.codes.nbytes for one in found[0].values()) <= len(data)
+
+
+# ---- Model files
+
+GOLDEN = Path(__file__).parent / "golden"
+WORDS = ["codes", "support", "i1", "f8", "context", "packed", {"method": "hashed-nets", "seed": 5}, {"levels": 1},
+         {"books": 0, "tensor": 1}, {"weights": 0, "seed": 1}, {"numbers": 0}, {"scale": 0, "offset": 1, "size": 2}]
+
+
+@functools.cache
+def models():
+    """Name, bytes, sections and content of every model file in golden/."""
+    return [(path.stem, path.read_bytes(), split(io.BytesIO(path.read_bytes()), path.stat().st_size), load(path))
+            for path in sorted(GOLDEN.glob("model-*.mlq"))]
+
+
+def crafted(sections, rng):
+    """A file with right checksums around a header, codes or numbers that were changed; None where JSON holds them not.
+    """
+    header = sections.header if rng.random() < 0.4 else changed(sections.header, rng)
+    if rng.random() < 0.3:
+        container, key = rng.choice(list(nodes(header := copy.deepcopy(header))) or [([None], 0)])
+        container[key] = copy.deepcopy(rng.choice(WORDS))
+    texts = [b"\0", b"\1", b"\2", b"\xff" * 4]
+    codes, floats = (flipped(part, rng, texts) if part and rng.random() < 0.4 else part
+                     for part in (sections.codes, sections.floats))
+    kind = sections.coded if rng.random() < 0.95 else not sections.coded
+    try:
+        return joined(sections._replace(header=header, codes=codes, floats=floats, coded=kind))
+    except (MinilqError, ValueError):
+        return None
+
+
+def assert_same(stored, want):
+    assert stored.facts == want.facts
+    assert repr(stored.network) == repr(want.network)
+    assert {name: one.values.tobytes() for name, one in stored.coded.items()} == {
+        name: one.values.tobytes() for name, one in want.coded.items()}
+    assert {name: array.tobytes() for name, array in stored.network.state().items()} == {
+        name: array.tobytes() for name, array in want.network.state().items()}
+
+
+@tries(150, 4_000)
+def test_a_damaged_model_file_is_refused_or_is_the_same_network(tmp_path, seeds):
+    for seed in seeds:
+        rng = random.Random(seed)
+        _, good, _, want = rng.choice(models())
+        (tmp_path / "m.mlq").write_bytes(flipped(good, rng, [b"C", b"N", b"\0\0\0\0", good[20:40]]))
+        stored = sound_or_refused(lambda: load(tmp_path / "m.mlq"))
+        if stored is not None:
+            assert_same(stored, want)
+
+
+@tries(60, 1_500)
+def test_a_model_file_that_lies_with_right_checksums_is_refused_or_is_what_it_says(tmp_path, seeds):
+    for seed in seeds:
+        rng = random.Random(seed)
+        content = crafted(rng.choice(models())[2], rng)
+        if content is None:
+            continue
+        (tmp_path / "m.mlq").write_bytes(content)
+        stored = sound_or_refused(lambda: load(tmp_path / "m.mlq"))
+        if stored is None:
+            continue
+        assert all(np.isfinite(array).all() for array in stored.network.state().values())
+        for name, one in stored.coded.items():
+            np.testing.assert_array_equal(stored.network.sites()[name]().numpy(), one.values)
+        (tmp_path / "again.mlq").write_bytes(contents(stored.network, facts=stored.facts))
+        again = load(tmp_path / "again.mlq")
+        assert all(np.array_equal(again.coded[name].values, one.values) for name, one in stored.coded.items())

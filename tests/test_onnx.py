@@ -13,7 +13,20 @@ from minilq.experiments import models
 from minilq.ops.window import geometry
 from minilq.quantize.coded import Coded, Even, Table
 from minilq.quantize.method import Quantizer
-from minilq.quantize.methods import LSQ, PACT, Affine, FixedGrid, FixedRange, LSQPlus, Scaled
+from minilq.quantize.methods import (
+    LSQ,
+    PACT,
+    Affine,
+    FixedGrid,
+    FixedRange,
+    HashedNets,
+    LSQPlus,
+    Polino,
+    PolinoPoints,
+    Pruned,
+    Scaled,
+)
+from minilq.quantize.vectors import Vectors
 from minilq.store import modelfile
 from minilq.store.onnx import to_onnx
 from tests.strategies import GRANULARITIES, convolutions, poolings, seeds
@@ -134,7 +147,7 @@ def test_a_file_of_int8_is_a_quarter_of_the_floats(onnx, tmp_path):
 
 def test_a_model_file_becomes_the_same_graph(onnx, tmp_path):
     model = random_state(weights(models.cifar10_cnn(np.random.default_rng(0)), Scaled(granularity="channel")))
-    modelfile.save(tmp_path / "model.mlq", model)
+    modelfile.save(tmp_path / "model.mlq", model, "range")
     to_onnx(model, tmp_path / "a.onnx", (32, 32, 3))
     to_onnx(modelfile.load(tmp_path / "model.mlq"), tmp_path / "b.onnx", (32, 32, 3))
     assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
@@ -213,6 +226,31 @@ def test_every_grid_arrives_bit_for_bit(name, kernel, run, tmp_path):
     x = np.eye(4, dtype=f4).reshape(4, 1, 1, 4) if kernel else np.eye(4, dtype=f4)
     want = assert_same(nn.Sequential(layer), x, run, tmp_path / "a.onnx", rtol=0)
     np.testing.assert_array_equal(want.reshape(4, 3), grid.values(codes))
+
+
+@pytest.mark.parametrize("kernel", [False, True], ids=["dense", "kernel"])
+@pytest.mark.parametrize(("stages", "blocks"), [(1, 1), (2, 3)])
+def test_vectors_arrive_bit_for_bit(stages, blocks, kernel, run, tmp_path):
+    rng = np.random.default_rng(0)
+    layer = nn.Conv2D(4, 6, 1, rng) if kernel else nn.Dense(4, 6, rng)
+    books = rng.standard_normal((stages, blocks, 5, 6 // blocks)).astype(f4)
+    grid, codes = Vectors(books, np.array(layer.weight.shape)), rng.integers(0, 5, (stages, blocks, 4)).astype(np.int8)
+    layer.weight.change(Gridded(grid, codes))
+    layer.bias.latent.data[...] = 0
+    x = np.eye(4, dtype=f4).reshape(4, 1, 1, 4) if kernel else np.eye(4, dtype=f4)
+    want = assert_same(nn.Sequential(layer), x, run, tmp_path / "a.onnx", rtol=0)
+    np.testing.assert_array_equal(want.reshape(4, 6), grid.values(codes).reshape(4, 6))
+
+
+@pytest.mark.parametrize("method", [Pruned(0.5), HashedNets(), Polino(bucket=4),
+                                    PolinoPoints(bucket=4)], ids=str)
+def test_grids_without_a_graph_are_refused_by_name(method, onnx, tmp_path):
+    model = nn.quantize(nn.Sequential(nn.Dense(4, 3, np.random.default_rng(0))),
+                        lambda name: method if name.endswith("weight") else None)
+    grid = type(nn.coded_in(model)["dense1.weight"].grid).__name__
+    with pytest.raises(ConfigError, match=rf"Even, a Table or Vectors; got dense1\.weight with {grid}"):
+        to_onnx(model, tmp_path / "a.onnx", (4,))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_codes_beyond_32_bits_are_refused(onnx, tmp_path):

@@ -7,6 +7,7 @@ A quantized weight or bias is an initializer of codes, the narrowest of int8, in
     is none of the codes' type          point of the type of the codes
     an offset                           one Add more
     a table                             Gather(levels, codes)
+    vectors                             Gather(book, codes) of each block, Concat, Add of the stages, Reshape
 
 Kernels (KH, KW, C, F) become (F, C, KH, KW), so their axes of scales move: row 2, column 3, channel 1, filter 0.
 
@@ -28,6 +29,7 @@ from minilq.errors import ConfigError
 from minilq.nn import Site
 from minilq.quantize import Even, Table
 from minilq.quantize.asked import Steps, steps_of
+from minilq.quantize.vectors import Vectors
 from minilq.store.onnx_graph import Graph, Value, first_of
 
 BYTES: tuple[Any, ...] = (np.uint8, np.int8)
@@ -40,15 +42,17 @@ def parameter(graph: Graph, name: str, site: Site, order: tuple[int, ...] | None
     if name not in graph.coded:
         return graph.floats(f"{name}.latent", site.latent.array.transpose(order))
     codes, grid = graph.coded[name]
+    if isinstance(grid, Vectors):
+        return _from_vectors(graph, name, codes, grid, order)
+    if not isinstance(grid, (Even, Table)):
+        raise ConfigError("to_onnx", "the grid of a weight must be Even, a Table or Vectors",
+                          got=f"{name} with {type(grid).__name__}", cause="A .mlq file takes every grid")
     if codes.dtype == np.int64:
         raise ConfigError("to_onnx", "codes must fit into 32 bits", got=f"{name} with {codes.min()}..{codes.max()}",
                           cause="The scale is far too small for these values")
     integers = graph.constant(f"{name}.codes", codes.transpose(order))
     if isinstance(grid, Table):
         return _from_table(graph, name, integers, grid.levels, order)
-    if not isinstance(grid, Even):
-        raise ConfigError("to_onnx", "the grid of a weight must be Even or a Table",
-                          got=f"{name} with {type(grid).__name__}")
     scale, zero, offset = (None if part is None else _ordered(part, order) for part in grid)
     assert scale is not None
     y = _from_codes(graph, name, integers, codes.dtype, scale, zero)
@@ -100,6 +104,19 @@ def _from_table(graph: Graph, name: str, integers: str, levels: Array, order: tu
         places = graph.node("Mul", places, graph.constant(f"{name}.groups", np.array(groups, np.int32)))
         places = graph.node("Add", places, graph.constant(f"{name}.group", group))
     return graph.node("Gather", graph.floats(f"{name}.levels", levels.reshape(-1)), places)
+
+
+def _from_vectors(graph: Graph, name: str, codes: Array, grid: Vectors, order: tuple[int, ...]) -> str:
+    """Rows of each block's book beside each other; the stages added up in their order; then the tensor."""
+    total = ""
+    for t, (books, numbers) in enumerate(zip(grid.books, codes, strict=True)):
+        blocks = [graph.node("Gather", graph.floats(f"{name}.book{t}.{s}", book), graph.node(
+            "Cast", graph.constant(f"{name}.codes{t}.{s}", places), to=graph.onnx.TensorProto.INT32))
+                  for s, (book, places) in enumerate(zip(books, numbers, strict=True))]
+        rows = graph.node("Concat", *blocks, axis=1)
+        total = graph.node("Add", total, rows) if total else rows
+    whole = graph.node("Reshape", total, graph.constant(f"{name}.tensor", grid.tensor.astype(np.int64)))
+    return graph.node("Transpose", whole, perm=list(order))
 
 
 def seen(graph: Graph, name: str, site: Site, x: Value) -> Value:
