@@ -27,7 +27,7 @@ GROUPS = {
 
 EXAMPLES = """\
 examples:
-  minilq train                     the main example, half a minute
+  minilq train                     the main example, twenty seconds
   minilq train --weights lsq bits=3 --inputs lsq bits=4 signed=false
   minilq evaluate runs/digits-1 --integer"""
 
