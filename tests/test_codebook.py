@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from minilq import Adam, Dense, Masked, Parameter, ReLU, Sequential, Tensor, check, nn, softmax_cross_entropy
+from minilq import Adam, Dense, Flatten, Masked, Parameter, ReLU, Sequential, Tensor, check, nn, softmax_cross_entropy
 from minilq.autodiff.primitive import OPERATORS
 from minilq.coding import sizes
 from minilq.coding.relative_index import decode, encode
+from minilq.data import load
 from minilq.errors import ConfigError, DataError, DTypeError, GradientError, NonFiniteError, ShapeError
+from minilq.experiments.build import streams
 from minilq.integer.engine import convert
 from minilq.quantize.hashing import Hashed, places
 from minilq.quantize.kmeans import FIRST, density, kmeans, linear, nearest_centre, plus_plus, random
@@ -24,6 +26,8 @@ from minilq.selfcheck import sampled
 from minilq.store import modelfile
 from minilq.store.npz import from_npz, to_npz
 from minilq.store.sites import own_grid
+from minilq.train.loop import Trainer
+from minilq.train.metrics import INPUTS
 from minilq.train.stage import prune_cluster
 
 seeds = st.integers(0, 2**32 - 1)
@@ -429,6 +433,21 @@ def test_a_file_of_hashed_weights_holds_them_and_a_seed(tmp_path):
         np.testing.assert_array_equal(modelfile.load(tmp_path / "m.mlq").network(Tensor(x)).numpy(),
                                       model(Tensor(x)).numpy())
     assert max(beside) < 500                     # header and all
+
+
+@pytest.mark.deep
+def test_hashed_weights_are_worth_more_than_as_many_in_a_narrow_network():
+    """784-500-10 with a 64th of its weights against 784-8-10: 8 and 13 % error after six epochs, here after three."""
+    digits, errors = load("digits"), []
+    for hidden, method in ((500, HashedNets(1 / 64)), (8, None)):
+        generators = streams(0)
+        model = Sequential(Flatten(), Dense(784, hidden, generators["init"], (2 / 784) ** 0.5), ReLU(),
+                           Dense(hidden, 10, generators["init"], (2 / hidden) ** 0.5))
+        nn.quantize(model, lambda name, method=method: method if name.endswith("weight") else None)
+        trainer = Trainer(model, Adam(model.parameters().values(), 1e-3), digits, INPUTS["unit"], 50, generators)
+        trainer.run(3)
+        errors.append(1 - trainer.rows[-1]["validation_accuracy"])
+    assert errors[0] < errors[1] - 0.02
 
 
 def test_codes_of_hashed_weights_are_zero():
