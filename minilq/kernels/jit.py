@@ -39,6 +39,13 @@ def jit(fastmath: set[str] | bool = False, inline: bool = False) -> Callable[[Ca
     return compile_lazily
 
 
+@jit(inline=True)
+def copy_to(a, b):  # type: ignore[no-untyped-def]
+    # a[:] = b for arrays of one axis: the same speed, and a second less to compile in every kernel that has it
+    for k in range(len(a)):
+        a[k] = b[k]
+
+
 def _forgiving(access: Callable[..., Any]) -> Callable[..., Any]:
     """A cache that was writable at import, and is full or gone now, only costs the time to compile again."""
     def attempt(*args: Any) -> Any:

@@ -26,17 +26,18 @@ def largest(P: Array, s_shape: tuple[int, ...]) -> Array:
 def _largest(x, m):  # type: ignore[no-untyped-def]
     # The bits of |x| order like the numbers, NaN above all, and integer maxima vectorise.
     A, K, B = x.shape
-    no_sign = np.iinfo(x.dtype).max
+    whole = x.dtype.type                         # of its own size again, or maxima are taken of 64 bits
+    no_sign = whole(np.iinfo(x.dtype).max)
     if B == 1:
         for a in range(A):
             for k in range(K):
-                m[k] = max(m[k], x[a, k, 0] & no_sign)
+                m[k] = max(m[k], whole(x[a, k, 0] & no_sign))
     else:
         for a in range(A):
             for k in range(K):
                 top = m[k]
                 for b in range(B):
-                    top = max(top, x[a, k, b] & no_sign)
+                    top = max(top, whole(x[a, k, b] & no_sign))
                 m[k] = top
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from minilq.kernels.groups import Array, fits
-from minilq.kernels.jit import jit
+from minilq.kernels.jit import copy_to, jit
 from minilq.kernels.threads import in_parts
 from minilq.kernels.window import Window
 
@@ -40,12 +40,12 @@ def _maxima(x, y, window, start, stop):  # type: ignore[no-untyped-def]
         image = x[n].reshape(H, W * C)
         for i in range(OH):
             h0, h1 = _span(i, SH, top, KH, H)
-            highest[:] = image[h0]
+            copy_to(highest, image[h0])
             for h in range(h0 + 1, h1):
                 _raise(highest, image[h])
             for j in range(OW):
                 w0, w1 = _span(j, SW, left, KW, W)
-                y[n, i, j] = highest[w0 * C:w0 * C + C]
+                copy_to(y[n, i, j], highest[w0 * C:w0 * C + C])
                 for w in range(w0 + 1, w1):
                     _raise(y[n, i, j], highest[w * C:w * C + C])
 

@@ -19,7 +19,7 @@ from numba import types
 from numba.core import cgutils, config
 from numba.extending import intrinsic
 
-from minilq.kernels.jit import jit
+from minilq.kernels.jit import copy_to, jit
 
 
 class Shape(NamedTuple):
@@ -131,4 +131,4 @@ def fill(field, image, border, corner):  # type: ignore[no-untyped-def]
         return
     for h in range(max(-top, 0), min(H, border[0] - top)):
         at = ((top + h) * border[1] + max(left, 0)) * C
-        field[at:at + width * C] = image[h].reshape(W * C)[max(-left, 0) * C:max(-left, 0) * C + width * C]
+        copy_to(field[at:at + width * C], image[h].reshape(W * C)[max(-left, 0) * C:max(-left, 0) * C + width * C])
