@@ -30,12 +30,14 @@ from minilq import Adam, Tensor, VecQ, nn, no_grad, use_threads
 from minilq.data import Dataset, load
 from minilq.experiments.rounded import nearest
 from minilq.integer.engine import convert
+from minilq.integer.float_twin import FloatTwin, compare
 from minilq.kernels.blas import one_blas_thread
 from minilq.store import modelfile
 from minilq.train.metrics import evaluate, unit
 
 FOLDER = Path(__file__).with_name("few-levels")
-COLUMNS = ("network", "method", "seed", "accuracy", "seconds", "validation", "same", "bytes")
+COLUMNS = ("network", "method", "seed", "accuracy", "seconds")
+MORE_COLUMNS = {"mlp": (), "deep": ("validation",), "cnn": ("same", "as_twin", "bytes")}
 
 
 def to_input(experiment: Experiment):
@@ -109,35 +111,38 @@ def untrained(model: nn.Sequential, weights: list[str]) -> Iterator[tuple[str, n
         yield f"float, VecQ's levels of {bits} bit", copied
 
 
-def on_integers(model: nn.Sequential, images: np.ndarray, training: np.ndarray) -> tuple[int, int]:
-    """Of how many images integers predict the class that the network predicts, by way of a file; the file's bytes."""
+def on_integers(model: nn.Sequential, images: np.ndarray, training: np.ndarray) -> dict[str, object]:
+    """Of how many images integers predict the class that the network predicts, and that the float twin predicts, in
+    which weights without a method are rounded to 8 bits too; by way of a file, and its bytes."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.mlq"
         modelfile.save(path, model, "range")
-        integers = convert(modelfile.load(path), training)
-        size = path.stat().st_size
+        stored, size = modelfile.load(path), path.stat().st_size
+    integers = convert(stored, training)
+    result = compare(integers, FloatTwin(stored, integers), images)
     with no_grad():
         floats = np.concatenate([model(part).numpy().argmax(axis=1) for part in np.split(images, 10)])
-    return int((integers.predict(images) == floats).sum()), size
+    return {"same": int((result.predicted == floats).sum()),
+            "as_twin": int((result.predicted == result.expected).sum()),
+            "bytes": size}
 
 
 def rows_of(experiment: Experiment, name: str, data: Dataset, seed: int) -> Iterator[dict[str, object]]:
     """The line of an experiment; those of the free rivals too, where it has no methods."""
     start, seen = time.process_time(), to_input(experiment)
     model, accuracy, validation = trained(experiment, PROTOCOLS[name], data, seed)
-    same, size = "", ""
+    more: dict[str, object] = {"seconds": f"{time.process_time() - start:.1f}"}
+    if name == "deep":
+        more["validation"] = f"{100 * validation:.2f}"
     if name == "cnn":
-        same, size = on_integers(model, seen(data.validation_images), seen(data.train_images[:1000]))
-    seconds = time.process_time() - start
+        more |= on_integers(model, seen(data.validation_images), seen(data.train_images[:1000]))
     if experiment.weight is None:
         weights = [site for site in model.sites() if site.endswith("weight")
                    and replace(experiment, weight=VecQ()).method(site) is not None]
         for method, other in untrained(model, weights):
             right = evaluate(other, data.validation_images, data.validation_labels, seen)[1]
             yield _row(experiment, method, seed, right)
-    yield _row(experiment, experiment.name, seed, accuracy) | {
-        "seconds": f"{seconds:.1f}", "same": same, "bytes": size,
-        "validation": f"{100 * validation:.2f}" if validation >= 0 else ""}
+    yield _row(experiment, experiment.name, seed, accuracy) | more
 
 
 def _row(experiment: Experiment, method: str, seed: int, accuracy: float) -> dict[str, object]:
@@ -147,7 +152,7 @@ def _row(experiment: Experiment, method: str, seed: int, accuracy: float) -> dic
 def append(path: Path, rows: list[dict[str, object]]) -> None:
     new = not path.exists()
     with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
+        writer = csv.DictWriter(file, COLUMNS + MORE_COLUMNS[path.stem], restval="", lineterminator="\n")
         if new:
             writer.writeheader()
         writer.writerows(rows)

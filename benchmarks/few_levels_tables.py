@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import math
+import textwrap
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,7 +33,8 @@ def table(name: str, rows: list[Row]) -> str:
     for row in sorted(rows, key=lambda row: int(row["seed"])):
         measured[row["network"], row["method"]].append(float(row["accuracy"]))
     lines = {"mlp": beside_references, "deep": beside_published, "cnn": on_integers}[name](measured, rows)
-    return "\n".join(lines)
+    return "\n".join(line if line.startswith("|") else textwrap.fill(
+        line, 120, subsequent_indent="  " * line.startswith("- ")) for line in lines)
 
 
 def formatted(head: str, rows: list[tuple[str, ...]]) -> Iterator[str]:
@@ -166,12 +168,14 @@ def chance(t: float, freedom: int) -> float:
 # --- LeNet-5 --------------------------------------------------------------------------------------------------------
 
 def on_integers(measured: Measured, rows: list[Row]) -> Iterator[str]:
-    lines = []
-    for one in SETS["cnn"]:
-        mine = [row for row in rows if row["method"] == one.name]
-        lines.append((one.name, ", ".join(row["accuracy"] for row in mine), ", ".join(
-            f"{int(row['same']):,}" for row in mine), ", ".join(f"{int(row['bytes']):,}" for row in mine)))
+    def each(mine: list[Row], column: str) -> str:
+        return ", ".join(f"{int(row[column]):,}" if row[column] else "not run" for row in mine)
+
+    by_method = {one.name: [row for row in rows if row["method"] == one.name] for one in SETS["cnn"]}
     yield from formatted(
-        "method | accuracy, its seeds | of 10,000 images the same class on integers | bytes of the file", lines)
+        "method | accuracy, its seeds | of 10,000 images the same class on integers | the same as the float twin "
+        "| bytes of the file",
+        [(name, ", ".join(row["accuracy"] for row in mine), *(each(mine, column) for column in (
+            "same", "as_twin", "bytes"))) for name, mine in by_method.items()])
     yield ""
     yield from formatted("LeNet-5, not trained further | accuracy", free_rivals(measured, "cnn"))
