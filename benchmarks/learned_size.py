@@ -15,6 +15,7 @@ import argparse
 import copy
 import sys
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -49,9 +50,10 @@ WARM = 0.25
 """The share of the epochs over which the price grows."""
 
 
-def float_network(data: Dataset, hidden: int, epochs: int, seed: int) -> Sequential:
-    rng = np.random.default_rng(seed)
-    model = Sequential(Flatten(), Dense(784, hidden, rng), ReLU(), Dense(hidden, 10, rng))
+def float_network(data: Dataset, hidden: list[int], epochs: int, seed: int) -> Sequential:
+    rng, sizes = np.random.default_rng(seed), [784, *hidden]
+    layers = [layer for pair in pairwise(sizes) for layer in (Dense(*pair, rng), ReLU())]
+    model = Sequential(Flatten(), *layers, Dense(sizes[-1], 10, rng))
     Trainer(model, Adam(model.parameters().values(), 1e-3), data, unit, BATCH, {"shuffle": rng}).run(epochs)
     return model
 
@@ -96,7 +98,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--prices", type=float, nargs="+", default=[1e-6, 2e-6, 5e-6], help="of a bit")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--hidden", type=int, default=128)
+    parser.add_argument("--hidden", type=int, nargs="+", default=[128], help="300 100 for LeNet-300-100")
     parser.add_argument("--float-epochs", type=int, default=4)
     parser.add_argument("--epochs", type=int, default=24)
     parser.add_argument("--data", type=Path, help="the folder of MNIST (where minilq keeps it)")
