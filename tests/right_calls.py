@@ -29,6 +29,7 @@ RNG = np.random.default_rng(0)
 X, T = f32(2, 3), Tensor(f32(2, 3))
 IMAGES, LABELS = f32(1, 4, 4, 2), np.array([0, 1])
 PAIRS = [(Parameter(f32(2, 3)), Parameter(f32(2, 1) + 2))]
+LATENT = Parameter(f64(3))
 UNARY = ("absolute", "exp", "negative", "relu", "sigmoid", "tanh", "sum_of_squares", "hold", "nearest")
 BINARY = ("add", "subtract", "multiply", "divide", "maximum")
 METHODS = [method for method in QUANTIZERS.values() if method.__module__.startswith("minilq.")]
@@ -195,6 +196,7 @@ TRAINING = {
     "Mixture.penalty": (minilq.Mixture([X]).penalty, [T], 1.0, 250.0, 0.1),
     "Mixture.codes": (minilq.Mixture([X]).codes, X), "collapse": (post.collapse, network(), minilq.Mixture([X]), True),
     "water_filling": (post.water_filling, f64(3), 0.1, 0.5), "spent_by": (post.spent_by, [X]),
+    "hessian_trace": (post.hessian_trace, lambda: minilq.sum_of_squares(LATENT), LATENT, RNG, 2),
     "shared_out": (post.shared_out, [1.0, 2.0], [4, 4], True),
     "sparsity_on": (objective.sparsity_on, MODEL, "hoyer_square", 1e-3, True),
     "penalty_on": (minilq.penalty_on, MODEL, "inverse", 1e-3, {"dense1": 1e-3}, True),

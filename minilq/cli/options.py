@@ -18,6 +18,7 @@ GROUPS = {
               "explain": "repeat a finding as a small experiment, with its verdict"},
     "look": {"report": "the table and the figures of a run again",
              "sizes": "what every parameter weighs, packed and entropy-coded",
+             "sensitivity": "which parameters may be stored coarsely",
              "methods": "what can quantize: flags, formulas, curves"},
     "a network as a file": {"export": "write it as one small file of integers",
                             "load": "check a file and show what is in it",
@@ -99,6 +100,10 @@ def parser() -> argparse.ArgumentParser:
     sizes.add_argument("run", metavar="RUN", help=RUN)
     sizes.add_argument("--out", metavar="FILE", help="the figure (sizes.svg among the run's figures)")
 
+    _sensitivity(command("sensitivity", "Round each weight and bias of a trained float network alone: how accuracy and "
+                         "loss change, what the trace of the Hessian and the gradient say of it, and bits or steps "
+                         "for each by all three, beside the same for all; print tables and draw bars."))
+
     methods = command("methods", "List every method that can quantize weights or inputs: what it learns, remembers "
                       "and stores, and its flags. With a name: its formulas, forward and pretended derivative, and "
                       "both as curves.")
@@ -132,6 +137,20 @@ def _explain(explain: argparse.ArgumentParser) -> None:
     explain.add_argument("name", metavar="NAME", nargs="?", help="which finding, or all (list them)")
     explain.add_argument("--out", metavar="DIR", default="runs/explain", help="where NAME.svg goes (%(default)s)")
     explain.add_argument("--seed", type=int, metavar="N", default=42, help="of the experiment (%(default)s)")
+
+
+def _sensitivity(sensitivity: argparse.ArgumentParser) -> None:
+    sensitivity.add_argument("run", metavar="RUN", help="a run folder, or a point of a sweep")
+    sensitivity.add_argument("--bits", type=float, metavar="B", help="round to B bits, 2 to 8, also 2.25 and so on (3)")
+    sensitivity.add_argument("--step", type=float, metavar="S", help="or with this step (none)")
+    sensitivity.add_argument("--kilobytes", type=float, metavar="K",
+                             help="what an allocation may take, entropy-coded (as many as all at B bits, or step S)")
+    sensitivity.add_argument("--images", type=int, metavar="N", default=500,
+                             help="training images that are looked at (%(default)s)")
+    sensitivity.add_argument("--samples", type=int, metavar="N", default=16,
+                             help="of the Hessian's trace (%(default)s)")
+    sensitivity.add_argument("--seed", type=int, metavar="N", default=0, help="of these samples (%(default)s)")
+    sensitivity.add_argument("--out", metavar="FILE", help="the figure (sensitivity.svg among the run's figures)")
 
 
 def _file_commands(command: Any) -> None:

@@ -116,11 +116,15 @@ class Rounder:
         """The integers of one candidate."""
         return nearest(self.latents, granularity, reach)
 
+    def put(self, values: Mapping[str, Array]) -> None:
+        """Give parameters of the copy other values."""
+        for name, value in values.items():
+            self.parameters[name].array[...] = value
+            self.parameters[name].changed_in_place()
+
     def judge(self, coded: Mapping[str, Coded]) -> dict[str, float]:
         """Loss and accuracy of the network with these values in place of its own."""
-        for name, one in coded.items():
-            self.parameters[name].array[...] = one.values
-            self.parameters[name].changed_in_place()
+        self.put({name: one.values for name, one in coded.items()})
         loss, accuracy = self.score(self.model)
         return {"accuracy": accuracy, "loss": loss}
 

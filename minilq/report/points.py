@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from minilq.experiments.config import read_config
+from minilq.experiments.float_at import SAME
 from minilq.experiments.result import read_point_result
 from minilq.experiments.run import CONFIG
 from minilq.experiments.sweep import POINTS, SWEEP, read_points, read_sweep
 from minilq.report.table import aligned, table_of
 
 HEAD = ("point", "accuracy", "integers", "kB")
-SAME = ("seed", "input", "data", "model", "epochs", "train_images")
-"""What a quantized point has in common with the float one beside which it stands."""
-
 
 def is_sweep(folder: Path) -> bool:
     """Whether a folder is that of a sweep."""
