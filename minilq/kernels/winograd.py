@@ -25,6 +25,7 @@ from minilq.kernels.threads import in_parts
 from minilq.kernels.tile import COLUMNS, ROWS, fill, product
 
 G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
+GG = np.kron(G, G)                               # (16, 9):  G w G^T = GG w, of w and the result as columns
 # Written out below: B^T = [[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]]
 #                    A^T = [[1, 1, 1, 0], [0, 1, -1, -1]]
 
@@ -36,7 +37,7 @@ def convolved(x: Array, w: Array, b: Array, shape: tuple[int, int], corner: tupl
     """x (N, H, W, C) with the kernel w (3, 3, C, F), whose first result has x's first pixel at `corner` of its window;
     `shape` is (OH, OW)."""
     (OH, OW), C, F = shape, x.shape[3], w.shape[3]
-    U = np.einsum("iu,uvcf,jv->ijcf", G, w, G).astype(w.dtype)                       # (4, 4, C, F)
+    U = GG.astype(w.dtype) @ w.reshape(9, C * F)                                     # (16, C F)
     U = np.ascontiguousarray(U.reshape(16, C, F // COLUMNS, COLUMNS).transpose(0, 2, 1, 3))
     across, down = -(-OW // 2), min(-(-TILES // -(-OW // 2)), -(-OH // 2))
     y = np.empty((len(x), OH, OW, F), x.dtype)
@@ -51,7 +52,7 @@ def kernel_gradient(g: Array, x: Array, corner: tuple[int, int]) -> Array:
     dU = np.zeros((16, -(-C // ROWS) * ROWS, F), x.dtype)
     channels = np.minimum(np.arange(dU.shape[1]), C - 1)         # a row too many is summed beside the others
     in_parts(_kernel_gradient, 4, x.size, g, x, corner, dU, channels, np.arange(dU.shape[1]) * F)
-    return np.einsum("iu,ijcf,jv->uvcf", G, dU[:, :C].reshape(4, 4, C, F), G).astype(x.dtype)
+    return (GG.T.astype(x.dtype) @ dU[:, :C].reshape(16, C * F)).reshape(3, 3, C, F)
 
 
 def _rows(tiles: int, width: int) -> Array:
