@@ -328,7 +328,7 @@ def test_the_result_is_what_the_saved_networks_give(finished):
     assert result["bytes_int8_zip"] == zipped({name: k.astype(kind) for name, k in codes.items()})
     assert result["bytes_packed"] == packed_bits // 8
     assert result["parameters"] == 784 * 128 + 128 + 128 * 10 + 10 == everything.size
-    assert result["scales"] == 784 + 128 + 2
+    assert result["scales"] == sum(arrays[f"model/{name}.scale"].size for name in codes) == 4
     assert result["bytes_float32"] == 4 * result["parameters"]
     floats, _ = load_checkpoint(finished / "float.npz")
     assert result["bytes_float32_zip"] == zipped({name: floats[f"model/{name}.latent"] for name in codes})
@@ -399,7 +399,7 @@ def test_a_network_that_diverges_says_when_and_keeps_what_came_before(batch, tmp
         assert cli.main(["train", *again]) == 1
         err = capsys.readouterr().err
         where = "epoch 1, batch 4" if batch == 3 else f"epoch {batch // 7}, batch 7"
-        assert re.fullmatch(rf"minilq: quantized network: training.*{where}[^\n]*--lr 1e-05 for example; this one "
+        assert re.fullmatch(rf"minilq: quantized network: training.*{where}[^\n]*--lr 0.0001 for example; this one "
                             rf"keeps {max(0, batch // 7 - 1)} epochs\n", err)
         assert not (folder / "result.json").exists()
         assert cli.main(["report", str(folder)]) == 0
