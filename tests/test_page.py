@@ -295,9 +295,11 @@ def test_of_several_float_networks_the_better_one_is_the_rival(tmp_path):
 
 def test_without_a_rounded_network_of_the_same_parameters_the_page_says_so(tmp_path):
     words = "There is no line for the float network merely rounded"
-    for name, changes in (("other", {"parameters": 5}), ("same", {})):
+    for name, changes in (("other", {"parameters": 100_000}), ("same", {})):
         sweep = read_sweep_data(write_sweep(tmp_path / name, [point_of("float"), {**point_of("nested"), **changes}]))
         assert (words in missing(sweep)) == (sweep.rounded == []) == ("rounded" not in summary(sweep)) == bool(changes)
+    without_biases = {**point_of("nested"), "parameters": point_of("nested")["parameters"] - 138}
+    assert read_sweep_data(write_sweep(tmp_path / "few", [point_of("float"), without_biases])).rounded
     (tmp_path / "same" / "points" / point_of("float")["name"] / "rounded.json").unlink()
     sweep = read_sweep_data(tmp_path / "same")
     assert sweep.rounded == []

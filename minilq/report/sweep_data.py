@@ -28,6 +28,9 @@ OF_SCHEMES = {"granularity": GRANULARITIES, "rounding": ROUNDINGS}
 OTHERS = ("own",)
 """Schemes that are neither the thesis' nor a method: only single sites have methods."""
 
+BIASES = 0.01
+"""The share of the parameters in which quantized networks may differ from the rounded one: many leave biases alone."""
+
 COUNT = (0, 2**53)
 SIZE = (1, 2**53)
 NUMBERS = {"seed": (0, 2**128), "epochs": COUNT, "steps": COUNT, "train_images": COUNT, "accuracy": (0, 1),
@@ -47,8 +50,8 @@ class SweepData:
     grid        its name, or that of its file without the folder
     points      every finished point, float baselines first; their commands do not say where the data lie
     quantized   pooled over the seeds      baselines   pooled over the seeds
-    rounded     the best float network, merely rounded, as points (experiments/rivals.py); none where not every
-                quantized network has the same parameters
+    rounded     the best float network, merely rounded, as points (experiments/rivals.py); none where a quantized
+                network has other parameters, but for biases
     fronts      name of a point -> the costs for which it lies on the front of its granularity and start
     curves      name of a point -> what it did by epoch
     failures    name -> message            missing     names of points that are neither finished nor failed
@@ -76,7 +79,7 @@ def read_sweep_data(folder: Path) -> SweepData:
     pooled = pool(points)
     quantized = [point for point in pooled if point["scheme"] != "float"]
     rounded = pool(rivals(points))
-    if {point["parameters"] for point in quantized} - {point["parameters"] for point in rounded}:
+    if rounded and any(abs(1 - point["parameters"] / rounded[0]["parameters"]) > BIASES for point in quantized):
         rounded = []
     return SweepData(
         Path(str(sweep.get("grid"))).name, str(sweep.get("data")), points, quantized,

@@ -24,7 +24,8 @@ from minilq.report.svg import svg_of
 
 HERE = Path(__file__).parent
 BENCHMARKS = HERE.parents[1] / "benchmarks"
-THESIS, BEST = (BENCHMARKS / name for name in ("sweeps/thesis-mnist.csv", "recipe/best-mnist.csv"))
+THESIS, BEST, LSQ = (BENCHMARKS / name for name in (
+    "sweeps/thesis-mnist.csv", "recipe/best-mnist.csv", "sweeps/lsq-mnist.csv"))
 LEARNED = {"nested": ("the thesis’ nested layer", "#0072B2", "o"), "maxbin": ("MaxBin", "#D55E00", "s"),
            "inverse": ("Inverse", "#009E73", "^"), "difference": ("Difference", "#CC79A7", "D")}
 SIZE = "bytes_entropy"
@@ -45,6 +46,7 @@ def main() -> None:
             own = [point for point in points if point["scheme"] == scheme]
             ax.plot(*_xy(front(own, SIZE)), color=colour, marker=marker, markersize=5, label=label)
         _with_seeds(ax, read(BEST), "ungated", "one learned scale for each layer", "#56B4E9", "p")
+        _with_seeds(ax, read(LSQ), "lsq", "LSQ, 2 to 4 bits", "#000000", "X")
         ax.set_xscale("log")
         ax.set_xlim(7, 130)
         ax.set_ylim(90, 98.4)
