@@ -12,7 +12,7 @@ methods:
 
   minilq train --weights lsq bits=3 --inputs lsq bits=4 signed=false
   minilq train --weights lsq bits=2 --own dense1.weight=lsq,bits=8
-  minilq train --threshold 1e-9 --granularity scalar        (flags of nested)
+  minilq train --threshold 1e-9 --granularity row           (flags of nested)
 """
 
 
