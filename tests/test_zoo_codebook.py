@@ -17,21 +17,8 @@ from tests import zoo
 from tests.zoo import near
 
 CASES = zoo.read("zoo-codebook.npz")
+of, case = zoo.read_whole(CASES)
 WORDS = {"3": ["scalar", "vectors", "pq", "rq", "svd"], "5": ["huffman", "index", "prune", "share", "tfmot"]}
-
-
-def of(card, *words):
-    """Run a test for each case of a card that begins with one of these words."""
-    cases = [(of, name) for of, name in CASES if of == card and name.startswith(words)]
-    return pytest.mark.parametrize("case", cases, ids="-".join, indirect=True)
-
-
-@pytest.fixture
-def case(request):
-    kept = CASES[request.param]
-    case = zoo.Case(kept.name, kept.fields)
-    yield case
-    assert not case.unread
 
 
 def test_every_case_has_one_test():

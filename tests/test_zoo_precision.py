@@ -36,22 +36,9 @@ from tests import zoo
 from tests.zoo import near
 
 CASES = zoo.read("zoo-precision.npz")
+of, case = zoo.read_whole(CASES)
 WORDS = {"10": ["water-filling", "fewest-bits"], "14": ["uniform", "points", "allocation"],
          "L7": ["hoyer", "penalties"], "M": ["codes", "sqnr", "gaussian", "ecsq", "aciq-optima", "compute"]}
-
-
-def of(card, *words):
-    """Run a test for each case of a card that begins with one of these words."""
-    cases = [(of, name) for of, name in CASES if of == card and name.startswith(words)]
-    return pytest.mark.parametrize("case", cases, ids="-".join, indirect=True)
-
-
-@pytest.fixture
-def case(request):
-    kept = CASES[request.param]
-    case = zoo.Case(kept.name, kept.fields)
-    yield case
-    assert not case.unread
 
 
 def gradients_of(y, *tensors):

@@ -4,10 +4,12 @@
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 
 
 class Case(Mapping):
@@ -49,6 +51,23 @@ def read(file_name: str) -> dict[tuple[str, str], Case]:
 
 
 CASES = read("zoo.npz")
+
+
+def read_whole(cases: dict[tuple[str, str], Case]) -> tuple[Callable[..., Any], Any]:
+    """of(card, *words), which runs a test for each case of a card that begins with one of these words, and the fixture
+    `case` of such a test: a fresh one, of which the test has to read every field."""
+    def of(card: str, *words: str) -> Any:
+        chosen = [key for key in cases if key[0] == card and key[1].startswith(words)]
+        return pytest.mark.parametrize("case", chosen, ids="-".join, indirect=True)
+
+    @pytest.fixture
+    def case(request: Any) -> Iterator[Case]:
+        kept = cases[request.param]
+        fresh = Case(kept.name, kept.fields)
+        yield fresh
+        assert not fresh.unread
+
+    return of, case
 
 
 def names(card: str) -> list[str]:
