@@ -30,7 +30,7 @@ def round_trip(P: Array, s: Array, rounding: Any, qmin: float | None = None, qma
     y = np.empty(P.shape, P.dtype)
     low = -np.inf if qmin is None else float(qmin)
     high = np.inf if qmax is None else float(qmax)
-    kernel = _round_trip if shape[2] > 1 else _round_trip_across
+    kernel = _round_trip_across if shape[2] == 1 else _round_trip            # B may be 0
     return y, kernel(P.ravel(), s.ravel(), y.ravel(), shape, mode, low, high)
 
 
@@ -108,7 +108,7 @@ def threshold_scale_gradient(g: Array, y: Array, s: Array, lam: float, gate: boo
     ds, y, bits = np.empty(s.shape, s.dtype), y.ravel(), BITS[y.dtype.char]
     largest = np.empty(s.size, bits)
     bend = lam * lam > EPS[y.dtype.char]         # for smaller lam, tanh(x) = x to the last bit
-    kernel = _threshold if shape[2] > 1 else _threshold_across
+    kernel = _threshold_across if shape[2] == 1 else _threshold
     kernel(g.ravel(), y, y.view(bits), s.ravel(), ds.ravel(), largest, largest.view(y.dtype), shape, float(lam), bend,
            gate)
     return ds
