@@ -536,6 +536,24 @@ def test_a_small_file_cannot_ask_for_much_memory(tmp_path):
     refused(tmp_path / "m.mlq", joined(lie), "numbers of 4 bytes")
 
 
+def test_lengths_beside_a_length_of_0_are_not_believed(tmp_path):
+    def add(header):
+        header["arrays"].append(["f4", [0, 2**31 - 1, 2**31 - 1, 2**31 - 1]])
+
+    refused(tmp_path / "m.mlq", crafted(add, "v2-range"), "a type, one of f4.* and a shape")
+
+
+def test_a_bucket_larger_than_memory_is_as_large_as_its_tensor(tmp_path):
+    header = {"layers": [{"kind": "Dense", "n_in": 1, "n_out": 2}], "coder": "packed",
+              "arrays": [["f4", [1]], ["f4", [1]], ["i8", [1]]], "facts": {}}
+    table, content = CODERS["packed"].encode(np.array([[0, 3]]))
+    header["sites"] = {"dense1.weight": {"method": None, "codes": [len(table), len(content)],
+                                         "grid": {"scale": 0, "offset": 1, "size": 2}}}
+    floats = np.array([0.5, 1.0], "<f4").tobytes() + np.array([2**62], "<i8").tobytes() + bytes(8)
+    (tmp_path / "m.mlq").write_bytes(joined(Sections(header, table + content, floats)))
+    assert load(tmp_path / "m.mlq").coded["dense1.weight"].values.tolist() == [[1.0, 2.5]]
+
+
 def test_a_foreign_file_is_not_read_to_its_end(tmp_path):
     path = tmp_path / "m.mlq"
     for start in (b"", golden()):

@@ -72,7 +72,8 @@ def of_each(part: Array, size: int, x: Array) -> Array:
     if len(part) != bucket_count(x.size, size):
         raise ConfigError("buckets", f"{x.size} entries make {bucket_count(x.size, size)} buckets of {size}",
                           got=f"the numbers of {len(part)}")
-    return np.asarray(np.repeat(part, size)[:x.size].reshape(x.shape))
+    # a size from a file may be any number: one bucket then holds everything
+    return np.asarray(np.repeat(part, min(size, x.size))[:x.size].reshape(x.shape))
 
 
 def bucket_count(entries: int, size: int) -> int:

@@ -6,6 +6,7 @@ numbers the narrowest of "i1", "i2", "i4", "i8" that holds them all.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from minilq.store.numbers import Numbers
 
 TYPES = ("f4", "f8", "i1", "i2", "i4", "i8")
 MAX_AXES = 32
+MAX_SHAPE = 2**48
+"""The product of the other lengths of an array without numbers stays below that: NumPy has no larger ones."""
 
 
 class Pool:
@@ -69,7 +72,8 @@ def pooled(entries: Any, numbers: Numbers) -> list[Array]:
     for number, entry in enumerate(entries):
         where = f"array {number}"
         if not (isinstance(entry, list) and len(entry) == 2 and entry[0] in TYPES and isinstance(entry[1], list)
-                and len(entry[1]) <= MAX_AXES and all(type(n) is int and 0 <= n < 2**31 for n in entry[1])):
+                and len(entry[1]) <= MAX_AXES and all(type(n) is int and 0 <= n < 2**31 for n in entry[1])
+                and (0 not in entry[1] or math.prod(n or 1 for n in entry[1]) < MAX_SHAPE)):
             raise wrong(where, f"a type, one of {', '.join(TYPES)}, and a shape", entry)
         arrays.append(numbers.take(where, entry[0], tuple(entry[1])))
     return arrays
