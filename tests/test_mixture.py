@@ -6,7 +6,7 @@ from hypothesis import given
 
 import minilq
 from minilq import Adam, Dense, Sequential, Tensor
-from minilq.errors import ConfigError, ShapeError
+from minilq.errors import ConfigError, DTypeError, NonFiniteError, ShapeError
 from minilq.nn import coded_in
 from minilq.post import collapse
 from minilq.quantize.mixture import Mixture, mixture_term, mixture_term_vjp, shares_of
@@ -118,11 +118,19 @@ def test_a_network_collapses_onto_means_and_is_stored(tmp_path):
     np.testing.assert_array_equal(again.values, coded.values)
 
 
+def test_a_mixture_in_float64_leaves_a_network_in_float32():
+    model = Sequential(Dense(3, 2, np.random.default_rng(0)))
+    collapse(model, Mixture([np.array([-0.3, 0.0, 0.3])], K=3))
+    assert model(Tensor(np.ones((1, 3), np.float32))).dtype == np.float32
+
+
 @pytest.mark.parametrize(("call", "error", "message"), [
     (lambda: mixture_term(np.ones(3), np.ones(2), np.ones(3), np.ones(2)), ShapeError, r"must be \(K,\)"),
     (lambda: Mixture([np.ones(3)], K=1), ConfigError, "in 2..256; got 1"),
     (lambda: Mixture([]), ConfigError, "with an entry"),
     (lambda: Mixture([np.ones(3)], zero_share=1.0), ConfigError, "zero_share"),
+    (lambda: Mixture([np.ones(3), "w"]), DTypeError, "weights must be an array of real numbers"),
+    (lambda: Mixture([np.array([1.0, np.nan])]), NonFiniteError, "weights must be finite"),
     (lambda: Mixture([np.ones(3)]).penalty([], 1.0), ConfigError, "a list of Tensors"),
     (lambda: collapse(Sequential(minilq.ReLU()), Mixture([np.ones(3)])), ConfigError, "there must be a weight"),
 ])

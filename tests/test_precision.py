@@ -9,7 +9,7 @@ from hypothesis import given
 import minilq
 from minilq import Dense, ReLU, Sequential, Tensor, softmax_cross_entropy
 from minilq.coding.sizes import entropy_coded
-from minilq.errors import ConfigError
+from minilq.errors import ConfigError, NonFiniteError
 from minilq.nn import coded_in
 from minilq.post import adaptive, spent_by, water_filling
 from minilq.quantize.methods import FewestBits
@@ -44,6 +44,14 @@ def test_water_filling_by_hand():
     np.testing.assert_allclose(water_filling(g, 0.1, 9.0), 2 * water_filling(g, 0.05, 9.0), rtol=1e-9)    # a bit each
     assert water_filling(np.zeros((2, 3)), 0.1, 0.5).tolist() == [[0.5] * 3] * 2
     assert water_filling(np.ones(3), 9.0, 0.5).tolist() == [0.5] * 3
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_finite_is_refused(value):
+    with pytest.raises(NonFiniteError, match="gradient must be finite; got 1 that are not"):
+        water_filling(np.array([value, 1.0]), 0.1, 1.0)
+    with pytest.raises(NonFiniteError, match="values must be finite"):
+        spent_by([np.array([value])])
 
 
 def test_it_is_reckoned_in_float64():
@@ -88,6 +96,14 @@ def trained():
         loss_of().backward()
         adam.step()
     return model, loss_of
+
+
+def test_no_gradient_is_touched():
+    model, loss_of = trained()
+    before = {name: p.grad.copy() for name, p in model.parameters().items()}
+    adaptive(model, loss_of, loss_of().item() + 0.02, rounds=1)
+    for name, g in before.items():
+        np.testing.assert_array_equal(model.parameters()[name].grad, g)
 
 
 def test_a_network_stays_within_its_limit_and_is_counted_whole(tmp_path):

@@ -54,6 +54,14 @@ def test_the_trace_is_that_of_the_hessian_within_its_error(smooth):
     assert P.grad is None
 
 
+def test_no_gradient_is_touched():
+    P, Q = (Parameter(np.array([1.0, 2.0])) for _ in range(2))
+    P.grad, Q.grad = np.full(2, 5.0), np.full(2, 7.0)
+    hessian_trace(lambda: sum_of_squares(P) + sum_of_squares(Q), P, np.random.default_rng(0), samples=2)
+    assert P.grad.tolist() == [5.0, 5.0]
+    assert Q.grad.tolist() == [7.0, 7.0]
+
+
 def test_what_is_no_loss_is_refused_and_the_parameter_is_as_it_was():
     P = Parameter(np.array([1.0, 2.0]))
     for loss_of, kind in ((lambda: P * 2.0, ShapeError), (lambda: sum_of_squares(P) * np.inf, NonFiniteError)):

@@ -37,9 +37,9 @@ def collapse(model: Sequential, mixture: Mixture, biases: bool = False) -> int:
     used = np.unique(np.concatenate([k.reshape(-1) for k in codes]))
     levels = mixture.means.array[used]
     for site, k in zip(sites, codes, strict=True):
-        coded = Coded(narrowed(np.searchsorted(used, k)), Table(levels.copy()))
         site.change(None)
         assert site.latent is not None
+        coded = Coded(narrowed(np.searchsorted(used, k)), Table(levels.astype(site.latent.dtype)))
         site.latent.array[...] = coded.values
         site.latent.changed_in_place()
         site.method, site.held = of_grid(coded)

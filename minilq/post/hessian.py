@@ -12,7 +12,8 @@ from minilq.arguments import check_function, check_generator, check_instance, ch
 from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
-from minilq.errors import ConfigError, NonFiniteError, ShapeError
+from minilq.errors import ConfigError, NonFiniteError
+from minilq.post.gradient import loss_and_gradients
 
 
 class Trace(NamedTuple):
@@ -32,7 +33,7 @@ def hessian_trace(loss_of: Callable[[], Tensor], latent: Parameter, rng: np.rand
     At kinks, as of a relu, differences see by how much the slope changes within h, which a second derivative does not.
 
     loss_of     () -> the loss of the model as it is now, a scalar Tensor, the same whenever the model is the same
-    latent      the Parameter, which is as it was when this returns
+    latent      the Parameter, which is as it was when this returns; no `.grad` is touched
     rng         what draws the signs
     samples     how many v, at least 2: two gradients each
     step        > 0; in float32 a smaller one drowns in the rounding of gradients
@@ -71,14 +72,7 @@ def hessian_trace(loss_of: Callable[[], Tensor], latent: Parameter, rng: np.rand
 def gradient_at(loss_of: Callable[[], Tensor], latent: Parameter, P: Array) -> Array:
     """The gradient of the loss in one parameter where that is P, float64. The parameter keeps this value."""
     _put(latent, P)
-    latent.grad = None
-    loss = loss_of()
-    check_instance("hessian_trace", "what loss_of gives", loss, Tensor, "a scalar Tensor")
-    if loss.size != 1:
-        raise ShapeError("hessian_trace", "what loss_of gives must be one number", got=f"the shape {loss.shape}")
-    loss.backward()
-    g, latent.grad = latent.grad, None
-    return np.zeros(P.shape) if g is None else g.astype(np.float64)
+    return loss_and_gradients("hessian_trace", loss_of, [latent])[1][0]
 
 
 def _put(latent: Parameter, P: Array) -> None:

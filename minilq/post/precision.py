@@ -11,8 +11,9 @@ import numpy as np
 from minilq.arguments import as_array, check_function, check_instance, check_reals, check_whole, is_number, shown
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
-from minilq.errors import ConfigError, ShapeError
+from minilq.errors import ConfigError, NonFiniteError
 from minilq.nn import Sequential, Site
+from minilq.post.gradient import loss_and_gradients
 from minilq.quantize.methods.fewest_bits import LEAST, FewestBits, exactly, shortest
 from minilq.quantize.statistics import entropy_of
 
@@ -45,6 +46,7 @@ def water_filling(gradient: Array, budget: float, cap: float) -> Array:
         if not is_number(number) or not number > 0:
             raise ConfigError("water_filling", f"{name} must be a number > 0", got=shown(number))
     size = np.abs(gradient.astype(np.float64))
+    _check_finite("water_filling", "gradient", size)
     a = np.sort(size.reshape(-1))
     n, budget = a.size, budget * SLACK
     if cap * a.sum() <= budget:
@@ -159,6 +161,7 @@ def spent_by(values: list[Array]) -> Spent:
     widths = 0.0
     for y in values:
         check_reals("spent_by", "values", y)
+        _check_finite("spent_by", "values", y)
         N = shortest(y, LEAST)[1]
         size = np.floor(np.abs(y.astype(np.float64)))
         fraction += int(N.sum())
@@ -166,6 +169,11 @@ def spent_by(values: list[Array]) -> Spent:
         signs += int(np.count_nonzero(y))
         widths += N.size * entropy_of(N)
     return Spent(fraction, whole, signs, int(np.ceil(widths)))
+
+
+def _check_finite(op: str, name: str, array: Array) -> None:
+    if not np.isfinite(array).all():
+        raise NonFiniteError(op, f"{name} must be finite", got=f"{np.sum(~np.isfinite(array))} that are not")
 
 
 def _latent(site: Site) -> Array:
@@ -182,21 +190,9 @@ def _put(sites: list[Site], values: list[Array]) -> None:
 
 def _loss_and_gradient(loss_of: Callable[[], Tensor], sites: list[Site]) -> tuple[float, Array]:
     """The loss, and its gradient in all latents, one after the other, float64."""
-    for site in sites:
-        if site.latent is not None:
-            site.latent.grad = None
-    loss = loss_of()
-    check_instance("adaptive", "what loss_of gives", loss, Tensor, "a scalar Tensor")
-    if loss.size != 1:
-        raise ShapeError("adaptive", "what loss_of gives must be one number", got=f"the shape {loss.shape}")
-    loss.backward()
-    parts = []
-    for site in sites:
-        assert site.latent is not None
-        dw = site.latent.grad
-        parts.append(np.zeros(site.latent.size) if dw is None else dw.reshape(-1).astype(np.float64))
-        site.latent.grad = None
-    return loss.item(), np.concatenate(parts)
+    latents = [site.latent for site in sites if site.latent is not None]
+    loss, gradients = loss_and_gradients("adaptive", loss_of, latents)
+    return loss, np.concatenate([g.reshape(-1) for g in gradients])
 
 
 def _split(flat: Array, like: list[Array]) -> list[Array]:

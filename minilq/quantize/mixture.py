@@ -14,7 +14,7 @@ from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.primitive import primitive, vjp_of
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
-from minilq.errors import ConfigError, ShapeError
+from minilq.errors import ConfigError, NonFiniteError, ShapeError
 from minilq.ops import add_up, exp
 from minilq.ops.broadcast import check_floats
 from minilq.quantize.penalties import finite
@@ -126,10 +126,10 @@ class Mixture:
     weights         the arrays that it starts from
     K               how many, 2 .. 256: 17 in the paper
     zero_share      pi_0, of those at 0; held, in (0, 1): 0.999 for 64 times smaller LeNets. The others are learned
-    Attributes      means (K,), at first evenly over mean +- 2 standard deviations; log_variances (K,), at first their
-                    distance halved; logits (K,). Parameters: give them to the optimizer, see `parameters`
+    Attributes      means (K,), at first evenly over mean +- 2 standard deviations; log_variances (K,), at first those
+                    of about half their distance; logits (K,). Parameters: give them to the optimizer, see `parameters`
 
-    Raises ConfigError for other numbers, and without a weight.
+    Raises ConfigError for other numbers, and without a weight; DTypeError and NonFiniteError for other weights.
 
     Source      Nowlan and Hinton 1992; Ullrich, Meeds and Welling 2017 (arXiv 1702.04008)
 
@@ -145,7 +145,11 @@ class Mixture:
             raise ConfigError("Mixture", "zero_share must be a number in (0, 1)", got=shown(zero_share))
         if not isinstance(weights, (list, tuple)) or not any(isinstance(w, np.ndarray) and w.size for w in weights):
             raise ConfigError("Mixture", "weights must be a list of arrays, with an entry", got=shown(weights))
+        for w in weights:
+            check_reals("Mixture", "weights", w)
         everything = np.concatenate([w.reshape(-1) for w in weights])
+        if not np.isfinite(everything).all():
+            raise NonFiniteError("Mixture", "weights must be finite", got="NaN or infinity")
         self.zero_share, spread = float(zero_share), max(2 * float(everything.std()), 1e-3)
         means = np.concatenate([[0.0], everything.mean() + np.linspace(-spread, spread, K - 1)])
         self.means = Parameter(means, _FirstAtZero(), dtype=everything.dtype)
@@ -179,5 +183,6 @@ class Mixture:
     def codes(self, w: Array) -> Array:
         """Of each entry the component that most probably made it, in the shape of w."""
         check_reals("mixture", "w", w)
-        a = joint(w, self.means.array, self.log_variances.array, self.logits.array, self.zero_share)
+        x = w.astype(np.result_type(w, np.float32), copy=False)
+        a = joint(x, self.means.array, self.log_variances.array, self.logits.array, self.zero_share)
         return np.asarray(a.argmax(axis=0).reshape(w.shape))
