@@ -91,6 +91,8 @@ def test_kmeans_refuses_what_it_cannot_cluster():
                            (np.full((1, 2), np.nan), NonFiniteError), (np.array([["a", "b"]]), DTypeError)):
         with pytest.raises(error, match=r"^kmeans: "):
             kmeans(x, centres)
+    with pytest.raises(ShapeError, match=r"^kmeans: "):
+        kmeans(np.zeros((3, 0)), np.zeros((1, 0)))
     for wrong in ({"empty": "split"}, {"steps": 0}):
         with pytest.raises(ConfigError, match=r"^kmeans: "):
             kmeans(x, np.zeros((1, 2)), **wrong)

@@ -142,6 +142,18 @@ def test_files_hold_buckets(method, tmp_path):
     np.testing.assert_array_equal(again["dense1.weight"].values, coded["dense1.weight"].values)
 
 
+def test_a_bucket_much_larger_than_the_tensor_holds_it_all():
+    grid = Buckets(np.array([0.5]), np.ones(1), np.array([2**62]))
+    assert grid.values(np.array([[0, 2]])).tolist() == [[1.0, 2.0]]
+
+
+def test_ends_of_the_last_bucket_share_alike_however_short_it_is():
+    w = Tensor(np.array([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 1.3, 0.0, 5.0]), requires_grad=True)
+    polino(w, 3, 5, None, "exact").backward(np.eye(9)[6])
+    # of the bucket 5, 1.3, 0, 5 with q = 1/2: g (q - v) = 0.5 - 0.26 = 0.24, half of it for each 5
+    np.testing.assert_allclose(w.grad, [0, 0, 0, 0, 0, 0.12, 1, -0.24, 0.12], atol=1e-15)
+
+
 @pytest.mark.parametrize("stored", [
     {"size": np.array([0])}, {"size": np.array([2, 2])}, {"scale": np.ones(3)}, {"offset": np.ones(1)},
     {"scale": np.array([1.0, 0.0])}, {"levels": np.ones(2)}, {"levels": np.ones((3, 1))}])

@@ -115,6 +115,12 @@ def test_pruned_weights_are_trained_on_without_it():
     assert part().item() == 0
 
 
+@pytest.mark.parametrize("name", TERMS)
+def test_squares_that_overflow_are_refused(name):
+    with np.errstate(over="ignore", invalid="ignore"), pytest.raises(minilq.errors.NonFiniteError, match="overflows"):
+        TERMS[name](Tensor(np.full((1, 2), 1e20, np.float32)), 1.0)
+
+
 @pytest.mark.parametrize(("name", "rate", "message"), [
     ("hoyer_squared", 1.0, "one of hoyer, hoyer_square, group_hoyer"), ("hoyer", -1.0, ">= 0; got -1")])
 def test_errors(name, rate, message):

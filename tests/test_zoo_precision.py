@@ -13,6 +13,7 @@ from minilq import Scaled, Table, Tensor
 from minilq.autodiff.parameter import Parameter
 from minilq.coding.huffman import word_lengths
 from minilq.coding.sizes import narrowest
+from minilq.errors import ConfigError
 from minilq.post import shared_out, water_filling
 from minilq.quantize import gaussian, sparsity
 from minilq.quantize.buckets import scaling
@@ -233,6 +234,13 @@ def test_what_a_layer_computes(case):
     close(bit_operations(kernel, output, *bits), case["out.bops"])
     close(bit_operations(kernel, output, *bits, with_sums=True), case["out.bops@uniq"])
     assert accumulator_bits(kernel, *bits) == case.number("out.accumulator_bits")
+
+
+def test_sums_have_whole_bits():
+    for call in (lambda: accumulator_bits((4, 2), 8.5, 8), lambda: accumulator_bits((4, 2), 8, -8),
+                 lambda: bit_operations((4, 2), (), 8, 8, with_sums="no")):
+        with pytest.raises(ConfigError):
+            call()
 
 
 def test_every_case_has_one_test():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from minilq.arguments import check_whole, is_whole, shown
+from minilq.arguments import check_flag, check_whole, is_whole, shown
 from minilq.errors import ConfigError
 
 
@@ -31,8 +31,8 @@ def bit_operations(kernel: tuple[int, ...], output: tuple[int, ...], weight_bits
     >>> bit_operations((784, 128), (), 2, 8)
     1605632.0
     """
-    for name, bits in (("weight_bits", weight_bits), ("input_bits", input_bits)):
-        check_whole("bit_operations", name, bits, 1)
+    _check_bits("bit_operations", weight_bits, input_bits)
+    check_flag("bit_operations", "with_sums", with_sums)
     sums = weight_bits + input_bits + math.log2(_inputs(kernel)) if with_sums else 0
     return float(macs(kernel, output) * (weight_bits * input_bits + sums))
 
@@ -44,11 +44,17 @@ def accumulator_bits(kernel: tuple[int, ...], weight_bits: int, input_bits: int)
     26
     """
     _check(kernel, ())
+    _check_bits("accumulator_bits", weight_bits, input_bits)
     return weight_bits + input_bits + math.ceil(math.log2(_inputs(kernel)))
 
 
 def _inputs(kernel: tuple[int, ...]) -> int:
     return math.prod(kernel[:-1])
+
+
+def _check_bits(op: str, weight_bits: int, input_bits: int) -> None:
+    for name, bits in (("weight_bits", weight_bits), ("input_bits", input_bits)):
+        check_whole(op, name, bits, 1)
 
 
 def _check(kernel: tuple[int, ...], output: tuple[int, ...]) -> None:

@@ -146,7 +146,7 @@ FIRST: dict[str, Callable[[Array, int, np.random.Generator], Array]] = {
 def _checked(name: str, value: Array) -> Array:
     array = as_array("kmeans", value, name)
     check_reals("kmeans", name, array)
-    if array.ndim != 2:
+    if array.ndim != 2 or not array.shape[1]:
         raise ShapeError("kmeans", f"{name} must be vectors in rows, with two axes", got=str(array.shape),
                          cause="Write x[:, None] for single numbers")
     if not np.isfinite(array).all():

@@ -40,7 +40,8 @@ def hoyer_term(P: Any, weight: float = 1.0) -> Array:
     1.4
     """
     a, r = np.sum(np.abs(P)), np.sqrt(np.sum(np.square(P)))
-    return finite("hoyer", weight * a / r if r > 0 else P.dtype.type(0), P, P)
+    # a / r would be 0 where the squares overflow
+    return finite("hoyer", (weight * a / r if r < np.inf else r) if r > 0 else P.dtype.type(0), P, P)
 
 
 @vjp_of(hoyer_term, kind="exact", needs="P", at=_off_zero)

@@ -138,9 +138,7 @@ def through_the_scaling(g: Array, w: Array, q: Array, bucket: int | None, gradie
     terms = (g * (q - scaled(w, bucket))).reshape(-1)
     total = np.add.reduceat(terms, np.arange(0, w.size, size), dtype=np.float64)
     top, bottom = ends_of(w, q, size, gradient)
-    shares = (total[:, None] * (top - bottom)).reshape(-1)
-    shares[w.size - 1] += shares[w.size:].sum()              # what the last entry was filled up with
-    return np.asarray(shares[:w.size], g.dtype).reshape(w.shape)
+    return np.asarray((total[:, None] * (top - bottom)).reshape(-1)[:w.size], g.dtype).reshape(w.shape)
 
 
 def ends_of(w: Array, q: Array, size: int, gradient: str) -> tuple[Array, Array]:
@@ -151,6 +149,8 @@ def ends_of(w: Array, q: Array, size: int, gradient: str) -> tuple[Array, Array]
         top, bottom = columns == rows_q.argmax(axis=1)[:, None], columns == rows_q.argmin(axis=1)[:, None]
     else:
         top, bottom = (rows == end(axis=1, keepdims=True) for end in (rows.max, rows.min))
+        own = rows.shape[1] - (rows.size - w.size)
+        top[-1, own:] = bottom[-1, own:] = False             # what fills up the last bucket has no share
     wide = rows.max(axis=1, keepdims=True) - rows.min(axis=1, keepdims=True) >= FLAT
     return (wide * top / top.sum(axis=1, keepdims=True), wide * bottom / bottom.sum(axis=1, keepdims=True))
 

@@ -88,19 +88,19 @@ class Pruned(Quantizer):
 
     def __call__(self, x: Tensor, held: Held, training: bool = False) -> Tensor:
         x = seen(x)
-        y: Tensor = where(mask_of("Pruned", x.array, held), x, 0.0)
+        y: Tensor = where(mask_of(x.array, held), x, 0.0)
         return y
 
     def coded(self, x: Array, held: Held) -> Coded:
         x = codable("Pruned", plain(x))
-        mask = mask_of("Pruned", x, held)
+        mask = mask_of(x, held)
         return Coded(mask.astype(np.int8), Sparse(x[mask]))
 
 
-def mask_of(method: str, x: Array, held: Held) -> Array:
+def mask_of(x: Array, held: Held) -> Array:
     """The mask of x, which must have the shape that the method started from."""
     mask = remembered(held, "mask")
     if mask.shape != x.shape:
-        raise ShapeError(method, "x must have the shape that start was given", got=f"x {x.shape}, mask {mask.shape}",
+        raise ShapeError("Pruned", "x must have the shape that start was given", got=f"x {x.shape}, mask {mask.shape}",
                          cause="It belongs to a weight or a bias, not to an input")
     return mask
