@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minilq.quantize import Coded, Even, Table
+from minilq.errors import NonFiniteError
+from minilq.quantize import Coded, Even, FewestBits, Polino, Table
 from minilq.quantize.coded import even_codes, narrowed
 from tests.strategies import seeds
 
@@ -70,6 +71,21 @@ def test_codes_are_the_narrowest_integers(numbers, dtype):
     k = narrowed(np.array(numbers, float))
     assert k.dtype == dtype
     assert k.tolist() == numbers
+
+
+@pytest.mark.parametrize("number", [2.0**63, -1e30, np.inf, np.nan])
+def test_what_no_integer_holds_is_no_code(number):
+    assert narrowed(np.array([-(2.0**63)])).tolist() == [-(2**63)]
+    with pytest.raises(NonFiniteError, match=r"^codes: every code must be a number within 2\^63 of 0"):
+        narrowed(np.array([1.0, number]))
+
+
+@pytest.mark.parametrize(("method", "number"), [(FewestBits(2.0**-40), 1e12), (FewestBits(0.1), 1e30),
+                                                (Polino(bucket=None), np.inf)])
+def test_a_method_gives_no_codes_of_something_else(method, number):
+    held = method.start(np.array([0.3, 0.5]))
+    with np.errstate(invalid="ignore"), pytest.raises(NonFiniteError):
+        method.coded(np.array([number, 0.3]), held)
 
 
 def test_even_codes_round_halves_to_even_and_clip():

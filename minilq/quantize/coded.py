@@ -17,7 +17,7 @@ import numpy as np
 
 from minilq.arguments import check_plain, check_reals, shown
 from minilq.autodiff.tape import Array
-from minilq.errors import ConfigError, DTypeError
+from minilq.errors import ConfigError, DTypeError, NonFiniteError
 from minilq.quantize.granularity import check_spread
 
 Plane = tuple[Array, Array]
@@ -181,7 +181,7 @@ def check_coded(op: str, coded: Any) -> None:
 
 
 def narrowed(k: Array) -> Array:
-    """Whole numbers below 2^63 in the narrowest signed integers that hold them all.
+    """Whole numbers in the narrowest signed integers that hold them all. NonFiniteError for floats beyond 64 bits.
 
     >>> narrowed(np.array([3.0, -129.0]))
     array([   3, -129], dtype=int16)
@@ -190,6 +190,9 @@ def narrowed(k: Array) -> Array:
     for width in (np.int8, np.int16, np.int32):
         if np.iinfo(width).min <= low and high <= np.iinfo(width).max:
             return k.astype(width)
+    if k.dtype.kind == "f" and not -2.0**63 <= low <= high < 2.0**63:
+        raise NonFiniteError("codes", "every code must be a number within 2^63 of 0", got=f"{low:g}..{high:g}",
+                             cause="Training has diverged, or the scale is far too small")
     return k.astype(np.int64)
 
 
