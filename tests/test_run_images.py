@@ -148,7 +148,7 @@ def test_lenet_on_the_embedded_digits(no_figures, tmp_path, capsys):
     arrays, _ = load_checkpoint(tmp_path / "run" / "quantized.npz")
     assert len(np.unique(arrays["model/dense3.weight.scale"])) == 1    # lambda 0: still where it began
     assert json.loads((tmp_path / "run" / "result.json").read_text())["parameters"] == 61706
-    assert "nested, channel, lambda 1e-10, floor, conv2d1 1e-12, dense3 0\n" in capsys.readouterr().out
+    assert "nested, channel, lambda 1e-08, floor, conv2d1 1e-12, dense3 0\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("options", "message"), [

@@ -73,7 +73,7 @@ class Site(Part):
         constraint, lr = self.own
         if method is None:
             return constraint, lr
-        return method.latent(held) or constraint, lr * method.latent_lr(self.shape)
+        return method.constraint(held) or constraint, lr * method.latent_lr(self.shape)
 
     def start(self, x: Array) -> None:
         """Start the method of an input from x. Parameters stay the same objects, so that an optimizer keeps them."""

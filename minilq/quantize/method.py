@@ -37,7 +37,8 @@ class Quantizer:
         scale(held)                 the scale > 0 of an even grid around 0, for penalties; None where there is none
         scaled                      the Scaled that rounds as it does, where there is such a scale
         penalty(held)               what it adds to the loss; None for nothing
-        latent(held)                what keeps x itself in range where x is a parameter; None for nothing
+        latent                      what keeps x itself in range where x is a parameter; None for nothing
+        constraint(held)            the same, where it depends on what the method holds, a mask; else `latent`
         latent_lr(shape)            multiplies the learning rate of x where x is a parameter
         observe(x, held)            after a backward pass: counts for the history (they add up over tensors and have
                                     `columns()`), or None
@@ -61,8 +62,12 @@ class Quantizer:
             raise ConfigError("Quantizer", "every method needs a name of its own", got=f"a second {cls.name!r}")
         QUANTIZERS[cls.name] = cls
 
-    def latent(self, held: Held) -> Constraint | None:
+    @property
+    def latent(self) -> Constraint | None:
         return None
+
+    def constraint(self, held: Held) -> Constraint | None:
+        return self.latent
 
     def latent_lr(self, shape: tuple[int, ...]) -> float:
         return 1.0

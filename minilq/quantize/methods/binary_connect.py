@@ -101,7 +101,8 @@ class BinaryConnect(Quantizer):
             raise ConfigError("BinaryConnect", "stochastic must be a bool", got=repr(self.stochastic))
         one_of("BinaryConnect", "rate", self.rate, RATES)
 
-    def latent(self, held: Held) -> Within:
+    @property
+    def latent(self) -> Within:
         return Within(-self.H, self.H)
 
     def latent_lr(self, shape: tuple[int, ...]) -> float:

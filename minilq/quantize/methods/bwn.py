@@ -148,7 +148,8 @@ class BWN(Quantizer):
         if not isinstance(self.centre, bool):
             raise ConfigError("BWN", "centre must be a bool", got=repr(self.centre))
 
-    def latent(self, held: Held) -> Within:
+    @property
+    def latent(self) -> Within:
         return Centred(-1, 1) if self.centre else Within(-1, 1)
 
     def __call__(self, x: Tensor, held: Held, training: bool = False) -> Tensor:

@@ -163,7 +163,7 @@ class DeepCompression(Quantizer):
         one_of("DeepCompression", "gradient", self.gradient, GRADIENTS)
         one_of("DeepCompression", "assignments", self.assignments, ASSIGNMENTS)
 
-    def latent(self, held: Held) -> Masked:
+    def constraint(self, held: Held) -> Masked:
         return Masked(remembered(held, "codes"))
 
     def start(self, x: Array) -> dict[str, Parameter | Array]:

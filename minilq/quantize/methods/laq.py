@@ -49,7 +49,8 @@ class LAB(Quantizer):
     [1.0, -1.0]
     """
 
-    def latent(self, held: Held) -> Within:
+    @property
+    def latent(self) -> Within:
         return Within(-1, 1)
 
     def start(self, x: Array) -> dict[str, Parameter | Array]:
@@ -97,7 +98,8 @@ class LAT(Quantizer):
         if not isinstance(self.two, bool):
             raise ConfigError("LAT", "two must be a bool", got=repr(self.two))
 
-    def latent(self, held: Held) -> Within:
+    @property
+    def latent(self) -> Within:
         return Within(-1, 1)
 
     def start(self, x: Array) -> dict[str, Parameter | Array]:

@@ -79,7 +79,7 @@ class Pruned(Quantizer):
             raise ConfigError("Pruned", "either keep or quality says how much is left",
                               got=f"keep={self.keep}, quality={self.quality}")
 
-    def latent(self, held: Held) -> Masked:
+    def constraint(self, held: Held) -> Masked:
         return Masked(remembered(held, "mask"))
 
     def start(self, x: Array) -> dict[str, Parameter | Array]:
