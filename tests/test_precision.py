@@ -142,6 +142,7 @@ def test_what_a_network_takes_by_hand():
     (lambda: FewestBits(0.0), "tolerance must be a number in"),
     (lambda: fewest_bits(np.ones(2), np.zeros(1)), "at least 2.-40"),
     (lambda: adaptive(*trained(), 0.0), "above the loss"),
+    (lambda: adaptive(*trained(), "0.1"), "limit must be a number"),
     (lambda: adaptive(Sequential(ReLU()), lambda: Tensor(0.0), 1.0), "there must be a weight"),
 ])
 def test_errors(call, message):

@@ -98,7 +98,8 @@ def adaptive(model: Sequential, loss_of: Callable[[], Tensor], limit: float, cap
     loss is within the limit, and which has fewer bits than the last, is taken, and the trust region doubled; any other
     is undone, and it is halved.
 
-    model       a trained network, changed in place: its weights and biases get the method `FewestBits`
+    model       a trained network, changed in place: the methods of its weights and biases are taken away first, and in
+                the end they get `FewestBits`
     loss_of     () -> the loss of the model as it is now, a scalar Tensor, the same whenever the model is the same
     limit       what the loss must not exceed, above what it is at first
     cap         the first trust region, 2^-40 .. 1
@@ -114,6 +115,8 @@ def adaptive(model: Sequential, loss_of: Callable[[], Tensor], limit: float, cap
     check_whole("adaptive", "rounds", rounds)
     if not is_number(cap) or not LEAST <= cap <= 1:
         raise ConfigError("adaptive", "cap must be a number in 2^-40 .. 1", got=shown(cap))
+    if not is_number(limit):
+        raise ConfigError("adaptive", "limit must be a number", got=shown(limit))
     sites = [site for site in model.sites().values() if site.latent is not None]
     if not sites:
         raise ConfigError("adaptive", "there must be a weight", got="a model without one")
@@ -122,9 +125,9 @@ def adaptive(model: Sequential, loss_of: Callable[[], Tensor], limit: float, cap
     first = [_latent(site).copy() for site in sites]
     best, fewest = first, -1
     loss, gradient = _loss_and_gradient(loss_of, sites)
-    if not is_number(limit) or not loss < limit:
-        raise ConfigError("adaptive", "the limit must be above the loss that the network has", got=f"{shown(limit)}, "
-                          f"where it is {loss:g}")
+    if not loss < limit:
+        raise ConfigError("adaptive", "the limit must be above the loss that the network has",
+                          got=f"{limit:g}, where it is {loss:g}")
     for _ in range(rounds):
         tolerance = np.maximum(water_filling(gradient, limit - loss, cap), LEAST)
         made = [shortest(w, part.reshape(w.shape)) for w, part in zip(first, _split(tolerance, first), strict=True)]

@@ -48,6 +48,7 @@ def polino(w: Any, levels: int, bucket: int | None = 256, u: Array | None = None
     >>> polino(np.array([0.0, 0.4, 3.0, 7.0, 7.4, 9.0]), 2, 3)
     array([0., 0., 3., 7., 7., 9.])
     """
+    _check_flags("polino", "levels", levels, bucket, gradient)
     _check(w, u)
     return _even_grid(w, levels, bucket).values(_even_codes(w, levels, bucket, u))
 
@@ -87,6 +88,7 @@ def polino_points(w: Any, points: Any, bucket: int | None = 256, gradient: str =
     >>> polino_points(np.array([0.0, 0.4, 3.0, 4.0]), np.array([0.1, 0.8]), None)
     array([0.4, 0.4, 3.2, 3.2])
     """
+    one_of("polino_points", "gradient", gradient, GRADIENTS)
     _check(w, None)
     check_floats("polino_points", points=points)
     if points.ndim != 1 or not points.size:
@@ -185,9 +187,7 @@ def _even_grid(w: Array, levels: int, bucket: int | None) -> Grid:
 def _grid_of_points(w: Array, points: Array, bucket: int | None) -> Grid:
     size = _size(w, bucket)
     alpha, beta = scaling(w, size)
-    if len(alpha) > 1:
-        return Buckets(alpha, beta, np.array([size]), points.copy())
-    return Table(alpha * points + beta)
+    return Buckets(alpha, beta, np.array([size]), points.copy()) if len(alpha) > 1 else Table(alpha * points + beta)
 
 
 def _check(w: Any, u: Any) -> None:
