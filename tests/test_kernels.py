@@ -21,7 +21,7 @@ import minilq.integer.fixed_point
 import minilq.integer.one_bit
 import minilq.integer.product
 import minilq.quantize.penalties
-from minilq.kernels import TWINS
+from minilq.kernels import TWINS, row_tile
 from tests.strategies import seeds
 
 floats = st.sampled_from([np.float32, np.float64])
@@ -228,6 +228,7 @@ def test_product(seed, dtype, zeros, special, sides, transposed):
     np.testing.assert_allclose(got, want, rtol=0, atol=SUM_RTOL[np.dtype(dtype)] * (np.abs(a).sum() + 1))
 
 
+@pytest.mark.skipif(not row_tile.LINE, reason="no tile for this processor, or nothing is compiled")
 def test_product_skips_zeros_only_where_that_is_right():
     a = np.zeros((32, 200), np.float32)
     a[:, ::10] = 1
@@ -239,6 +240,7 @@ def test_product_skips_zeros_only_where_that_is_right():
         assert np.isnan(minilq.dense(a, b, np.zeros(128, np.float32))[:, 0]).all()
 
 
+@pytest.mark.skipif(not row_tile.LINE, reason="no tile for this processor, or nothing is compiled")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_product_is_the_same_wherever_in_memory_an_array_begins(dtype):
     a = np.zeros((5, 40), dtype)

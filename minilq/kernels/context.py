@@ -107,7 +107,7 @@ def _bit(wanted, node, state, content, writing, contexts, x, p, met, w, stretch,
         w[node, j] = min(max(learned, -HEAVIEST), HEAVIEST)
         place = node * CONTEXTS + contexts[j]
         p[place] += (found * 65535 - p[place]) * rates[met[place]] >> 16
-        met[place] = min(met[place] + 1, 255)
+        met[place] = min(np.int64(met[place]) + 1, 255)
     return found
 
 
