@@ -29,7 +29,7 @@ from minilq.cli import training
 from minilq.cli.progress import Training
 from minilq.data import load
 from minilq.errors import MinilqError
-from minilq.experiments import measure, point, run, sweep
+from minilq.experiments import measure, point, rounded, run, sweep
 from minilq.experiments.claim import InUse, claimed
 from minilq.experiments.config import RunConfig, read_config
 from minilq.experiments.grid import points_of
@@ -83,13 +83,14 @@ JOBS = {"train": train, "resume": resume, "sweep": sweep_two, "export": export_o
 
 @pytest.fixture(scope="module")
 def small():
-    """Forty images, read once; a checkpoint after each epoch; and xz, which takes most of the time, left out."""
+    """Forty images, read once; a checkpoint after each epoch; xz and most roundings, which take the time, left out."""
     data = load("digits").head(40)
     with pytest.MonkeyPatch.context() as patch:
         for module in (run, point):
             patch.setattr(module, "data_of", lambda config: data)
             patch.setattr(module, "SECONDS_BETWEEN_CHECKPOINTS", -1.0)
         patch.setattr(measure, "compressed", lambda coded: 1)
+        patch.setattr(rounded, "reaches", lambda *each: [4.0])
         patch.setattr(sweep, "SECONDS_BETWEEN_LOOKS", 0.02)
         patch.setattr(os, "fsync", lambda descriptor: None)
         yield

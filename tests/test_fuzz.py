@@ -403,7 +403,7 @@ def assert_same(stored, want):
         name: array.tobytes() for name, array in want.network.state().items()}
 
 
-@tries(150, 4_000)
+@tries(150, 1_000)
 def test_a_damaged_model_file_is_refused_or_is_the_same_network(tmp_path, seeds):
     for seed in seeds:
         rng = random.Random(seed)
@@ -414,7 +414,7 @@ def test_a_damaged_model_file_is_refused_or_is_the_same_network(tmp_path, seeds)
             assert_same(stored, want)
 
 
-@tries(60, 1_500)
+@tries(60, 400)
 def test_a_model_file_that_lies_with_right_checksums_is_refused_or_is_what_it_says(tmp_path, seeds):
     for seed in seeds:
         rng = random.Random(seed)
