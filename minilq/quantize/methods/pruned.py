@@ -72,7 +72,7 @@ class Pruned(Quantizer):
     def __post_init__(self) -> None:
         if not (is_number(self.keep) and 0 < self.keep <= 1):
             raise ConfigError("Pruned", "keep must be a number in (0, 1]", got=shown(self.keep),
-                              cause="It is the share that stays" if self.keep == 0 else "")
+                              cause="It is the share that stays")
         if self.quality is not None and not (is_number(self.quality) and 0 <= self.quality < math.inf):
             raise ConfigError("Pruned", "quality must be a number >= 0, or None", got=shown(self.quality))
         if self.quality is not None and self.keep != 1:
