@@ -139,9 +139,8 @@ class Optimizer:
                 raise DataError(op, f"{key} must hold {'means of squares' if key.endswith('/v') else 'numbers'}",
                                 got="NaN" if np.isnan(state[key]).any() else str(state[key].min()),
                                 cause="It was saved after the training had diverged, or is damaged")
-        steps_done = _whole(op, "steps", state["steps"])
-        came = [_whole(op, f"{i}/came", state.get(f"{i}/came", np.array(0))) for i in range(len(self._kept))]
-        self.steps = steps_done
+        self.steps, came = _whole(op, "steps", state["steps"]), [
+            _whole(op, f"{i}/came", state.get(f"{i}/came", np.array(0))) for i in range(len(self._kept))]
         with np.errstate(over="ignore"):         # what overflows is infinite, as moments may be
             for key, array in mine.items():
                 array[...] = state[key]
@@ -159,9 +158,7 @@ class _Kept(NamedTuple):
 
 def _gradient_of(op: str, tensor: Tensor) -> Array:
     """A gradient that a backward pass did not leave, once it is known to be one."""
-    g: Any = tensor.grad
-    if isinstance(g, np.ndarray):
-        g = as_array(op, g, "a gradient")
+    g: Any = as_array(op, tensor.grad, "a gradient") if isinstance(tensor.grad, np.ndarray) else tensor.grad
     if not isinstance(g, np.ndarray) or g.dtype != tensor.dtype or g.shape != tensor.shape:
         raise DTypeError(op, f"a gradient must be an array of {tensor.dtype} and shape {tensor.shape}, as its tensor",
                          got=shown(g))
