@@ -41,6 +41,13 @@ def test_bounds_cut_off_codes_and_what_is_beyond_them_stays():
     np.testing.assert_allclose(s.grad, -0.3 * P.grad[0])
 
 
+def test_a_step_to_a_code_that_nothing_has_costs_some_bits_and_not_infinitely_many():
+    P, s = Tensor(np.array([0.0, 1.0, 1.0, 3.0]), requires_grad=True), Tensor(np.ones(1))
+    code_size_term(P, s, NEAREST).backward()
+    # of four counts 1, 2, 0, 1: bits of a count that is small, less those of the code's own
+    np.testing.assert_allclose(P.grad, [-1, 24 + 1, 24 + 1, 24])
+
+
 @given(case=parameters_in_cells(), factor=st.sampled_from([0.25, 8.0]))
 def test_it_does_not_see_the_unit_so_p_and_s_pull_against_each_other(case, factor):
     P, s, _ = case

@@ -94,6 +94,10 @@ def test_a_mixture_finds_the_clouds_and_draws_weights_to_them():
     assert (np.sign(w.grad) == np.sign(off))[outer].mean() > 0.9
 
 
+def test_two_components_are_at_zero_and_at_the_mean():
+    assert minilq.Mixture([np.array([1.0, 2.0, 3.0])], K=2).means.numpy().tolist() == [0, 2]
+
+
 def test_precisions_are_held_by_their_prior():
     mixture = Mixture([np.zeros(1)], K=3)
     mixture.log_variances.data[...] = np.log(0.1 / 249)

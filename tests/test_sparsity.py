@@ -41,6 +41,16 @@ def test_entries_of_one_size_are_counted(name):
     assert term_and_gradient(name, np.zeros(3)) == (0, pytest.approx(np.zeros(3)))
 
 
+@pytest.mark.parametrize("unit", [1e-30, 1e30])
+@pytest.mark.parametrize("name", TERMS)
+def test_squares_that_float32_cannot_hold_do_not_matter(name, unit):
+    P = np.array([[0.0, 2.0, -1.0], [2.0, 0.5, 0.0]], np.float32)
+    y, dP = term_and_gradient(name, P)
+    large, dlarge = term_and_gradient(name, P * np.float32(unit))
+    assert large == pytest.approx(y, rel=1e-6)
+    np.testing.assert_allclose(dlarge * np.float32(unit), dP, rtol=1e-5, atol=1e-6)
+
+
 def test_group_hoyer_counts_rows_and_columns_and_leaves_what_is_gone():
     P = np.zeros((4, 5))
     P[1:3, 2:4] = [[1.0, -1.0], [1.0, 1.0]]
@@ -115,10 +125,11 @@ def test_pruned_weights_are_trained_on_without_it():
     assert part().item() == 0
 
 
+@pytest.mark.parametrize("wrong", [np.inf, np.nan])
 @pytest.mark.parametrize("name", TERMS)
-def test_squares_that_overflow_are_refused(name):
-    with np.errstate(over="ignore", invalid="ignore"), pytest.raises(minilq.errors.NonFiniteError, match="overflows"):
-        TERMS[name](Tensor(np.full((1, 2), 1e20, np.float32)), 1.0)
+def test_what_is_not_finite_is_refused(name, wrong):
+    with np.errstate(invalid="ignore"), pytest.raises(minilq.errors.NonFiniteError, match="P is not"):
+        TERMS[name](Tensor(np.array([[1.0, wrong]], np.float32)), 1.0)
 
 
 @pytest.mark.parametrize(("name", "rate", "message"), [

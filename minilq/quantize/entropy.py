@@ -28,6 +28,8 @@ from minilq.quantize.rounding import stochastic
 
 FARTHEST = 2.0**20
 """Codes farther from 0 than that have no histogram."""
+RARE = 2.0**-24
+"""How often a code counts at least, of those that no entry has: what a step to it would cost stays finite."""
 MIDDLES = {"floor": 0.5, "nearest": 0.0, "ceil": -0.5}
 """By how much P / s is above its code in the middle of what becomes that code."""
 GRID = np.array([[0.2], [0.3], [0.5]])           # of the sample points below
@@ -56,7 +58,7 @@ def costs_of(P: Array, s: Array, quantizer: Scaled) -> Costs:
     k, length = (j - low).astype(np.intp), int(high - low) + 2
     up = np.bincount(k, u - j, length)
     counts = np.bincount(k, minlength=length) - up + np.roll(up, 1)      # the last cell of `up` is empty
-    L = math.log2(max(u.size, 1)) - np.log2(np.maximum(counts, np.finfo(np.float64).tiny))
+    L = math.log2(max(u.size, 1)) - np.log2(np.maximum(counts, RARE))
     slope = np.diff(L).astype(P.dtype)[k]
     if quantizer.qmin is not None or quantizer.qmax is not None:
         slope = slope * (u == v - v.dtype.type(_middle(quantizer)))
@@ -71,7 +73,7 @@ def code_size_term(P: Any, s: Any, quantizer: Scaled, weight: float = 1.0) -> Wi
                 j = floor(u), f = u - j;  n p_k = sum_i (1 - f_i) [j_i = k] + f_i [j_i + 1 = k]
     Derivative  kind: exact. With L_k = -log2 p_k, within the bounds: dP_i = g weight (L_(j+1) - L_j) / s,
                 ds = -g weight sum (L_(j+1) - L_j) P_i / s^2. (The n p_k add up to n: what p itself adds cancels.)
-    At kinks    at whole u the slope is that above it
+    At kinks    at whole u the slope is that above it; a step to a code that nothing has costs as if n p were 2^-24
     Shapes      P any, s by granularity, one histogram for all; returns (). Only rounding, qmin and qmax of the
                 quantizer are used
     Dtype       float32 or float64, preserved; counted in float64

@@ -151,7 +151,8 @@ class Mixture:
         if not np.isfinite(everything).all():
             raise NonFiniteError("Mixture", "weights must be finite", got="NaN or infinity")
         self.zero_share, spread = float(zero_share), max(2 * float(everything.std()), 1e-3)
-        means = np.concatenate([[0.0], everything.mean() + np.linspace(-spread, spread, K - 1)])
+        around = np.linspace(-spread, spread, K - 1) if K > 2 else np.zeros(1)
+        means = np.concatenate([[0.0], everything.mean() + around])
         self.means = Parameter(means, _FirstAtZero(), dtype=everything.dtype)
         self.log_variances = Parameter(np.full(K, 2 * math.log(spread / K)), dtype=everything.dtype)
         self.logits = Parameter(np.zeros(K), dtype=everything.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,15 @@ import numpy as np
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError
 from minilq.quantize.coded import Plane, check_codes, of_scale
+
+
+def at_least(share: float, n: int) -> int:
+    """ceil(share n), where a share such as 0.07, which no float is, may be meant exactly.
+
+    >>> at_least(0.07, 100), at_least(0.071, 100), 0.07 * 100
+    (7, 8, 7.000000000000001)
+    """
+    return math.ceil(share * n * (1 - 2.0**-50))
 
 
 class Sparse(NamedTuple):

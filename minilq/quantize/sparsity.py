@@ -39,18 +39,19 @@ def hoyer_term(P: Any, weight: float = 1.0) -> Array:
     >>> float(hoyer_term(np.array([3.0, -4.0])))
     1.4
     """
-    a, r = np.sum(np.abs(P)), np.sqrt(np.sum(np.square(P)))
-    # a / r would be 0 where the squares overflow
-    return finite("hoyer", (weight * a / r if r < np.inf else r) if r > 0 else P.dtype.type(0), P, P)
+    Q, _ = at_one(P)
+    a, r = np.sum(np.abs(Q)), np.sqrt(np.sum(np.square(Q)))
+    return finite("hoyer", weight * a / r if r != 0 else P.dtype.type(0), P, P)
 
 
 @vjp_of(hoyer_term, kind="exact", needs="P", at=_off_zero)
 def hoyer_term_vjp(g: Array, y: Array, P: Array, weight: float = 1.0) -> tuple[Array]:
     # y = w a / r   =>   dy/dP_i = w (sgn(P_i) / r - a / r^2 dr/dP_i),   dr/dP_i = P_i / r
-    a, r = np.sum(np.abs(P)), np.sqrt(np.sum(np.square(P)))
+    Q, m = at_one(P)
+    a, r = np.sum(np.abs(Q)), np.sqrt(np.sum(np.square(Q)))
     if not r > 0:
         return (np.zeros_like(P),)
-    return (P.dtype.type(float(g) * weight) / r * (np.sign(P) - a / r * (P / r)),)
+    return (P.dtype.type(float(g) * weight) / r * (np.sign(Q) - a / r * (Q / r)) / m,)
 
 
 @primitive
@@ -66,18 +67,20 @@ def hoyer_square_term(P: Any, weight: float = 1.0) -> Array:
     >>> float(hoyer_square_term(np.array([2.0, 0.0]))), float(hoyer_square_term(np.array([2.0, -2.0])))
     (1.0, 2.0)
     """
-    a, b = np.sum(np.abs(P)), np.sum(np.square(P))
-    return finite("hoyer_square", weight * a * a / b if b > 0 else P.dtype.type(0), P, P)
+    Q, _ = at_one(P)
+    a, b = np.sum(np.abs(Q)), np.sum(np.square(Q))
+    return finite("hoyer_square", weight * a * a / b if b != 0 else P.dtype.type(0), P, P)
 
 
 @vjp_of(hoyer_square_term, kind="exact", needs="P", at=_off_zero)
 def hoyer_square_term_vjp(g: Array, y: Array, P: Array, weight: float = 1.0) -> tuple[Array]:
     # y = w a^2 / b   =>   dy/dP_i = w (2 a/b sgn(P_i) - a^2/b^2 2 P_i)
-    a, b = np.sum(np.abs(P)), np.sum(np.square(P))
+    Q, m = at_one(P)
+    a, b = np.sum(np.abs(Q)), np.sum(np.square(Q))
     if not b > 0:
         return (np.zeros_like(P),)
     c = P.dtype.type(2 * float(g) * weight) * a / b / b
-    return (c * (b * np.sign(P) - a * P),)
+    return (c * (b * np.sign(Q) - a * Q) / m,)
 
 
 @primitive
@@ -94,20 +97,31 @@ def group_hoyer_term(P: Any, axis: int = -1, weight: float = 1.0) -> Array:
     >>> float(group_hoyer_term(np.array([[3.0, 0.0], [4.0, 0.0]]))), float(group_hoyer_term(np.eye(2)))
     (1.0, 2.0)
     """
-    n = norms(P, axis)
+    n = norms(at_one(P)[0], axis)
     b = np.sum(np.square(n))
-    return finite("group_hoyer", weight * np.sum(n) ** 2 / b if b > 0 else P.dtype.type(0), P, P)
+    return finite("group_hoyer", weight * np.sum(n) ** 2 / b if b != 0 else P.dtype.type(0), P, P)
 
 
 @vjp_of(group_hoyer_term, kind="exact", needs="P", at=normal((3, 4)))
 def group_hoyer_term_vjp(g: Array, y: Array, P: Array, axis: int = -1, weight: float = 1.0) -> tuple[Array]:
-    n = norms(P, axis)
+    Q, m = at_one(P)
+    n = norms(Q, axis)
     A, b = np.sum(n), np.sum(np.square(n))
     if not b > 0:
         return (np.zeros_like(P),)
     # y = w A^2 / b   =>   dy/dP_i = w (2 A/b dn_k/dP_i - A^2/b^2 2 P_i),   dn_k/dP_i = P_i / n_k
     per_slice = np.where(n > 0, b / np.where(n > 0, n, 1) - A, 0)
-    return (P.dtype.type(2 * float(g) * weight) * A / b / b * per_slice * P,)
+    return (P.dtype.type(2 * float(g) * weight) * A / b / b * per_slice * Q / m,)
+
+
+def at_one(P: Array) -> tuple[Array, Array]:
+    """P / m and m = max |P|, of which the penalties are the same and whose squares are never too large or too small.
+
+    >>> at_one(np.array([2e-30, -4e-30], np.float32))[0].tolist()
+    [0.5, -1.0]
+    """
+    m = np.max(np.abs(P), initial=0)
+    return (P / m, m) if m > 0 else (P, P.dtype.type(1))
 
 
 def norms(P: Array, axis: int) -> Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -20,6 +19,7 @@ from minilq.quantize.hashing import MOST_SEED, Hashed, places
 from minilq.quantize.method import Held, Quantizer, plain, seen, trained
 from minilq.quantize.methods.bounds import one_of
 from minilq.quantize.methods.lsq import checked, codable
+from minilq.quantize.sparse import at_least
 
 STARTS = ("spread", "nearest")
 
@@ -90,7 +90,7 @@ class HashedNets(Quantizer):
 
     def start(self, x: Array) -> dict[str, Parameter | Array]:
         x = checked("HashedNets", plain(x))
-        K = math.ceil(self.share * x.size)
+        K = at_least(self.share, x.size)
         buckets, signs = places(self.seed, x.shape, K)
         total = np.bincount(buckets.reshape(-1), (x.astype(np.float64) * signs).reshape(-1), K)
         members = np.maximum(np.bincount(buckets.reshape(-1), minlength=K), 1)
@@ -108,7 +108,7 @@ class HashedNets(Quantizer):
         return Coded(np.zeros(x.shape, np.int8), Hashed(weights, np.array([self.seed])))
 
     def _places(self, x: Array, K: int) -> tuple[Array, Array]:
-        if math.ceil(self.share * x.size) != K:
+        if at_least(self.share, x.size) != K:
             raise ShapeError("HashedNets", "x must have the shape that start was given",
                              got=f"x {x.shape} for {K} weights",
                              cause="It belongs to a weight or a bias, not to an input")

@@ -17,7 +17,7 @@ from minilq.ops import where
 from minilq.quantize.coded import Coded
 from minilq.quantize.method import Held, Quantizer, plain, remembered, seen
 from minilq.quantize.methods.lsq import checked, codable
-from minilq.quantize.sparse import Sparse
+from minilq.quantize.sparse import Sparse, at_least
 
 
 def largest(w: Array, share: float) -> Array:
@@ -28,7 +28,7 @@ def largest(w: Array, share: float) -> Array:
     """
     sizes = np.abs(w).reshape(-1)
     mask = np.zeros(sizes.size, bool)
-    mask[np.argsort(-sizes, kind="stable")[:math.ceil(share * sizes.size)]] = True
+    mask[np.argsort(-sizes, kind="stable")[:at_least(share, sizes.size)]] = True
     return (mask & (sizes > 0)).reshape(w.shape)
 
 

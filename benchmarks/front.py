@@ -1,0 +1,109 @@
+"""One network, MNIST, 784-128-10, by every method that makes it smaller: accuracy against bytes, seeds as error bars.
+
+A float network of each seed, unit inputs, trained on 50,000 images; then each method at some strengths, from that
+network, as many epochs again, the same optimizer for all (`front_methods.py`). Beside them what costs nothing: the
+float network rounded to nearest, by any step and granularity. A line of benchmarks/front/front.csv each: accuracy on
+10,000 training images held out, by which what is drawn is chosen, on the 10,000 test images, and bytes of the whole
+.mlq file, with all that it holds. What has a line is not trained again: a stopped run goes on when it is started once
+more.
+
+    MINILQ_DATA=folder python benchmarks/front.py --seeds 0 1 2
+    python benchmarks/front.py --seeds                   # the table alone
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import csv
+import io
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from front_methods import METHODS
+from mnist_networks import HELD_OUT, accuracy, bytes_of, float_network, nonzero
+
+from minilq import Sequential
+from minilq.data import Dataset, load
+from minilq.experiments.rounded import Rounder
+from minilq.files import write_bytes
+from minilq.quantize.methods.fixed_grid import of_grid
+
+TABLE = Path(__file__).with_name("front") / "front.csv"
+COLUMNS = ("method", "setting", "seed", "held_out", "test", "file", "entropy", "nonzero", "seconds")
+EPOCHS = 20
+FINEST, EACH = 32.0, 4
+"""Of rounding: reaches up to so many steps, so many until they have doubled."""
+
+
+def rounded(start: Sequential, held_out: Dataset) -> Iterator[tuple[str, Sequential]]:
+    """The float network rounded to nearest, as coarsely and as finely as it makes sense."""
+    rounder = Rounder(start, [name for name, site in start.sites().items() if site.latent is not None],
+                      lambda model: (0.0, accuracy(model, held_out)))
+    for point in rounder.every(EACH, FINEST):
+        model = copy.deepcopy(start)
+        for name, coded in rounder.coded(point["granularity"], point["reach"]).items():
+            site = model.sites()[name]
+            site.latent.array[...] = coded.values
+            site.latent.changed_in_place()
+            site.method, site.held = of_grid(coded)
+        yield f"{point['granularity']} {point['reach']:.3g}", model
+
+
+def read() -> list[dict[str, Any]]:
+    return list(csv.DictReader(TABLE.open(encoding="utf-8", newline=""))) if TABLE.exists() else []
+
+
+def add(row: dict[str, Any]) -> None:
+    """One row more, of the file as a whole."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows([*read(), row])
+    TABLE.parent.mkdir(exist_ok=True)
+    write_bytes(TABLE, text.getvalue().encode())
+
+
+def measured(method: str, setting: Any, seed: int, model: Sequential, whole: Dataset, held_out: Dataset,
+             seconds: float) -> dict[str, Any]:
+    size = bytes_of(model)
+    row = {"method": method, "setting": setting, "seed": seed, "held_out": f"{accuracy(model, held_out):.4f}",
+           "test": f"{accuracy(model, whole):.4f}", "file": size["file"], "entropy": size["entropy"],
+           "nonzero": nonzero(model), "seconds": f"{seconds:.1f}"}
+    print("  ".join(f"{name} {value}" for name, value in row.items()), flush=True)
+    return row
+
+
+def one(seed: int, chosen: list[str], whole: Dataset, epochs: int) -> None:
+    """Everything of a seed that has no line yet."""
+    held_out, known = whole.holdout(HELD_OUT), {(row["method"], row["setting"], int(row["seed"])) for row in read()}
+    begun = time.process_time()
+    start = float_network("784-128-10", held_out, epochs, seed)
+    if ("float", "", seed) not in known:
+        add(measured("float", "", seed, start, whole, held_out, time.process_time() - begun))
+        for setting, model in rounded(start, held_out):
+            add(measured("rounded", setting, seed, model, whole, held_out, 0.0))
+    for method in chosen:
+        for setting in METHODS[method].settings:
+            if (method, str(setting), seed) in known:
+                continue
+            begun = time.process_time()
+            model = METHODS[method].make(start, held_out, epochs, seed, setting)
+            add(measured(method, setting, seed, model, whole, held_out, time.process_time() - begun))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0])
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="NAME")
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--data", type=Path, help="the folder of MNIST (where minilq keeps it)")
+    options = parser.parse_args()
+    for seed in options.seeds:
+        one(seed, options.methods, load("mnist", options.data), options.epochs)
+
+
+if __name__ == "__main__":
+    main()

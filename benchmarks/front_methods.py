@@ -1,0 +1,192 @@
+"""The methods of `front.py`: what each makes of a trained float network, with its settings.
+
+A method takes the float network, the data, the number of epochs, a seed, and one of its settings; it gives the network
+that is stored. All train with the same Adam, batches and epochs in total, from the same float network; stages of one
+method share the epochs.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from mnist_networks import BATCH, seen, train
+
+from minilq import (
+    LSQ,
+    DeepCompression,
+    HashedNets,
+    Mixture,
+    Nested,
+    Polino,
+    PolinoPoints,
+    Pruned,
+    Scaled,
+    Sequential,
+    Tensor,
+    VectorQuantization,
+    chain_rule,
+    penalty_on,
+    quantize,
+    softmax_cross_entropy,
+)
+from minilq.data import Dataset
+from minilq.nn import low_rank
+from minilq.objective import sparsity_on
+from minilq.post import adaptive, collapse
+from minilq.quantize import Quantizer
+from minilq.train.stage import Stage
+
+BIAS_BITS = 8
+WEIGHT_STEP, BIAS_STEP = 0.05, 0.1
+"""Of the learned size: scales at first."""
+SLOW = 0.1
+"""On the learning rate of scales there, beside that of weights."""
+WARM = 0.25
+"""The share of the epochs over which the price of a bit grows."""
+COMPONENTS = 9
+"""Of soft weight sharing, one of them at 0."""
+JUDGED, PART = 20_000, 2_000
+"""Images on which Khoram and Li's limit holds, and how many are computed at once."""
+
+Make = Callable[[Sequential, Dataset, int, int, Any], Sequential]
+
+
+class Method(NamedTuple):
+    """How it is made, and the settings from the smallest network to the largest."""
+
+    make: Make
+    settings: tuple[Any, ...]
+
+
+def weights(method: Quantizer, bias: Quantizer | None = None) -> Callable[[str], Quantizer | None]:
+    """A method for all weights, and one for biases, by default LSQ with 8 bits."""
+    return lambda name: {"weight": method, "bias": bias or LSQ(BIAS_BITS)}.get(name.rpartition(".")[2])
+
+
+def with_method(of: Callable[[Any], Quantizer], bias: Callable[[Any], Quantizer] | None = None) -> Make:
+    """Every weight gets a method, and the network is trained on."""
+    def make(start: Sequential, data: Dataset, epochs: int, seed: int, setting: Any) -> Sequential:
+        choose = weights(of(setting), None if bias is None else bias(setting))
+        return train(quantize(copy.deepcopy(start), choose), data, epochs, seed)
+    return make
+
+
+def nested(start: Sequential, data: Dataset, epochs: int, seed: int, lam: float, **flags: Any) -> Sequential:
+    """The thesis' layer, of which biases have one scale."""
+    flags = {"granularity": "scalar", **flags}
+    choose = weights(Nested(lam, **flags), Nested(lam, **{**flags, "granularity": "scalar"}))
+    return train(quantize(copy.deepcopy(start), choose), data, epochs, seed)
+
+
+def penalized(name: str, start: Sequential, data: Dataset, epochs: int, seed: int, rate: float) -> Sequential:
+    """One of the thesis' penalties on scales, one for each weight and bias."""
+    method = Nested(0.0, "scalar")
+    model = quantize(copy.deepcopy(start), weights(method, method))
+    return train(model, data, epochs, seed, {name: penalty_on(model, name, rate)})
+
+
+def learned_size(start: Sequential, data: Dataset, epochs: int, seed: int, price: float) -> Sequential:
+    """Rounded to nearest by a scale for each weight and bias, with a price on every bit of the codes."""
+    method = Scaled("nearest", granularity="scalar", scale_rule=chain_rule())
+    model = quantize(copy.deepcopy(start), weights(method, method))
+    for name, tensor in model.parameters().items():
+        if name.endswith("scale"):
+            tensor.data[...] = WEIGHT_STEP if "weight" in name else BIAS_STEP
+            tensor.lr = SLOW
+    bits, rise, steps = penalty_on(model, "code_size", 1.0), WARM * epochs * -(-len(data.train_images) // BATCH), 0
+
+    def paid() -> Tensor:
+        nonlocal steps
+        steps += 1
+        return price * min(1.0, steps / rise) * bits()
+
+    return train(model, data, epochs, seed, {"bits": paid})
+
+
+def deep_compression(start: Sequential, data: Dataset, epochs: int, seed: int, setting: tuple[float, int],
+                     ) -> Sequential:
+    """Pruned to half of the way, then to a share, then levels; setting: the share that stays, and levels."""
+    keep, k = setting
+    quarter = epochs // 4
+    stages = [Stage(quarter, weights(Pruned(keep**0.5))), Stage(epochs - 2 * quarter, weights(Pruned(keep))),
+              Stage(quarter, weights(DeepCompression(k)))]
+    return train(copy.deepcopy(start), data, epochs, seed, stages=stages)
+
+
+def hoyer(start: Sequential, data: Dataset, epochs: int, seed: int, setting: tuple[float, float, int]) -> Sequential:
+    """DeepHoyer: Hoyer-square on weights, what is small goes, the rest is trained and clustered; setting: the rate,
+    the bound in standard deviations, and levels."""
+    rate, quality, k = setting
+    half, quarter = epochs // 2, epochs // 4
+    stages = [Stage(half), Stage(epochs - half - quarter, weights(Pruned(quality=quality))),
+              Stage(quarter, weights(DeepCompression(k)))]
+    model = copy.deepcopy(start)
+    return train(model, data, epochs, seed, {"hoyer": sparsity_on(model, "hoyer_square", rate)}, stages)
+
+
+def soft_sharing(start: Sequential, data: Dataset, epochs: int, seed: int, setting: tuple[float, float]) -> Sequential:
+    """Drawn to the means of a mixture, then put on them; setting: the rate, and the share of the component at 0."""
+    rate, zero_share = setting
+    model = copy.deepcopy(start)
+    latents = [site.latent for name, site in model.sites().items() if name.endswith("weight")]
+    mixture = Mixture([latent.numpy() for latent in latents], COMPONENTS, zero_share)
+    for parameter in mixture.parameters().values():
+        parameter.lr = 0.5
+    train(model, data, epochs, seed, {"mixture": lambda: mixture.penalty(latents, rate)},
+          more=mixture.parameters().values())
+    collapse(model, mixture)
+    return with_biases(model)
+
+
+def low_ranked(start: Sequential, data: Dataset, epochs: int, seed: int, rank: int) -> Sequential:
+    """The first layer as two thin ones, by its singular values, weights with 4 bits."""
+    flatten, first, *rest = copy.deepcopy(start).layers.values()
+    model = Sequential(flatten, *low_rank(first, rank), *rest)
+    return train(quantize(model, weights(LSQ(4))), data, epochs, seed)
+
+
+def khoram_li(start: Sequential, data: Dataset, epochs: int, seed: int, limit: float) -> Sequential:
+    """As few bits for each number as the loss allows, without training."""
+    model = copy.deepcopy(start)
+    images, labels = seen(data.train_images[:JUDGED]), data.train_labels[:JUDGED]
+
+    def loss() -> Tensor:
+        parts = [softmax_cross_entropy(model(images[i:i + PART]), labels[i:i + PART])
+                 for i in range(0, len(images), PART)]
+        return sum(parts[1:], parts[0]) * (1 / len(parts))
+
+    adaptive(model, loss, limit)
+    return model
+
+
+def with_biases(model: Sequential) -> Sequential:
+    """The same network, its biases with 8 bits."""
+    for name, site in model.sites().items():
+        if name.endswith("bias"):
+            site.change(LSQ(BIAS_BITS))
+    return model
+
+
+METHODS = {
+    "nested": Method(nested, (1e-7, 3e-8, 1e-8, 3e-9)),
+    "nested, row": Method(partial(nested, granularity="row"), (1e-7, 3e-8, 1e-8, 3e-9)),
+    "nested, no gate": Method(partial(nested, granularity="scalar", gate=False, rounding="nearest"),
+                              (3e-8, 1e-8, 3e-9, 1e-9)),
+    "MaxBin": Method(partial(penalized, "maxbin"), (1e-5, 1e-6, 1e-7)),
+    "Inverse": Method(partial(penalized, "inverse"), (1e-5, 1e-6, 1e-7)),
+    "Difference": Method(partial(penalized, "difference"), (1e-4, 1e-5, 1e-6)),
+    "LSQ": Method(with_method(LSQ), (2, 3, 4)),
+    "learned size": Method(learned_size, (2e-5, 1e-5, 5e-6, 2e-6, 1e-6)),
+    "Deep Compression": Method(deep_compression, ((0.03, 4), (0.05, 8), (0.1, 8), (0.1, 15))),
+    "DeepHoyer": Method(hoyer, ((1e-3, 0.1, 8), (3e-4, 0.1, 8), (1e-4, 0.1, 8))),
+    "HashedNets": Method(with_method(HashedNets), (1 / 64, 1 / 32, 1 / 16)),
+    "vectors": Method(with_method(lambda k: VectorQuantization(k, blocks=1 if k > 64 else 2)), (16, 64, 128)),
+    "Polino": Method(with_method(lambda levels: Polino(levels, 1024)), (3, 4, 8)),
+    "Polino's points": Method(with_method(lambda points: PolinoPoints(points, 1024)), (3, 4, 8)),
+    "soft sharing": Method(soft_sharing, ((1e-5, 0.99), (1e-6, 0.99), (1e-7, 0.99))),
+    "low rank": Method(low_ranked, (4, 8, 16)),
+    "Khoram and Li": Method(khoram_li, (0.2, 0.1, 0.05)),
+}
