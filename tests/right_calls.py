@@ -21,7 +21,8 @@ from minilq.quantize.sparse import Sparse
 from minilq.quantize.vectors import Vectors
 from minilq.train.loop import Trainer
 from minilq.train.metrics import INPUTS
-from minilq.train.stage import Stage, prune_cluster
+from minilq.train.stage import Stage, progressive, prune_cluster, two_stage
+from minilq.train.teacher import Distillation, Guided, half_square
 from tests.stored_calls import FLAT, PIXELS, STORED
 from tests.wrong_arguments import f32, f64
 
@@ -112,7 +113,7 @@ OPS = {
     "dropout": (minilq.dropout, X, 0.5, RNG, True), "quantized_gradient": (minilq.quantized_gradient, X, 4, RNG),
     "softmax_cross_entropy": (minilq.softmax_cross_entropy, X, LABELS),
     "softmax_cross_entropy of a Tensor": (minilq.softmax_cross_entropy, T, LABELS),
-    "squared_hinge": (minilq.squared_hinge, X, np.sign(X)),
+    "squared_hinge": (minilq.squared_hinge, X, np.sign(X)), "divergence": (minilq.divergence, X, X + 1, 2.0),
     "shift_batch_norm": (minilq.shift_batch_norm, X, f32(3), f32(3), f32(3), f32(3) + 2, False, 0.9, 1e-3),
     "concatenate": (minilq.concatenate, [X, X], 0), "stack": (minilq.stack, [X, X], 0),
     "where": (minilq.where, X > 0, X, f32(3)), "index": (minilq.index, X, LABELS),
@@ -157,6 +158,7 @@ LAYERS = {
     "Sequential": (nn.Sequential, nn.ReLU(), nn.Flatten()), "Residual": (nn.Residual, nn.ReLU(), nn.ReLU()),
     "Quantize": (nn.Quantize, minilq.LSQ(4), (1, 3), np.float32), "Quantize()": (nn.Quantize(minilq.LSQ(4)), T, True),
     "Site": (nn.Site, Parameter(X), (1, 1), np.float32), "Site.change": (nn.Site(Parameter(X)).change, minilq.LSQ(4)),
+    "Twins": (nn.Twins, network(), network()), "Twins()": (nn.Twins(network(), network()), T, True),
     "low_rank": (nn.low_rank, Dense(3, 2, RNG), 1),
     "fold_batch_norm": (nn.fold_batch_norm, Dense(3, 2, RNG), nn.BatchNorm(2)),
     **{f"{type(layer).__name__}()": (layer, Tensor(x), True) for layer, x in (
@@ -215,6 +217,10 @@ OF_DATA = {
     "Trainer": (Trainer, *WHOLE, schedule.constant, None, None, nothing, []),
     "Trainer.run": (Trainer(*WHOLE).run, 1, nothing, nothing), "Stage": (Stage, 1, nothing, 0.1),
     "prune_cluster": (prune_cluster, 0.5, 4, (1, 1), (1.0, 0.1), "linear", "sum"),
+    "two_stage": (two_stage, nothing, (1, 1), (1.0, 0.1)),
+    "progressive": (progressive, nothing, (8, 4), (1, 1), (1.0, 0.1)),
+    "Distillation": (Distillation, MODEL, 2.0, 0.7),
+    "Guided": (Guided, 0.1, ("relu1",), minilq.LSQ(4), half_square, (1.0, 1.0)),
     "Trainer.load_state": (Trainer(*WHOLE).load_state, *Trainer(*WHOLE).state()), "Dataset.head": (DATA.head, 1),
     "Dataset.holdout": (DATA.holdout, 1), "load": (load, "digits", None), "resize": (resize, PIXELS, 4),
     "center_crop": (center_crop, PIXELS, 4), "random_crop": (random_crop, PIXELS, 4, RNG),

@@ -16,7 +16,7 @@ from minilq.schedule import steps
 from minilq.train.checkpoint import load_checkpoint, save_checkpoint
 from minilq.train.loop import Trainer
 from minilq.train.metrics import INPUTS, evaluate
-from minilq.train.stage import Stage, prune_cluster
+from minilq.train.stage import Stage, progressive, prune_cluster, two_stage
 from tests.networks import latents, quantized, weights
 
 N, BATCH = 70, 32
@@ -53,15 +53,19 @@ def at(t, *places):
     return lambda: (t.place.epoch, t.place.batch) in places
 
 
-def two_stage():
-    return [Stage(2, weights(LSQ(4))),
-            Stage(2, lambda name: LSQ(4) if name.endswith("weight") else LSQ(4, signed=False)
-                  if name == "dense2.input" else None, lr_factor=0.1)]
+def in_parts():
+    """Weights of 4 bits, then the input of the second layer too, at a tenth of the rate."""
+    return two_stage(lambda name: LSQ(4, signed=not name.endswith("input")) if name in (
+        "dense1.weight", "dense2.weight", "dense2.input") else None, (2, 2), (1.0, 0.1))
+
+
+def of_bits(name, bits):
+    return LSQ(bits) if name.endswith("weight") else None
 
 
 PLANS = {
-    "two-stage": two_stage,
-    "progressive": lambda: [Stage(1, weights(LSQ(8))), Stage(2, weights(LSQ(4))), Stage(1, weights(LSQ(2)))],
+    "two-stage": in_parts,
+    "progressive": lambda: progressive(of_bits, (8, 4, 2), (1, 2, 1)),
     "prune and cluster": lambda: [Stage(1), *prune_cluster(0.3, 4, (2, 1))],
     "float first": lambda: [Stage(1), Stage(2, weights(Nested(1e-3))), Stage(1, lambda name: None)],
 }
@@ -89,7 +93,7 @@ def test_the_weights_are_the_same_bits_before_and_after_a_switch():
 
 
 def test_a_method_that_stays_keeps_what_it_has_learned_and_its_moments():
-    t = trainer(two_stage())
+    t = trainer(in_parts())
     t.run(2)
     site = t.model.sites()["dense1.weight"]
     held, scale = site.held, site.held["scale"].item()
@@ -154,17 +158,17 @@ def test_stopped_anywhere_and_resumed_gives_the_bits_of_never_stopped(plan, data
 
 
 def test_a_checkpoint_of_a_later_stage_fits_no_training_without_it():
-    t = trainer(two_stage())
+    t = trainer(in_parts())
     t.run(4, stop=at(t, (2, 1)))
     arrays, meta = t.state()
     assert meta["stage"] == 1
     with pytest.raises(DataError, match="stage 1 of 1"):
-        trainer(two_stage()[:1]).load_state(arrays, meta)
+        trainer(in_parts()[:1]).load_state(arrays, meta)
     with pytest.raises(DataError, match="stage 1 of 0"):
         trainer().load_state(arrays, meta)
     for wrong in (-2, 2, "1", 1.0, None, True):
         with pytest.raises(DataError, match="resume"):
-            trainer(two_stage()).load_state(arrays, {**meta, "stage": wrong})
+            trainer(in_parts()).load_state(arrays, {**meta, "stage": wrong})
 
 
 # ---- wrong stages
@@ -178,6 +182,10 @@ def test_a_checkpoint_of_a_later_stage_fits_no_training_without_it():
     (lambda: Stage(1, LSQ(4)), r"choose must be a function .*got LSQ"),
     (lambda: trainer([Stage(1), 3]), "stages must be a list of Stages; got 3"),
     (lambda: trainer(Stage(1)), "stages must be a list of Stages; got Stage"),
+    (lambda: two_stage(of_bits, (1,)), "epochs must be 2 numbers, one for each stage; got"),
+    (lambda: two_stage(None, (1, 1)), "choose must be a function from the name of a site"),
+    (lambda: progressive(of_bits, (2, 4), (1, 1)), r"each smaller than the one before; got \(2, 4\)"),
+    (lambda: progressive(of_bits, (4, 2), (1, 1), (0.1,)), r"lr_factors must be 2 numbers.*got \(0.1,\)"),
     (lambda: trainer([Stage(1, lambda name: "lsq")]), r"Site: a method must be a Quantizer.*'lsq'"),
 ])
 def test_wrong_stages_are_refused_in_one_line(make, match):

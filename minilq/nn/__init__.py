@@ -12,10 +12,12 @@ from minilq.nn.normalise import BatchNorm, Dropout
 from minilq.nn.quantized import Quantize, calibrate, coded_in, codes_in, quantize
 from minilq.nn.shift_normalise import ShiftBatchNorm
 from minilq.nn.site import Site
+from minilq.nn.twins import Twins
 from minilq.nn.xnor import XNORConv2D
 
 __all__ = [
     "AveragePool2D", "BatchNorm", "Conv2D", "Dense", "Dropout", "Flatten", "GlobalAveragePool2D", "Layer", "MaxPool2D",
-    "Quantize", "QuantizedGradient", "ReLU", "Residual", "Sequential", "ShiftBatchNorm", "Site", "XNORConv2D",
+    "Quantize", "QuantizedGradient", "ReLU", "Residual", "Sequential", "ShiftBatchNorm", "Site", "Twins",
+    "XNORConv2D",
     "calibrate", "coded_in", "codes_in", "fold_batch_norm", "low_rank", "normal", "quantize",
 ]

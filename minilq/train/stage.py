@@ -1,17 +1,18 @@
 """Stages: a training in parts, each with methods and a learning rate of its own, as data.
 
-    two-stage      [Stage(5, weights_only), Stage(5, weights_and_inputs)]
-    progressive    [Stage(3, bits(8)), Stage(3, bits(4)), Stage(3, bits(2), lr_factor=0.1)]
+    two-stage      two_stage(choose, (5, 5)): weights, then inputs too
+    progressive    progressive(choose, (8, 4, 2), (3, 3, 3)): fewer and fewer bits
     compression    [Stage(12), *prune_cluster(0.1, 16, (6, 6))]
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from minilq.arguments import check_whole, is_number, is_whole, shown
+from minilq.arguments import check_function, check_whole, is_number, is_whole, shown
 from minilq.errors import ConfigError
 from minilq.nn import Layer
 from minilq.quantize import Quantizer
@@ -49,6 +50,66 @@ class Stage:
                 site.change(method)
 
 
+def two_stage(choose: Callable[[str], Quantizer | None], epochs: tuple[int, int],
+              lr_factors: tuple[float, float] = (1.0, 1.0)) -> list[Stage]:
+    """First without the methods of inputs, then with all of them; what is learned goes on.
+
+    choose      name of a site -> its method or None, as for `quantize`
+    epochs      of the two stages;  lr_factors, theirs
+    Source      Zhuang et al. 2018 (arXiv 1711.00205), section 3.2
+
+    >>> from minilq.quantize.methods import LSQ
+    >>> for stage in two_stage(lambda name: LSQ(2), (3, 2)): stage.epochs, stage.choose("dense2.input") is None
+    (3, True)
+    (2, False)
+    """
+    check_function("two_stage", "choose", choose, " from the name of a site to its method, or None")
+    several("two_stage", "epochs", epochs, 2)
+    several("two_stage", "lr_factors", lr_factors, 2)
+    return [Stage(epochs[0], functools.partial(_without_inputs, choose), lr_factors[0]),
+            Stage(epochs[1], choose, lr_factors[1])]
+
+
+def progressive(choose: Callable[[str, int], Quantizer | None], bits: Sequence[int], epochs: Sequence[int],
+                lr_factors: Sequence[float] | None = None) -> list[Stage]:
+    """A stage for each number of bits, from many to few, each of which begins where the one before has ended.
+
+    choose      (name of a site, bits) -> its method or None; None for 32 bits, say, begins in floats
+    bits        falling numbers such as (8, 4, 2);  epochs and lr_factors: of each stage, None for factors of 1
+    Raises      ConfigError for bits that do not fall, and for other numbers of epochs or factors than of bits
+    Source      Zhuang et al. 2018 (arXiv 1711.00205), section 3.3
+
+    >>> from minilq.quantize.methods import LSQ
+    >>> choose = lambda name, bits: LSQ(bits) if name.endswith("weight") else None
+    >>> [stage.choose("dense1.weight").bits for stage in progressive(choose, (8, 4, 2), (3, 3, 3))]
+    [8, 4, 2]
+    """
+    check_function("progressive", "choose", choose, " from the name of a site and bits to its method, or None")
+    if not (isinstance(bits, (tuple, list)) and bits and all(is_whole(n, 1) for n in bits)
+            and all(more > fewer for more, fewer in itertools.pairwise(bits))):
+        raise ConfigError("progressive", "bits must be whole numbers > 0, each smaller than the one before",
+                          got=shown(bits))
+    several("progressive", "epochs", epochs, len(bits))
+    lr_factors = (1.0,) * len(bits) if lr_factors is None else lr_factors
+    several("progressive", "lr_factors", lr_factors, len(bits))
+    return [Stage(n, functools.partial(_of_bits, choose, b), factor)
+            for b, n, factor in zip(bits, epochs, lr_factors, strict=True)]
+
+
+def several(op: str, name: str, values: Sequence[float], count: int) -> None:
+    """ConfigError unless there is a list of so many, one for each stage."""
+    if not (isinstance(values, (tuple, list)) and len(values) == count):
+        raise ConfigError(op, f"{name} must be {count} numbers, one for each stage", got=shown(values))
+
+
+def _without_inputs(choose: Callable[[str], Quantizer | None], name: str) -> Quantizer | None:
+    return None if name.endswith("input") else choose(name)
+
+
+def _of_bits(choose: Callable[[str, int], Quantizer | None], bits: int, name: str) -> Quantizer | None:
+    return choose(name, bits)
+
+
 Share = float | Callable[[str], float]
 Levels = int | Callable[[str], int]
 
@@ -67,10 +128,8 @@ def prune_cluster(keep: Share, k: Levels, epochs: tuple[int, int], lr_factors: t
     (6, Pruned(keep=0.1, quality=None))
     (3, DeepCompression(k=16, first='linear', gradient='sum', assignments='fixed'))
     """
-    for what, pair in (("epochs", epochs), ("lr_factors", lr_factors)):
-        if not (isinstance(pair, (tuple, list)) and len(pair) == 2):
-            raise ConfigError("prune_cluster", f"{what} must be two numbers, of pruning and of clustering",
-                              got=shown(pair))
+    several("prune_cluster", "epochs", epochs, 2)
+    several("prune_cluster", "lr_factors", lr_factors, 2)
     if not (callable(keep) or is_number(keep)) or not (callable(k) or is_whole(k)):
         raise ConfigError("prune_cluster", "keep and k must be numbers, or functions of the name of a site",
                           got=f"{shown(keep)} and {shown(k)}")

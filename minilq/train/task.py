@@ -21,7 +21,7 @@ def cross_entropy(model: Layer, x: Tensor, t: Array) -> tuple[Tensor, int]:
     Shapes      x as the model takes it, (N, ...); t (N,) labels
     """
     logits = model(x, training=True)
-    return softmax_cross_entropy(logits, t), int(np.count_nonzero(logits.array.argmax(axis=1) == t))
+    return softmax_cross_entropy(logits, t), right_in(logits, t)
 
 
 def squared_hinge(model: Layer, x: Tensor, t: Array) -> tuple[Tensor, int]:
@@ -32,4 +32,9 @@ def squared_hinge(model: Layer, x: Tensor, t: Array) -> tuple[Tensor, int]:
     """
     outputs = model(x, training=True)
     targets = np.where(np.arange(outputs.shape[1]) == t[:, None], 1, -1).astype(outputs.dtype)
-    return mean_squared_hinge(outputs, targets), int(np.count_nonzero(outputs.array.argmax(axis=1) == t))
+    return mean_squared_hinge(outputs, targets), right_in(outputs, t)
+
+
+def right_in(outputs: Tensor, t: Array) -> int:
+    """How many of the largest outputs are at the label. (N, C) and (N,) labels."""
+    return int(np.count_nonzero(outputs.array.argmax(axis=1) == t))
