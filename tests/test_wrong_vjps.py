@@ -6,6 +6,7 @@ import pytest
 import minilq
 from minilq import ops
 from minilq.ops import conv
+from minilq.ops.divergence import divergence_vjp
 from minilq.ops.normalise import gradient_sums, statistics
 from minilq.ops.pool import maxima_gradient
 from minilq.ops.window import add_windows, geometry, padded, windows
@@ -131,6 +132,11 @@ WRONG = {
     "cross-entropy: labels forgotten": (
         lambda z: ops.softmax_cross_entropy(z, np.array([0, 1, 2])), [X],
         lambda g, y, z: (g * ops.loss.softmax(z) / 3,)),
+    **{f"divergence: {mistake}": (lambda z, t: ops.divergence(z, t, 2.0), [X, W], wrong) for mistake, wrong in {
+        "temperature once too often": lambda g, y, z, t: divergence_vjp(g / 2, y, z, t, 2.0),
+        "the teacher's answers softened otherwise": lambda g, y, z, t: divergence_vjp(g, y, z, 2 * t, 2.0),
+        "the mean of the teacher forgotten": lambda g, y, z, t: (divergence_vjp(g, y, z, t, 2.0)[0], divergence_vjp(
+            g, y, z, t, 2.0)[1] + g * ops.loss.softmax(t / 2) * y)}.items()},
 }
 
 

@@ -29,6 +29,7 @@ class Distillation:
     Source          Hinton, Vinyals, Dean 2015 (arXiv 1503.02531); Polino, Pascanu, Alistarh 2018 (arXiv 1802.05668),
                     section 3
 
+    >>> import numpy as np
     >>> from minilq import Dense
     >>> rng, x = np.random.default_rng(0), Tensor(np.eye(3, dtype=np.float32))
     >>> student, teacher = Dense(3, 2, rng), Dense(3, 2, rng)
@@ -86,6 +87,7 @@ class Guided:
     Source      Zhuang et al. 2018 (arXiv 1711.00205), section 3.4; the code of the authors
 
     >>> import copy
+    >>> import numpy as np
     >>> from minilq.nn import Dense
     >>> student = Sequential(Dense(3, 2, np.random.default_rng(0)))
     >>> both, x = Twins(student, copy.deepcopy(student)), Tensor(np.eye(3, dtype=np.float32))
