@@ -35,6 +35,6 @@ __all__ = [
     "absolute", "add", "add_up", "average_pool2d", "batch_norm", "clip", "concatenate", "conv2d", "dense", "divergence",
     "divide", "dropout", "exp", "global_average_pool2d", "index", "log", "matmul", "max", "max_pool2d", "maximum",
     "mean", "multiply", "negative", "norm", "power", "quantized_gradient", "relu", "reshape", "shift_batch_norm",
-    "sigmoid", "softmax_cross_entropy", "squared_hinge", "stack", "subtract", "sum", "sum_of_squares", "tanh", "transpose",
-    "where", "zero_pad2d",
+    "sigmoid", "softmax_cross_entropy", "squared_hinge", "stack", "subtract", "sum", "sum_of_squares", "tanh",
+    "transpose", "where", "zero_pad2d",
 ]
