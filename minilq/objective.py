@@ -92,7 +92,7 @@ def penalty_on(model: Layer, name: str, rate: float, layer_rates: Mapping[str, f
         for site, layer in sites:
             s, method = site.scale, site.method
             if s is not None and site.latent is not None and method is not None and method.scaled is not None:
-                found.append((site.latent, s, method.scaled, layer_rates.get(layer, rate)))
+                found.append((site.real(), s, method.scaled, layer_rates.get(layer, rate)))
         return found
 
     def value() -> Tensor:
@@ -135,7 +135,7 @@ def waveq_on(model: Layer, rate: float, bit_rate: float) -> Part:
     sites = [site for site in model.sites().values() if site.latent is not None]
 
     def value() -> Tensor:
-        pairs = [(site.latent, s) for site in sites if site.latent is not None and (s := site.scale) is not None]
+        pairs = [(site.real(), s) for site in sites if (s := site.scale) is not None]
         return waveq(pairs, rate, bit_rate)
 
     value()                                      # what is wrong with the model is found out now

@@ -161,6 +161,9 @@ LAYERS = {
     "Twins": (nn.Twins, network(), network()), "Twins()": (nn.Twins(network(), network()), T, True),
     "low_rank": (nn.low_rank, Dense(3, 2, RNG), 1),
     "fold_batch_norm": (nn.fold_batch_norm, Dense(3, 2, RNG), nn.BatchNorm(2)),
+    "Folded": (nn.Folded, Dense(3, 2, RNG), nn.BatchNorm(2), "batch", 5),
+    "fold": (nn.fold, nn.Sequential(Dense(3, 2, RNG), nn.BatchNorm(2)), True, "batch", 5),
+    "for_inference": (nn.for_inference, network()),
     **{f"{type(layer).__name__}()": (layer, Tensor(x), True) for layer, x in (
         (Dense(3, 2, RNG), X), (nn.ReLU(), X), (nn.Flatten(), X), (nn.BatchNorm(3), X), (nn.Dropout(0.5, RNG), X),
         (MODEL, X), (nn.Residual(nn.ReLU()), X), (nn.Conv2D(2, 3, 3, RNG), IMAGES), (nn.MaxPool2D(2), IMAGES),

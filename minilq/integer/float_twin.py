@@ -14,7 +14,7 @@ from minilq.integer.engine import IntegerNetwork
 from minilq.integer.grid import DOWN, Grid, Levels
 from minilq.integer.ranges import BATCH, walk
 from minilq.integer.weights import reals_of
-from minilq.nn import BatchNorm, Conv2D, Dense, Layer, Quantize, Sequential, Site
+from minilq.nn import BatchNorm, Conv2D, Dense, Layer, Quantize, Sequential, Site, for_inference
 from minilq.ops import batch_norm, conv2d, dense
 from minilq.store.modelfile import StoredModel
 
@@ -30,7 +30,7 @@ class FloatTwin:
     """
 
     def __init__(self, model: Sequential | StoredModel, network: IntegerNetwork) -> None:
-        self.layers = model.network if isinstance(model, StoredModel) else model
+        self.layers = model.network if isinstance(model, StoredModel) else for_inference(model)
         self.network = network
         self.names = {id(site): name for name, site in self.layers.sites().items()}
 

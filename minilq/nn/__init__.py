@@ -1,7 +1,8 @@
 """Layers and models, built in floats; sites, and the methods that they are given."""
 
 from minilq.nn.conv import AveragePool2D, Conv2D, GlobalAveragePool2D, MaxPool2D
-from minilq.nn.fold import fold_batch_norm
+from minilq.nn.fold import fold, fold_batch_norm, for_inference
+from minilq.nn.folded import Folded
 from minilq.nn.gradient import QuantizedGradient
 from minilq.nn.initialise import normal
 from minilq.nn.layer import Layer
@@ -16,8 +17,8 @@ from minilq.nn.twins import Twins
 from minilq.nn.xnor import XNORConv2D
 
 __all__ = [
-    "AveragePool2D", "BatchNorm", "Conv2D", "Dense", "Dropout", "Flatten", "GlobalAveragePool2D", "Layer", "MaxPool2D",
-    "Quantize", "QuantizedGradient", "ReLU", "Residual", "Sequential", "ShiftBatchNorm", "Site", "Twins",
-    "XNORConv2D",
-    "calibrate", "coded_in", "codes_in", "fold_batch_norm", "low_rank", "normal", "quantize",
+    "AveragePool2D", "BatchNorm", "Conv2D", "Dense", "Dropout", "Flatten", "Folded", "GlobalAveragePool2D", "Layer",
+    "MaxPool2D", "Quantize", "QuantizedGradient", "ReLU", "Residual", "Sequential", "ShiftBatchNorm", "Site", "Twins",
+    "XNORConv2D", "calibrate", "coded_in", "codes_in", "fold", "fold_batch_norm", "for_inference", "low_rank", "normal",
+    "quantize",
 ]

@@ -38,9 +38,8 @@ class Conv2D(Weighted):
         geometry("Conv2D", *size, size, self.stride, padding)            # a padding that there is not is found out now
         super().__init__((*size, n_in, n_out), (1, 1, 1, n_in), rng, std, dtype)
 
-    def __call__(self, x: Tensor, training: bool = False) -> Tensor:
-        return conv2d(self.input(x, training), self.weight(training=training), self.bias(training=training),
-                      self.stride, self.padding)
+    def product(self, x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+        return conv2d(x, w, b, self.stride, self.padding)
 
     def settings(self) -> dict[str, Any]:
         KH, KW, n_in, n_out = self.weight.shape

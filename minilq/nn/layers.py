@@ -40,6 +40,13 @@ class Weighted(Layer):
         self.weight = Site(normal(rng, shape, std, dtype))
         self.bias = Site(normal(rng, shape[-1:], std, dtype))
 
+    def __call__(self, x: Tensor, training: bool = False) -> Tensor:
+        return self.product(self.input(x, training), self.weight(None, training), self.bias(None, training))
+
+    def product(self, x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+        """What the layer makes of an input, a weight and a bias, whatever their sites have made of them."""
+        raise NotImplementedError
+
 
 class Dense(Weighted):
     """Dense layer y = x W + b.
@@ -58,8 +65,8 @@ class Dense(Weighted):
                  ) -> None:
         super().__init__((n_in, n_out), (1, n_in), rng, std, dtype)
 
-    def __call__(self, x: Tensor, training: bool = False) -> Tensor:
-        return dense(self.input(x, training), self.weight(None, training), self.bias(None, training))
+    def product(self, x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+        return dense(x, w, b)
 
     def settings(self) -> dict[str, Any]:
         n_in, n_out = self.weight.shape

@@ -59,7 +59,7 @@ class Site(Part):
                               cause="A class is called first: LSQ()" if isinstance(method, type) else "")
         held: dict[str, Parameter | Array] = {}
         if method is not None:                   # what raises here leaves the site as it was
-            held = method.start(np.ones(self.shape, self.dtype) if self.latent is None else self.latent.array)
+            held = method.start(np.ones(self.shape, self.dtype) if self.latent is None else self.real().array)
         self.held = held
         self.method, self.started = method, self.latent is not None
         if self.latent is not None:
@@ -95,7 +95,7 @@ class Site(Part):
     def __call__(self, x: Tensor | None = None, training: bool = False) -> Tensor:
         """What the network sees of the latent, or of the input x."""
         if self.latent is not None:
-            return self.latent if self.method is None else self.method(self.latent, self.held, training)
+            return self.seen(self.real(), training)
         if not isinstance(x, Tensor):
             x = Tensor(x)
         if self.method is None:
@@ -109,6 +109,15 @@ class Site(Part):
             self.start(x.array)
         return self.method(x, self.held, training)
 
+    def real(self) -> Tensor:
+        """A weight or a bias in full precision, what the method is given: the latent, or what a layer makes of it."""
+        assert self.latent is not None
+        return self.latent
+
+    def seen(self, w: Tensor, training: bool = False) -> Tensor:
+        """What the network sees of such numbers."""
+        return w if self.method is None else self.method(w, self.held, training)
+
     @property
     def scale(self) -> Tensor | None:
         """The scale > 0 of an even grid around 0, None where there is none."""
@@ -119,4 +128,4 @@ class Site(Part):
         if self.method is None or self.latent is None:
             raise ConfigError("Site", "only a weight or a bias with a method has codes of its own",
                               got="an input" if self.latent is None else "full precision")
-        return self.method.coded(self.latent.array, self.held).copy()
+        return self.method.coded(self.real().array, self.held).copy()

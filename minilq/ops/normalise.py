@@ -47,8 +47,8 @@ def batch_norm(x: Any, gamma: Any, beta: Any, running_mean: Any, running_var: An
     if training:
         mean, var = statistics(x)
         n = x.size // x.shape[-1]
-        _follow(running_mean, mean, momentum)
-        _follow(running_var, var * (n / (n - 1)) if n > 1 else var, momentum)
+        follow(running_mean, mean, momentum)
+        follow(running_var, var * (n / (n - 1)) if n > 1 else var, momentum)
     else:
         mean, var = running_mean.astype(np.float64), running_var.astype(np.float64)
     inv_std = 1 / np.sqrt(var + eps)                             # (C,), float64
@@ -104,7 +104,8 @@ def input_gradient(g: Array, x: Array, mean: Array, inv_std: Array, gamma: Array
     return (gamma * inv_std * (g - (dbeta + (x - mean) * inv_std * dgamma) / n)).astype(g.dtype)
 
 
-def _follow(running: Array, batch: Array, momentum: float) -> None:
+def follow(running: Array, batch: Array, momentum: float) -> None:
+    """The running statistics take in those of a batch."""
     running[...] = momentum * running + (1 - momentum) * np.real(batch)
 
 

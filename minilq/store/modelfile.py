@@ -91,7 +91,7 @@ from minilq.autodiff.tape import Array
 from minilq.coding.coders import CODERS
 from minilq.errors import ConfigError, DataError, DTypeError, meant
 from minilq.files import opened, write_bytes
-from minilq.nn import Sequential, coded_in
+from minilq.nn import Sequential, coded_in, for_inference
 from minilq.quantize import Coded
 from minilq.store import version1
 from minilq.store.architecture import describe, planned
@@ -129,7 +129,7 @@ def save(path: str | Path, model: Sequential, coder: str = SMALLEST, facts: Mapp
     The codes come from the latent values; a stochastic rounding draws them once more. One model gives the same bytes
     each time (with one version of zlib).
 
-    model       float32, of layers that say their `settings()`
+    model       float32, of layers that say their `settings()`; each Folded is written as what it is in inference
     coder       "packed", "huffman", "range" or "context"; or "smallest": for each site that which takes fewest bytes,
                 and coded numbers where these are shorter
     facts       what a reader should know besides, such as the data set and the accuracy: what JSON can hold
@@ -161,6 +161,8 @@ def contents(model: Sequential, coder: str = SMALLEST, facts: Mapping[str, Any] 
                           cause=meant(coder, choice) if isinstance(coder, str) else "")
     if facts is not None and not isinstance(facts, Mapping):
         raise ConfigError("save", "facts must be a dict, or None", got=shown(facts))
+    if isinstance(model, Sequential):
+        model = for_inference(model)
     layers, sites = describe(model), model.sites()
     methods = {name: site for name, site in sites.items() if site.method is not None}
     beside = {name: _array(tensor) for name, tensor in model.tensors().items()

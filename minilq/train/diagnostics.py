@@ -69,7 +69,7 @@ class Watch:
         """Ask the methods of latents: after the backward pass, and before the update changes what it was made with."""
         seen: dict[type, Any] = {}
         for site in self.model.sites().values() if self.task_alone else ():
-            if site.method is not None and site.latent is not None:
+            if site.method is not None and site.latent is not None and site.real() is site.latent:
                 one = site.method.observe(site.latent, site.held)
                 if one is not None:
                     seen[type(one)] = seen[type(one)] + one if type(one) in seen else one

@@ -72,8 +72,9 @@ def scales_in(coded: Mapping[str, Coded]) -> dict[str, Array]:
 
 def sqnr_in(model: Layer, coded: Mapping[str, Coded]) -> float:
     """`sqnr_between` the latents of a model and what `coded_in` gave for it."""
-    tensors = model.parameters()
-    return sqnr_between({name: tensors[f"{name}.latent"].array for name in coded}, coded)
+    sites = model.sites()
+    with no_grad():
+        return sqnr_between({name: sites[name].real().array for name in coded}, coded)
 
 
 def sqnr_between(latents: Mapping[str, Array], coded: Mapping[str, Coded]) -> float:
