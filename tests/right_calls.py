@@ -29,6 +29,7 @@ from tests.wrong_arguments import f32, f64
 RNG = np.random.default_rng(0)
 X, T = f32(2, 3), Tensor(f32(2, 3))
 IMAGES, LABELS = f32(1, 4, 4, 2), np.array([0, 1])
+TOKENS = np.array([[0, 2, 1]], np.float32)
 PAIRS = [(Parameter(f32(2, 3)), Parameter(f32(2, 1) + 2))]
 LATENT = Parameter(f64(3))
 UNARY = ("absolute", "exp", "negative", "relu", "sigmoid", "tanh", "sum_of_squares", "hold", "nearest")
@@ -115,6 +116,10 @@ OPS = {
     "softmax_cross_entropy of a Tensor": (minilq.softmax_cross_entropy, T, LABELS),
     "squared_hinge": (minilq.squared_hinge, X, np.sign(X)), "divergence": (minilq.divergence, X, X + 1, 2.0),
     "shift_batch_norm": (minilq.shift_batch_norm, X, f32(3), f32(3), f32(3), f32(3) + 2, False, 0.9, 1e-3),
+    "gelu": (minilq.gelu, X, "erf"), "gelu of a Tensor": (minilq.gelu, T, "tanh"),
+    "softmax": (minilq.softmax, X, -1), "softmax of a Tensor": (minilq.softmax, T, 0),
+    "layer_norm": (minilq.layer_norm, X, f32(3), f32(3), 1e-5), "embedding": (minilq.embedding, X, LABELS),
+    "embedding of a Tensor": (minilq.embedding, T, LABELS),
     "concatenate": (minilq.concatenate, [X, X], 0), "stack": (minilq.stack, [X, X], 0),
     "where": (minilq.where, X > 0, X, f32(3)), "index": (minilq.index, X, LABELS),
     "index of a Tensor": (minilq.index, T, LABELS), "reshape": (minilq.reshape, X, (3, 2)),
@@ -153,7 +158,11 @@ LAYERS = {
     "AveragePool2D": (nn.AveragePool2D, 2, 2, "valid"),
     "ShiftBatchNorm": (nn.ShiftBatchNorm, 3, 0.9, 1e-3, np.float32),
     "XNORConv2D": (nn.XNORConv2D, 3, 2, 3, RNG, 1, "same", 0.05, np.float32),
-    "QuantizedGradient": (nn.QuantizedGradient, 4, RNG),
+    "QuantizedGradient": (nn.QuantizedGradient, 4, RNG), "LayerNorm": (nn.LayerNorm, 3, 1e-5, np.float32),
+    "GELU": (nn.GELU, "erf"), "SelfAttention": (nn.SelfAttention, 4, RNG, 2, 0.05, np.float32),
+    "transformer_block": (nn.transformer_block, 4, 2, 8, RNG, 0.05, np.float32),
+    "Embedding": (nn.Embedding, 3, 2, RNG, 0.05, np.float32), "Position": (nn.Position, (3, 2), RNG, 0.05, np.float32),
+    "Embedding()": (nn.Embedding(3, 2, RNG), TOKENS, True),
     "BatchNorm": (nn.BatchNorm, 3, 0.9, 1e-3, np.float32), "Dropout": (nn.Dropout, 0.5, RNG),
     "Sequential": (nn.Sequential, nn.ReLU(), nn.Flatten()), "Residual": (nn.Residual, nn.ReLU(), nn.ReLU()),
     "Quantize": (nn.Quantize, minilq.LSQ(4), (1, 3), np.float32), "Quantize()": (nn.Quantize(minilq.LSQ(4)), T, True),
@@ -167,7 +176,8 @@ LAYERS = {
     **{f"{type(layer).__name__}()": (layer, Tensor(x), True) for layer, x in (
         (Dense(3, 2, RNG), X), (nn.ReLU(), X), (nn.Flatten(), X), (nn.BatchNorm(3), X), (nn.Dropout(0.5, RNG), X),
         (MODEL, X), (nn.Residual(nn.ReLU()), X), (nn.Conv2D(2, 3, 3, RNG), IMAGES), (nn.MaxPool2D(2), IMAGES),
-        (nn.AveragePool2D(2), IMAGES), (nn.GlobalAveragePool2D(), IMAGES))},
+        (nn.AveragePool2D(2), IMAGES), (nn.GlobalAveragePool2D(), IMAGES), (nn.LayerNorm(3), X), (nn.GELU(), X),
+        (nn.Softmax(), X), (nn.SelfAttention(2, RNG), IMAGES), (nn.Position((4, 4, 2), RNG), IMAGES))},
     "load_state": (MODEL.load_state, MODEL.state()),
     "load_state of a scale": (functools.partial(loaded, "dense1.weight.scale"), f32(1) + 2),
     "load_state of a weight": (functools.partial(loaded, "dense1.weight.latent"), f32(3, 4)),

@@ -195,3 +195,32 @@ def test_gradients_of_latents_through_the_quantizer(both_backends, positivity, s
     both(lambda P, theta: minilq.fake_quantize(P, ours.scale_of(theta), q),
          lambda P, theta: (lambda s: s * Rounded.apply(torch.clamp(P / s, QMIN, QMAX), torch.round))(scale_of(theta)),
          P, theta)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_operations_of_transformers(dtype):
+    rng = np.random.default_rng(2)
+    x, gamma, beta = 3 * rng.standard_normal((4, 5, 6)), rng.standard_normal(6), rng.standard_normal(6)
+    both(minilq.gelu, F.gelu, x, dtype=dtype)
+    both(lambda x: minilq.gelu(x, "tanh"), lambda x: F.gelu(x, approximate="tanh"), x, dtype=dtype)
+    for axis in (-1, 0, 1):
+        both(lambda x, axis=axis: minilq.softmax(x, axis), lambda x, axis=axis: F.softmax(x, axis), x, dtype=dtype)
+    both(minilq.layer_norm, lambda x, gamma, beta: F.layer_norm(x, (6,), gamma, beta), x, gamma, beta, dtype=dtype)
+    tokens = rng.integers(0, 4, (3, 2))
+    both(lambda w: minilq.embedding(w, tokens), lambda w: F.embedding(torch.from_numpy(tokens), w), x[0, :4],
+         dtype=dtype)
+
+
+@pytest.mark.parametrize("heads", [1, 2, 4])
+def test_self_attention(heads):
+    rng = np.random.default_rng(3)
+    layer = minilq.SelfAttention(8, rng, heads, 0.5, np.float64)
+    theirs = torch.nn.MultiheadAttention(8, heads, batch_first=True, dtype=torch.float64)
+    weights = [layer.project.weight.latent, layer.project.bias.latent, layer.output.weight.latent,
+               layer.output.bias.latent]
+    others = [theirs.in_proj_weight, theirs.in_proj_bias, theirs.out_proj.weight, theirs.out_proj.bias]
+    for mine, other in zip(weights, others, strict=True):
+        other.data = torch.from_numpy(mine.array.T.copy())
+    both(layer, lambda x: theirs(x, x, x)[0], rng.standard_normal((2, 5, 8)))
+    for mine, other in zip(weights, others, strict=True):
+        np.testing.assert_allclose(mine.grad.T, other.grad.numpy(), rtol=1e-10, atol=1e-12)

@@ -98,8 +98,33 @@ def products(draw):
 @st.composite
 def denses(draw):
     n, k, m = (draw(st.integers(1, 5)) for _ in range(3))
-    x = draw(arrays((n, k))) * np.random.default_rng(draw(seeds)).integers(0, 2, (n, k))    # zeros, as in images
+    n = (n, *draw(st.sampled_from([(), (), (2,), (1, 3)])))
+    x = draw(arrays((*n, k))) * np.random.default_rng(draw(seeds)).integers(0, 2, (*n, k))  # zeros, as in images
     return ops.dense, [x, draw(arrays((k, m))), draw(arrays((m,)))]
+
+
+@st.composite
+def softmaxes(draw):
+    x = draw(arrays(shapes()))
+    axis = draw(st.integers(-x.ndim, x.ndim - 1))
+    return (lambda x: ops.softmax(x, axis)), [x]
+
+
+@st.composite
+def layer_norms(draw):
+    """Rows of at least three numbers: of two, normalised, hardly anything is left but cancellation."""
+    shape = (*draw(st.sampled_from([(), (1,), (4,), (2, 3)])), draw(st.integers(3, 6)))
+    rng = np.random.default_rng(draw(seeds))
+    gamma, beta = rng.standard_normal((2, shape[-1]))
+    return ops.layer_norm, [draw(st.sampled_from([0.3, 3.0])) * rng.standard_normal(shape) + rng.uniform(-3, 3), gamma,
+                            beta]
+
+
+@st.composite
+def embeddings(draw):
+    K, C = draw(st.integers(1, 4)), draw(st.integers(1, 3))
+    tokens = np.random.default_rng(draw(seeds)).integers(0, K, draw(st.sampled_from([(), (5,), (2, 3)])))
+    return (lambda w: ops.embedding(w, tokens)), [draw(arrays((K, C)))]
 
 
 @st.composite
@@ -160,6 +185,11 @@ CASES = {
     "log": unary(ops.log, arrays(shapes(), 0.2, 3.0)),
     "tanh": unary(ops.tanh, arrays(shapes())),
     "sigmoid": unary(ops.sigmoid, arrays(shapes())),
+    "gelu": st.tuples(arrays(shapes(), -6.0, 6.0), st.sampled_from(["erf", "tanh"])).map(
+        lambda case: (lambda x: ops.gelu(x, case[1]), [case[0]])),
+    "softmax": softmaxes(),
+    "layer_norm": layer_norms(),
+    "embedding": embeddings(),
     "relu": unary(ops.relu, off_kinks(shapes(), range(-3, 3))),
     "absolute": unary(ops.absolute, off_kinks(shapes(), range(-3, 3))),
     "clip": unary(lambda x: ops.clip(x, -1.0, 2.0), off_kinks(shapes(), range(-3, 4))),

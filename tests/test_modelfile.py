@@ -343,10 +343,11 @@ def test_every_kind_of_layer_is_described_in_json_and_built_from_it():
         nn.Residual(nn.Sequential(nn.Conv2D(2, 2, 1, rng)), nn.Conv2D(2, 2, 1, rng)), nn.Residual(nn.ReLU()),
         nn.Sequential(),
         nn.XNORConv2D(2, 2, 1, rng), nn.ShiftBatchNorm(2, 0.25), nn.QuantizedGradient(6, rng),
+        nn.SelfAttention(2, rng, 2), nn.LayerNorm(2, 1e-3), nn.GELU("tanh"), nn.Softmax(), nn.Position((2, 3, 2), rng),
         nn.Sequential(nn.GlobalAveragePool2D()), nn.Flatten(), nn.Dense(2, 3, rng))
     described = json.loads(json.dumps(describe(model)))
     mine = {kind for kind, layer in KINDS.items() if layer.__module__.startswith("minilq.nn")}
-    assert {layer["kind"] for layer in described} | {"GlobalAveragePool2D"} == mine
+    assert {layer["kind"] for layer in described} | {"GlobalAveragePool2D", "Embedding"} == mine
     plan = planned(described, most=10**6)
     built = plan.make()
     assert plan.shapes == {n: t.shape for n, t in model.tensors().items()}

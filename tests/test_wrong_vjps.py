@@ -7,6 +7,7 @@ import minilq
 from minilq import ops
 from minilq.ops import conv
 from minilq.ops.divergence import divergence_vjp
+from minilq.ops.gelu import normal_cdf
 from minilq.ops.normalise import gradient_sums, statistics
 from minilq.ops.pool import maxima_gradient
 from minilq.ops.window import add_windows, geometry, padded, windows
@@ -36,6 +37,19 @@ def _normalised_wrongly(mistake):
         of_mean = 0 if mistake in ("no sums", "no mean") else dbeta
         of_var = 0 if mistake in ("no sums", "no variance") else xhat * dgamma
         return gamma * inv_std * (g - (of_mean + of_var) / n), g.sum(0) if mistake == "gamma" else dgamma, dbeta
+    return vjp
+
+
+def _layer_wrongly(mistake):
+    def vjp(g, y, x, gamma, beta):
+        inv_std = 1 / np.sqrt(x.var(axis=1, keepdims=True) + 1e-5)
+        xhat = (x - x.mean(axis=1, keepdims=True)) * inv_std
+        h = g if mistake == "gamma after the sums" else g * gamma
+        of_mean = 0 if mistake == "no mean" else h.mean(axis=1, keepdims=True)
+        of_var = 0 if mistake == "no variance" else xhat * (h * xhat).mean(axis=1, keepdims=True)
+        dx = inv_std * (h - of_mean - of_var)
+        return (dx * gamma if mistake == "gamma after the sums" else dx,
+                (g * xhat).sum(axis=1 if mistake == "dgamma over the row" else 0)[:3], g.sum(axis=0))
     return vjp
 
 
@@ -124,19 +138,28 @@ WRONG = {
                                                 lambda g, y, x: (g[:, 1:, :3],)),
     **{f"batch_norm: {mistake}": (_normalised, [RNG.standard_normal((5, 3)), B + 2, B], _normalised_wrongly(mistake))
        for mistake in ("no sums", "no mean", "no variance", "n - 1", "gamma")},
+    "gelu: only the step": (ops.gelu, [X], lambda g, y, x: (g * normal_cdf(x),)),
+    "gelu: the slope without x": (ops.gelu, [X], lambda g, y, x: (
+        g * (normal_cdf(x) + np.exp(-x * x / 2) / np.sqrt(2 * np.pi)),)),
+    "softmax: only the diagonal": (ops.softmax, [X], lambda g, y, x: (g * y * (1 - y),)),
+    "softmax: sum over the wrong axis": (ops.softmax, [X], lambda g, y, x: (y * (g - (g * y).sum(0)),)),
+    **{f"layer_norm: {mistake}": (ops.layer_norm, [RNG.standard_normal((4, 3)), B + 2, B], _layer_wrongly(mistake))
+       for mistake in ("no mean", "no variance", "gamma after the sums", "dgamma over the row")},
+    "embedding: repeats overwrite": (lambda w: ops.embedding(w, np.array([2, 2, 0])), [W],
+                                     lambda g, y, w: (np.array([g[2], 0 * g[0], g[1]]),)),
     "dropout: scale forgotten": (_dropped, [X], lambda g, y, x: (g * (y != 0),)),
     "dropout: mask forgotten": (_dropped, [X], lambda g, y, x: (g / 0.6,)),
     "cross-entropy: batch mean forgotten": (
         lambda z: ops.softmax_cross_entropy(z, np.array([0, 1, 2])), [X],
-        lambda g, y, z: (g * (ops.loss.softmax(z) - np.eye(3)),)),
+        lambda g, y, z: (g * (ops.softmax(z) - np.eye(3)),)),
     "cross-entropy: labels forgotten": (
         lambda z: ops.softmax_cross_entropy(z, np.array([0, 1, 2])), [X],
-        lambda g, y, z: (g * ops.loss.softmax(z) / 3,)),
+        lambda g, y, z: (g * ops.softmax(z) / 3,)),
     **{f"divergence: {mistake}": (lambda z, t: ops.divergence(z, t, 2.0), [X, W], wrong) for mistake, wrong in {
         "temperature once too often": lambda g, y, z, t: divergence_vjp(g / 2, y, z, t, 2.0),
         "the teacher's answers softened otherwise": lambda g, y, z, t: divergence_vjp(g, y, z, 2 * t, 2.0),
         "the mean of the teacher forgotten": lambda g, y, z, t: (divergence_vjp(g, y, z, t, 2.0)[0], divergence_vjp(
-            g, y, z, t, 2.0)[1] + g * ops.loss.softmax(t / 2) * y)}.items()},
+            g, y, z, t, 2.0)[1] + g * ops.softmax(t / 2) * y)}.items()},
 }
 
 
@@ -155,6 +178,7 @@ def test_the_right_ones_live():
     assert minilq.gradcheck(_convolved, IMAGES, KERNEL, B[:2], vjp=_convolved_wrongly("none"))
     assert minilq.gradcheck(ops.dense, X, W, B, vjp=lambda g, y, x, w, b: (g @ w.T, x.T @ g, g.sum(0)))
     assert minilq.gradcheck(ops.relu, X, vjp=lambda g, y, x: (g * (x > 0),))
+    assert minilq.gradcheck(ops.layer_norm, RNG.standard_normal((4, 3)), B + 2, B, vjp=_layer_wrongly(""))
     assert minilq.gradcheck(_normalised, RNG.standard_normal((5, 3)), B + 2, B, vjp=_normalised_wrongly(""))
 
 

@@ -1,4 +1,4 @@
-"""Layers without a window: dense, relu, flatten; and what all layers with weights share."""
+"""Layers without a window: dense, relu, gelu, flatten; and what all layers with weights share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from minilq.errors import ConfigError, ShapeError
 from minilq.nn.initialise import normal
 from minilq.nn.layer import Layer
 from minilq.nn.site import Site
-from minilq.ops import dense, relu, reshape
+from minilq.ops import dense, gelu, relu, reshape
 
 
 class Weighted(Layer):
@@ -54,7 +54,8 @@ class Dense(Weighted):
     n_in, n_out     numbers of columns of x and of y
     rng             a numpy.random.Generator, for the initial values
     std             standard deviation of the initial weights and biases (thesis: 0.05)
-    Shapes          x (N, n_in) -> (N, n_out); weight (n_in, n_out), bias (n_out,)
+    Shapes          x (N, n_in) -> (N, n_out), or (N, ..., n_in) -> (N, ..., n_out), each row for itself; weight
+                    (n_in, n_out), bias (n_out,)
 
     >>> layer = Dense(3, 2, np.random.default_rng(0))
     >>> {name: p.shape for name, p in layer.parameters().items()}
@@ -89,6 +90,24 @@ class ReLU(Layer):
 
     def settings(self) -> dict[str, Any]:
         return {}
+
+
+class GELU(Layer):
+    """y = x Phi(x), a smooth relu; see `minilq.gelu`. In a network of integers it is I-BERT's polynomial.
+
+    form    "erf", or "tanh", as BERT and GPT were trained
+    Raises  ConfigError for another form
+    """
+
+    def __init__(self, form: str = "erf") -> None:
+        self.form = form
+        self(Tensor.wrap(np.zeros(1, np.float32)))               # the form is checked
+
+    def __call__(self, x: Tensor, training: bool = False) -> Tensor:
+        return gelu(x, self.form)
+
+    def settings(self) -> dict[str, Any]:
+        return {"form": self.form}
 
 
 class Flatten(Layer):

@@ -1,4 +1,5 @@
-"""Layers that behave differently in training and in prediction: batch normalisation and dropout."""
+"""Layers that keep numbers in bounds, most of which behave differently in training and in prediction: batch and layer
+normalisation, dropout."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from minilq.arguments import check_whole, float_type
 from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.tensor import Tensor
 from minilq.nn.layer import Layer
-from minilq.ops import batch_norm, dropout
+from minilq.ops import batch_norm, dropout, layer_norm
 
 
 class BatchNorm(Layer):
@@ -47,6 +48,34 @@ class BatchNorm(Layer):
     @classmethod
     def shapes(cls, **settings: Any) -> dict[str, tuple[int, ...]]:
         return dict.fromkeys(("gamma", "beta", "mean", "variance"), (settings["channels"],))
+
+
+class LayerNorm(Layer):
+    """Layer normalisation over the last axis; see `minilq.layer_norm`. gamma starts at 1, beta at 0.
+
+    Shapes      x (..., channels) -> x.shape
+    Raises      ConfigError for channels < 1 and eps <= 0
+
+    >>> LayerNorm(2)(Tensor([[0.0, 2.0]], dtype=np.float32)).numpy().round(3).tolist()
+    [[-1.0, 1.0]]
+    """
+
+    def __init__(self, channels: int, eps: float = 1e-5, dtype: Any = np.float32) -> None:
+        check_whole("LayerNorm", "channels", channels)
+        dtype = float_type("LayerNorm", dtype)
+        self.gamma, self.beta = Parameter(np.ones(channels), dtype=dtype), Parameter(np.zeros(channels), dtype=dtype)
+        self.eps = eps
+        self(Tensor.wrap(np.zeros((1, channels), dtype)))        # eps is checked
+
+    def __call__(self, x: Tensor, training: bool = False) -> Tensor:
+        return layer_norm(x, self.gamma, self.beta, self.eps)
+
+    def settings(self) -> dict[str, Any]:
+        return {"channels": self.gamma.size, "eps": float(self.eps)}
+
+    @classmethod
+    def shapes(cls, **settings: Any) -> dict[str, tuple[int, ...]]:
+        return dict.fromkeys(("gamma", "beta"), (settings["channels"],))
 
 
 class Dropout(Layer):

@@ -21,8 +21,11 @@ from minilq.ops.elementwise import (
     subtract,
     tanh,
 )
+from minilq.ops.embedding import embedding
+from minilq.ops.gelu import gelu
 from minilq.ops.hinge import squared_hinge
 from minilq.ops.join import concatenate, stack, where
+from minilq.ops.layer_norm import layer_norm
 from minilq.ops.loss import softmax_cross_entropy
 from minilq.ops.normalise import batch_norm
 from minilq.ops.pool import average_pool2d, global_average_pool2d, max_pool2d
@@ -30,11 +33,12 @@ from minilq.ops.quantized_gradient import quantized_gradient
 from minilq.ops.reduce import max, mean, norm, sum, sum_of_squares
 from minilq.ops.shape import index, reshape, transpose, zero_pad2d
 from minilq.ops.shift_normalise import shift_batch_norm
+from minilq.ops.softmax import softmax
 
 __all__ = [
     "absolute", "add", "add_up", "average_pool2d", "batch_norm", "clip", "concatenate", "conv2d", "dense", "divergence",
-    "divide", "dropout", "exp", "global_average_pool2d", "index", "log", "matmul", "max", "max_pool2d", "maximum",
-    "mean", "multiply", "negative", "norm", "power", "quantized_gradient", "relu", "reshape", "shift_batch_norm",
-    "sigmoid", "softmax_cross_entropy", "squared_hinge", "stack", "subtract", "sum", "sum_of_squares", "tanh",
-    "transpose", "where", "zero_pad2d",
+    "divide", "dropout", "embedding", "exp", "gelu", "global_average_pool2d", "index", "layer_norm", "log", "matmul",
+    "max", "max_pool2d", "maximum", "mean", "multiply", "negative", "norm", "power", "quantized_gradient", "relu",
+    "reshape", "shift_batch_norm", "sigmoid", "softmax", "softmax_cross_entropy", "squared_hinge", "stack", "subtract",
+    "sum", "sum_of_squares", "tanh", "transpose", "where", "zero_pad2d",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ def dense(x: Any, w: Any, b: Any) -> Array:
 
     Forward     y_ij = sum_k x_ik w_kj + b_j
     Derivative  kind: exact. dx = g w^T, dw = x^T g, db_j = sum_i g_ij
-    Shapes      x (N, in), w (in, out), b (out,) -> (N, out)
+    Shapes      x (N, in), w (in, out), b (out,) -> (N, out); of more axes, x (N, ..., in), each row for itself
     Dtype       float32 or float64, preserved
     Raises      ShapeError
 
@@ -62,29 +63,35 @@ def dense(x: Any, w: Any, b: Any) -> Array:
     array([[11.5]])
     """
     check_floats("dense", x=x, w=w, b=b)
-    if x.ndim != 2 or w.ndim != 2 or b.ndim != 1:
+    if x.ndim < 2 or w.ndim != 2 or b.ndim != 1:
         raise ShapeError("dense", "shapes must be x (N, in), w (in, out), b (out,)",
-                         got=f"x {x.shape}, w {w.shape}, b {b.shape}",
-                         cause="Images go through Flatten first" if x.ndim > 2 else "")
-    if x.shape[1] != w.shape[0]:
+                         got=f"x {x.shape}, w {w.shape}, b {b.shape}")
+    if x.shape[-1] != w.shape[0]:
         raise ShapeError("dense", "columns of x and rows of w must match",
-                         got=f"x {x.shape} with {x.shape[1]} columns, w {w.shape} with {w.shape[0]} rows",
-                         cause="A kernel in (out, in) order has to be transposed" if x.shape[1] == w.shape[1] else "")
+                         got=f"x {x.shape} with {x.shape[-1]} columns, w {w.shape} with {w.shape[0]} rows",
+                         cause="Images go through Flatten first" if x.ndim > 2 else
+                         "A kernel in (out, in) order has to be transposed" if x.shape[-1] == w.shape[1] else "")
     if w.shape[1] != b.shape[0]:
         raise ShapeError("dense", "columns of w and the length of b must match", got=f"w {w.shape}, b {b.shape}")
-    return product(x, w) + b
+    return (product(_rows(x), w) + b).reshape(*x.shape[:-1], w.shape[1])
 
 
 @vjp_of(dense, kind="exact", needs="x w", at=normal((3, 4), (4, 2), (2,)))
 def dense_vjp(g: Array, y: Array, x: Array, w: Array, b: Array,
               need: tuple[bool, ...] = (True, True, True)) -> tuple[Array | None, Array, Array]:
     # y_ij = sum_k x_ik w_kj + b_j   =>   dx_ik = sum_j g_ij w_kj
-    dx = np.dot(g, w.T) if need[0] else None
+    g = _rows(g)
+    dx = np.dot(g, w.T).reshape(x.shape) if need[0] else None
     #                                =>   dw_kj = sum_i x_ik g_ij
-    dw = product(x.T, g)
+    dw = product(_rows(x).T, g)
     #                                =>   db_j = sum_i g_ij
     db = g.sum(axis=0)
     return dx, dw, db
+
+
+def _rows(x: Array) -> Array:
+    """(N, ..., C) -> (N ..., C)."""
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 @twin("dense")

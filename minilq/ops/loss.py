@@ -13,14 +13,9 @@ from minilq.autodiff.tape import Array
 from minilq.errors import DTypeError, ShapeError
 from minilq.kernels import twin
 from minilq.ops.broadcast import check_floats
+from minilq.ops.softmax import probabilities
 
 UNSIGNED = {n: np.dtype(f"u{n}") for n in (1, 2, 4, 8)}
-
-
-def softmax(logits: Array) -> Array:
-    """Probabilities p_ij = e^(z_ij) / sum_k e^(z_ik), after subtracting the row's maximum. (N, C) -> (N, C)."""
-    e = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return e / e.sum(axis=1, keepdims=True)
 
 
 @primitive
@@ -77,6 +72,6 @@ def mean_cross_entropy(logits: Array, labels: Array) -> Array:
 @twin("loss")
 def mean_cross_entropy_gradient(g: Array, logits: Array, labels: Array) -> Array:
     # dL/dz_ij = (p_ij - [j = t_i]) / N
-    dz = softmax(logits)
+    dz = probabilities(logits, axis=1)
     dz[np.arange(len(dz)), labels] -= 1
     return dz * (g / len(dz))

@@ -77,7 +77,11 @@ def index(x: Any, key: Any) -> Array:
 def index_vjp(g: Array, y: Array, x: Array, key: Any) -> tuple[Array]:
     # dx_j = sum of g_i over all i with key_i = j
     dx = np.zeros_like(x)
-    np.add.at(dx, key, g)
+    parts = key if isinstance(key, tuple) else (key,)
+    if all(part is None or isinstance(part, (int, np.integer, slice, type(...))) for part in parts):
+        dx[key] += g                             # no place is selected twice
+    else:
+        np.add.at(dx, key, g)
     return (dx,)
 
 

@@ -6,12 +6,17 @@ Each layer is a dict of its kind, the name of its class, and what its `settings(
     Conv2D, XNORConv2D        n_in, n_out, size [KH, KW], stride [SH, SW], padding
     MaxPool2D, AveragePool2D  size [KH, KW], stride [SH, SW], padding
     BatchNorm, ShiftBatchNorm channels, momentum, eps
+    LayerNorm                 channels, eps
+    SelfAttention             channels, heads
+    Embedding                 tokens, channels
+    Position                  shape [of its input without the batch]
+    GELU                      form, "erf" or "tanh"
     Dropout                   rate
     QuantizedGradient         bits
     Quantize                  shape [of its input, the batch as 1]
     Sequential                layers [a list of layers]
     Residual                  body (a layer), shortcut (a layer or null)
-    ReLU, Flatten, GlobalAveragePool2D    nothing
+    ReLU, Softmax, Flatten, GlobalAveragePool2D    nothing
 
 padding is "same", "valid" or [[top, bottom], [left, right]]. Numbers and methods are not part of it: layers made from
 it are in full precision.
