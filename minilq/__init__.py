@@ -23,6 +23,9 @@ from minilq.kernels.blas import blas_threads_in_use, one_blas_thread
 from minilq.kernels.threads import threads_in_use, use_threads
 from minilq.nn import (
     GELU,
+    GRU,
+    LSTM,
+    RNN,
     AveragePool2D,
     BatchNorm,
     Conv2D,
@@ -179,12 +182,12 @@ else:                                            # what a network in floats does
 
 # `max` and `sum` are public too, but a star import must not replace the builtins.
 __all__ = [
-    "BNN", "BWN", "GELU", "LAB", "LAQ", "LAT", "LSQ", "PACT", "QNN", "SCALE_MIN", "SGD", "TTQ", "TWN", "Adam", "Affine",
-    "AveragePool2D", "BatchNorm", "BinaryConnect", "Coded", "ConfigError", "Conv2D", "DTypeError", "DataError",
-    "DeepCompression", "Dense", "DiffQ", "DoReFa", "DoReFaInput", "Dropout", "DualCopy", "Embedding", "Even",
-    "Exponential", "FewestBits", "FixedRange", "Flatten", "GlobalAveragePool2D", "GradientError", "GradientReport",
-    "HashedNets", "LQNets", "LSQPlus", "LayerNorm", "Masked", "MaxPool2D", "MinilqError", "Mixture", "Nested",
-    "NonFiniteError", "Objective", "Parameter", "Polino", "PolinoPoints", "Position", "Pruned", "Quantize",
+    "BNN", "BWN", "GELU", "GRU", "LAB", "LAQ", "LAT", "LSQ", "LSTM", "PACT", "QNN", "RNN", "SCALE_MIN", "SGD", "TTQ",
+    "TWN", "Adam", "Affine", "AveragePool2D", "BatchNorm", "BinaryConnect", "Coded", "ConfigError", "Conv2D",
+    "DTypeError", "DataError", "DeepCompression", "Dense", "DiffQ", "DoReFa", "DoReFaInput", "Dropout", "DualCopy",
+    "Embedding", "Even", "Exponential", "FewestBits", "FixedRange", "Flatten", "GlobalAveragePool2D", "GradientError",
+    "GradientReport", "HashedNets", "LQNets", "LSQPlus", "LayerNorm", "Masked", "MaxPool2D", "MinilqError", "Mixture",
+    "Nested", "NonFiniteError", "Objective", "Parameter", "Polino", "PolinoPoints", "Position", "Pruned", "Quantize",
     "QuantizedGradient", "Quantizer", "ReLU", "Residual", "Scaled", "SelfAttention", "Sequential", "ShapeError",
     "ShiftBatchNorm", "Site", "Softmax", "Surrogate", "Table", "TapeError", "Tensor", "Ternary", "Twins", "VecQ",
     "VectorQuantization", "WithResidual", "Within", "XNORConv2D", "__version__", "absolute", "absolute_deviation",

@@ -163,6 +163,8 @@ LAYERS = {
     "transformer_block": (nn.transformer_block, 4, 2, 8, RNG, 0.05, np.float32),
     "Embedding": (nn.Embedding, 3, 2, RNG, 0.05, np.float32), "Position": (nn.Position, (3, 2), RNG, 0.05, np.float32),
     "Embedding()": (nn.Embedding(3, 2, RNG), TOKENS, True),
+    "RNN": (nn.RNN, 3, 2, RNG, "all", 1, np.float32), "GRU": (nn.GRU, 3, 2, RNG, "before", "last", None, np.float32),
+    "LSTM": (nn.LSTM, 3, 2, RNG, "last", 2, np.float32), "LSTM()": (nn.LSTM(3, 2, RNG), f32(2, 2, 3), True),
     "BatchNorm": (nn.BatchNorm, 3, 0.9, 1e-3, np.float32), "Dropout": (nn.Dropout, 0.5, RNG),
     "Sequential": (nn.Sequential, nn.ReLU(), nn.Flatten()), "Residual": (nn.Residual, nn.ReLU(), nn.ReLU()),
     "Quantize": (nn.Quantize, minilq.LSQ(4), (1, 3), np.float32), "Quantize()": (nn.Quantize(minilq.LSQ(4)), T, True),

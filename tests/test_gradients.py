@@ -145,6 +145,13 @@ def dropouts(draw):
 
 
 @st.composite
+def cells(draw, op, *widths):
+    """Arrays (N, so many H), for 0 (H,): H units, N of each."""
+    N, H = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    return op, [draw(arrays((N, width * H) if width else (H,))) for width in widths]
+
+
+@st.composite
 def penalised(draw):
     """[P, s] with P away from 0 and scales on both sides of 1, where Difference turns, but not near it."""
     P, s, _ = draw(parameters_in_cells())
@@ -211,6 +218,11 @@ CASES = {
     "batch_norm": normalisations().map(
         lambda case: (lambda *args: ops.batch_norm(*args, *[a.copy() for a in case[1]]), case[0])),
     "dropout": dropouts(),
+    "gru_after": cells(ops.gru_after, 3, 3, 0, 1),
+    "gru_reset": cells(ops.gru_reset, 3, 2, 1),
+    "gru_mix": cells(ops.gru_mix, 3, 2, 1, 1),
+    "lstm_cell": cells(ops.lstm_cell, 4, 1),
+    "lstm_output": cells(ops.lstm_output, 4, 1),
     "sum_of_squares": unary(ops.sum_of_squares, arrays(shapes())),
     "softmax_cross_entropy": cross_entropies(),
     "softplus": unary(softplus, arrays(shapes(), -30.0, 30.0)),
@@ -235,7 +247,8 @@ CASES = {
 # Analytic forwards that run on complex arrays: the complex step is a second, cancellation-free oracle.
 ANALYTIC = ["add", "subtract", "multiply", "divide", "negative", "power", "exp", "tanh", "sigmoid", "sum", "mean",
             "reshape", "transpose", "index", "matmul", "dense", "conv2d", "average_pool2d",
-            "global_average_pool2d", "zero_pad2d", "batch_norm", "dropout", "sum_of_squares"]
+            "global_average_pool2d", "zero_pad2d", "batch_norm", "dropout", "sum_of_squares",
+            "gru_after", "gru_reset", "gru_mix", "lstm_cell", "lstm_output"]
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -6,19 +6,8 @@ A test takes the cases whose names begin with its words, and has to read every f
 import numpy as np
 import pytest
 
-from minilq import (
-    SGD,
-    Tensor,
-    Within,
-    XNORConv2D,
-    index,
-    shift_batch_norm,
-    sigmoid,
-    squared_hinge,
-    stack,
-    tanh,
-    transpose,
-)
+import minilq
+from minilq import GRU, LSTM, RNN, SGD, Tensor, Within, XNORConv2D, shift_batch_norm, squared_hinge
 from minilq.autodiff.parameter import Parameter
 from minilq.integer.binary import sign_bits, xnor_product
 from minilq.nn import Site
@@ -324,37 +313,25 @@ def test_qkeras_takes_the_middle_of_the_logarithms(case):
     near("elementwise", both(Exponential(), x, {}, case["in.g"])[1], case["grad.w"])
 
 
-def cell(kind):
-    """A step of a cell: (x_t, h, c, parameters) -> h, c. Weights (gates, inputs) but Lasagne's, gates as in torch."""
-    def gates(x, h, p, n, together=True):
-        of_x = x @ transpose(p["weight_ih_l0"]) + p["bias_ih_l0"]
-        of_h = h @ transpose(p["weight_hh_l0"]) + p["bias_hh_l0"]
-        width = of_x.shape[1] // n
-        parts = [(of_x[:, i * width:(i + 1) * width], of_h[:, i * width:(i + 1) * width]) for i in range(n)]
-        return [a + b for a, b in parts] if together else parts
+GATES = {"rnn": [""], "lstm": ["write.", "forget.", "candidate.", "read."],
+         "gru": ["reset.", "update.", "candidate."], "lasagne": ["reset.", "update.", "candidate."]}
 
-    def rnn(x, h, c, p):
-        return tanh(gates(x, h, p, 1)[0]), c
 
-    def lstm(x, h, c, p):
-        i, f, g, o = gates(x, h, p, 4)
-        c = sigmoid(f) * c + sigmoid(i) * tanh(g)
-        return sigmoid(o) * tanh(c), c
-
-    def gru(x, h, c, p):
-        (r, r_h), (z, z_h), (n, n_h) = gates(x, h, p, 3, together=False)
-        r, z = sigmoid(r + r_h), sigmoid(z + z_h)
-        n = tanh(n + r * n_h)
-        return (1 - z) * n + z * h, c
-
-    def lasagne(x, h, c, p):
-        width = h.shape[1]
-        of_x, of_h = x @ p["W_in"] + p["b"], h @ p["W_hid"]
-        r, u, n = (slice(i * width, (i + 1) * width) for i in range(3))
-        reset, update = sigmoid(of_x[:, r] + of_h[:, r]), sigmoid(of_x[:, u] + of_h[:, u])
-        return (1 - update) * h + update * tanh(of_x[:, n] + reset * of_h[:, n]), c
-
-    return {"rnn": rnn, "lstm": lstm, "gru": gru, "lasagne": lasagne}[kind]
+def in_gates(kind, of):
+    """What a case says of its parameters, or their gradients, by the names of ours: an array for each gate. Theirs
+    stand side by side; PyTorch's are turned and have two biases, Lasagne's update gate is 1 - z."""
+    if kind == "lasagne":
+        whole = {"weight": of("W_in"), "recurrent_weight": of("W_hid"), "bias": of("b")}
+        signs = [1, -1, 1]
+    else:
+        bias, beside = of("bias_ih_l0"), of("bias_hh_l0")
+        whole = {"weight": of("weight_ih_l0").T, "recurrent_weight": of("weight_hh_l0").T, "bias": (bias, beside)}
+        signs = [1] * 4
+    n = len(GATES[kind])
+    cut = {name: [np.split(part, n, axis=-1) for part in (a if isinstance(a, tuple) else (a,))]
+           for name, a in whole.items()}
+    return {f"{gate}{name}": [sign * part[i] for part in parts]
+            for i, (gate, sign) in enumerate(zip(GATES[kind], signs[:n], strict=True)) for name, parts in cut.items()}
 
 
 @of("13", "cell")
@@ -363,22 +340,26 @@ def test_recurrent_cells_of_quantized_weights(case):
     kind = next(word for word in ("lasagne", "lstm", "gru", "rnn") if word in case.name)
     method = next((m for word, m in (("ternary", Ternary(0.5)), ("exponential", Exponential()),
                                      ("binary", BinaryConnect(0.5))) if word in case.name), None)
-    arrays = {field[4:]: case[field] for field in case if field.startswith("par.")}
-    p = {name: Tensor(a, requires_grad=True) for name, a in arrays.items()}
-    seen = {name: method(t, method.start(t.array)) if method and t.ndim == 2 else t for name, t in p.items()}
-    x, g = Tensor(case["in.x"], requires_grad=True), case["in.g"]
-    step = cell(kind)
-    h = c = Tensor(np.zeros(g.shape[1:], g.dtype))
-    states = []
-    for t in range(len(g)):
-        h, c = step(index(x, t), h, c, seen)
-        states.append(h)
-    y = stack(states)
-    near("cells", y.numpy(), case["out.y"])
-    dx, *others = gradients_of(y, g, x, *p.values())
-    near("cells", dx, case["grad.x"])
-    for name, gradient in zip(p, others, strict=True):
-        near("cells", gradient, case[f"grad.{name}"])
+    x, g = case["in.x"].swapaxes(0, 1), case["in.g"].swapaxes(0, 1)                      # theirs: the times first
+    layer = {"rnn": RNN, "lstm": LSTM}.get(kind, GRU)(x.shape[2], g.shape[2], np.random.default_rng(0), states="all",
+                                                      dtype=x.dtype)
+    latents = {name: site.latent for name, site in layer.sites().items() if site.latent is not None}
+    theirs, expected = (in_gates(kind, lambda name, of=of: case[f"{of}.{name}"]) for of in ("par", "grad"))
+    inner = "candidate.bias" if kind == "gru" else None          # one of its two biases is inside, beside the product
+    for name, parts in theirs.items():
+        latents[name].array[...] = parts[0] if name == inner else sum(parts)
+    if inner:
+        latents["candidate.recurrent_bias"].array[...] = theirs[inner][1]
+    minilq.quantize(layer, lambda name: method if name.endswith("weight") else None)
+    x = Tensor(x, requires_grad=True)
+    y = layer(x)
+    near("cells", y.numpy(), case["out.y"].swapaxes(0, 1))
+    y.backward(g)
+    near("cells", x.grad, case["grad.x"].swapaxes(0, 1))
+    for name, (first, *more) in expected.items():
+        near("cells", latents[name].grad, first)
+        for other in more:                       # of a sum, both terms have the same gradient
+            near("cells", latents["candidate.recurrent_bias" if name == inner else name].grad, other)
 
 
 # --- 16, DoReFa -----------------------------------------------------------------------------------------------------

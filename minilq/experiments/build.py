@@ -60,6 +60,8 @@ def network(config: RunConfig, generators: Streams) -> Sequential:
         return models.cifar10_cnn(rng, noise)
     if config.model == "imagenette_resnet":
         return models.imagenette_resnet(rng, noise, shape[0])
+    if config.model in models.RECURRENT:
+        return models.over_rows(config.model, rng, shape[1])
     return models.mnist_mlp(rng)
 
 
@@ -71,7 +73,8 @@ def quantized_layers(config: RunConfig, model: Sequential) -> list[str]:
     """
     names = [name.removesuffix(".weight") for name in model.sites() if name.endswith(".weight")]
     if config.quantize == "inner":
-        names = names[1:-1]
+        ends = {_owner(names[0], model), _owner(names[-1], model)}
+        names = [name for name in names if _owner(name, model) not in ends]
     elif config.quantize == "recipe" and config.model in ("cifar10_cnn", "imagenette_resnet"):
         names = [name for name in names if name.rpartition(".")[2].startswith("conv2d")]
     if not names:
@@ -79,6 +82,11 @@ def quantized_layers(config: RunConfig, model: Sequential) -> list[str]:
                           got=f"quantize {config.quantize!r} for {config.model}",
                           cause="Choose recipe or all, or a deeper network")
     return names
+
+
+def _owner(layer: str, model: Sequential) -> str:
+    """The layer itself, or, of a gate, the recurrent layer that it is a part of: where the input comes in."""
+    return layer if f"{layer}.input" in model.sites() else layer.rpartition(".")[0]
 
 
 def quantized_sites(config: RunConfig, model: Sequential) -> list[str]:
@@ -91,6 +99,7 @@ def methods_for(config: RunConfig, model: Sequential, generators: Streams) -> Ch
     """What the settings say for each site of a model. Raises ConfigError for a layer or site that is not there, for
     flags that a method does not take, and when all weights and biases stay in full precision."""
     layers, sites = quantized_layers(config, model), model.sites()
+    owners = {_owner(layer, model) for layer in layers}
     for what, names, there in (("layer with its own threshold", config.layer_thresholds, layers),
                                ("layer with its own rate", config.layer_rates, layers),
                                ("site with its own method", config.own, list(sites))):
@@ -102,13 +111,14 @@ def methods_for(config: RunConfig, model: Sequential, generators: Streams) -> Ch
     def choose(name: str) -> Quantizer | None:
         layer, _, kind = name.rpartition(".")
         if name in config.own:
-            return method_from(_on_bias(config.own[name]) if kind == "bias" else config.own[name], generators["noise"])
+            own = config.own[name]
+            return method_from(_on_bias(own) if kind.endswith("bias") else own, generators["noise"])
+        if kind.endswith("input"):
+            return method_from(config.inputs if layer in owners else None, generators["noise"])
         if layer not in layers:
             return None
-        if kind == "input":
-            return method_from(config.inputs, generators["noise"])
         method = method_from(config.weights_of(layer), generators["noise"])
-        if kind == "bias" and method is not None:
+        if kind.endswith("bias") and method is not None:
             return replace(method, granularity="scalar") if method.on_bias else None  # type: ignore[type-var]
         return method
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from minilq.experiments.config import RunConfig
 
 IMAGES = {"mnist_mlp": "28 x 28 grey", "lenet": "28 x 28 or 32 x 32", "cifar10_cnn": "32 x 32 colour",
-          "imagenette_resnet": "colour"}
+          "imagenette_resnet": "colour", **dict.fromkeys(("rnn", "gru", "lstm"), "grey")}
 """Networks, and the images that each takes."""
 
 
@@ -80,7 +80,8 @@ def together(config: RunConfig) -> None:
         raise ConfigError("train", "augment is for colour images", got=f"{config.augment} with {config.data}")
     shape = config.image_shape
     fits = {"mnist_mlp": shape == (28, 28), "lenet": shape[:2] in ((28, 28), (32, 32)),
-            "cifar10_cnn": shape == (32, 32, 3), "imagenette_resnet": len(shape) == 3}
+            "cifar10_cnn": shape == (32, 32, 3), "imagenette_resnet": len(shape) == 3,
+            **dict.fromkeys(("rnn", "gru", "lstm"), len(shape) == 2)}
     if not fits[str(config.model)]:
         raise ConfigError("train", f"{config.model} needs {IMAGES[str(config.model)]} images",
                           got=f"{config.data}, {' x '.join(map(str, shape))}")

@@ -17,7 +17,7 @@ from minilq.quantize.flags import Choice, spelled
 from minilq.train.metrics import INPUTS
 
 QUICK_IMAGES = 2000
-MODELS = ("mnist_mlp", "lenet", "cifar10_cnn", "imagenette_resnet")
+MODELS = ("mnist_mlp", "lenet", "cifar10_cnn", "imagenette_resnet", "rnn", "gru", "lstm")
 AUGMENTS = ("none", "crop", "thesis")
 QUANTIZED = ("recipe", "all", "inner")
 IMAGE_SIZE = 64

@@ -1,4 +1,4 @@
-"""The networks of the thesis, and LeNet-5 for small experiments; all in full precision, `quantize` gives them methods.
+"""The networks of the thesis, LeNet-5 and recurrent ones for small experiments; all in floats, for `quantize`.
 
 Each takes a Generator for the initial values.
 """
@@ -9,6 +9,9 @@ import numpy as np
 
 from minilq.errors import ConfigError
 from minilq.nn import (
+    GRU,
+    LSTM,
+    RNN,
     AveragePool2D,
     BatchNorm,
     Conv2D,
@@ -87,3 +90,15 @@ def lenet(rng: np.random.Generator, shape: tuple[int, int, int] = (28, 28, 1),
     return Sequential(Conv2D(shape[2], 6, 5, rng, padding=(32 - shape[0]) // 2), ReLU(), AveragePool2D(2),
                       Conv2D(6, 16, 5, rng, padding="valid"), ReLU(), AveragePool2D(2), Flatten(),
                       Dense(400, 120, rng), ReLU(), Dense(120, 84, rng), ReLU(), Dense(84, 10, rng))
+
+
+RECURRENT = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
+
+
+def over_rows(kind: str, rng: np.random.Generator, columns: int = 28) -> Sequential:
+    """A recurrent network that reads a grey image row by row: 128 units, and on the last state dense 10; input
+    (N, rows, columns).
+
+    kind    one of RECURRENT
+    """
+    return Sequential(RECURRENT[kind](columns, 128, rng), Dense(128, 10, rng))

@@ -15,11 +15,12 @@ from minilq.integer.fixed_point import Rescaling
 from minilq.integer.grid import Grid, Levels, grid_over, usual_range
 from minilq.integer.lines import LARGEST, Line, codes_of_grid, integers
 from minilq.integer.one_bit import bit_planes
+from minilq.integer.over_time import over_time
 from minilq.integer.ranges import Ranges
 from minilq.integer.steps import INSIDE, Kernel, Maximum, Mean, Product, Rank, Rescale, Reshape, Show, Step, Sum
 from minilq.integer.trained import trained_grid, trained_levels
 from minilq.integer.weights import MOST_PLANES, for_inputs, parts_of, planes_of, reals_of, rounded
-from minilq.nn.layers import Weighted
+from minilq.nn.recurrent import Recurrent
 from minilq.quantize import Coded
 
 
@@ -39,11 +40,12 @@ class Conversion:
         self.trained: dict[str, Grid | Levels] = {}
         self.rounded: list[str] = []
 
-    def grid_of(self, name: str, site: nn.Site) -> Grid | Levels:
+    def grid_of(self, name: str, site: nn.Site, called: str = "") -> Grid | Levels:
         """The trained grid of an input site with a method. `name` is that of the place; a tied layer has several."""
         if name not in self.trained:
-            self.trained[name] = (trained_levels(f"{name}.input", site)
-                                  or trained_grid(f"{name}.input", site, self.ranges.samples.get(name)))
+            called = called or f"{name}.input"
+            self.trained[name] = (trained_levels(called, site)
+                                  or trained_grid(called, site, self.ranges.samples.get(name)))
         self.grids[name] = self.trained[name]
         return self.grids[name]
 
@@ -99,11 +101,13 @@ class Branch:
             case nn.Residual():
                 self._residual(prefix, layer)
             case nn.Dense():
-                self._multiply(name, layer, None)
+                self._weighted(name, layer, None)
             case nn.Conv2D():
                 assert layer.weight.latent is not None
                 KH, KW, *_ = layer.weight.latent.shape
-                self._multiply(name, layer, Kernel((KH, KW), layer.stride, layer.padding))
+                self._weighted(name, layer, Kernel((KH, KW), layer.stride, layer.padding))
+            case Recurrent():
+                over_time(self, name, layer)
             case nn.Quantize():
                 if layer.input.method is not None:
                     grid = self.made.grid_of(name, layer.input)
@@ -111,7 +115,7 @@ class Branch:
                         raise ConfigError("convert", "the values of a Quantize layer must be evenly spaced",
                                           got=f"{name} with {type(layer.input.method).__name__}",
                                           cause="A Table can stand at a weight, and at the input of a Dense or Conv2D")
-                    self._encode(name, grid)
+                    self.encode(name, grid)
                     self.steps.append(Show(name))
             case nn.BatchNorm():
                 gamma, beta, mean, variance = (a.astype(np.float64) for a in (
@@ -166,10 +170,18 @@ class Branch:
         self.rescale(self.line.rescaling(name, unit, np.zeros(()), np.int32))
         self.line, self.grid, self.exact = integers(unit[None], np.zeros(1), -most[None], most[None]), None, True
 
-    def _multiply(self, name: str, layer: Weighted, kernel: Kernel | None) -> None:
-        made = self.made
-        coded = made.weight(layer.weight)
-        grid, s = self._codes_for(name, layer.input, coded)
+    def fork(self, line: Line, grid: Grid | Levels | None, exact: bool = False) -> Branch:
+        """Another one, of the same network, that begins with such integers."""
+        return Branch(self.made, line, grid, exact)
+
+    def _weighted(self, name: str, layer: nn.Dense | nn.Conv2D, kernel: Kernel | None) -> None:
+        coded = self.made.weight(layer.weight)
+        grid, s = self.codes_for(name, layer.input, coded)
+        self.multiply(name, coded, grid, s, self.made.reals(layer.bias), kernel)
+
+    def multiply(self, name: str, coded: Coded, grid: Grid | Levels, s: Array, bias: Array, kernel: Kernel | None,
+                 ) -> None:
+        """The product with a weight, and its bias. The integers are codes of the grid of x s, as of `codes_for`."""
         planes = [(scale / s[:, None], codes) for scale, codes in planes_of(coded)]
         parts, scales, kept = parts_of(name, planes, grid.scale.reshape(-1))
         if isinstance(grid, Levels):
@@ -181,7 +193,7 @@ class Branch:
             parts = [part._replace(byte=byte) for byte in (0, 1) for part in parts]
             scales = np.concatenate([scales, 256 * scales])
         #   sum_i x_i w_ij = sum_i scale_i q_i w_ij + sum_i base_i w_ij, x_i = scale_i q_i + base_i within the image
-        shift = made.reals(layer.bias)
+        shift = bias
         border = grid.code_of_zero
         signs = (kernel is not None and kernel.padding != "valid" and border is None
                  and isinstance(grid, Grid) and np.array_equal(grid.scale, -2 * grid.base)
@@ -206,29 +218,29 @@ class Branch:
         self.act(integers(scales, shift, *(top * np.array(ends) for ends in zip(*sums, strict=True))))
         self.exact = False
 
-    def _codes_for(self, name: str, site: nn.Site, weight: Coded) -> tuple[Grid | Levels, Array]:
+    def codes_for(self, name: str, site: nn.Site, weight: Coded | None) -> tuple[Grid | Levels, Array]:
         """The grid of x s, s of each input feature or channel, and steps that make its codes.
 
-        A trained grid is that of x, s = 1. Without one, s is the scales along inputs of the weight, if the input shall
-        absorb them. Integers that are codes already are taken as they are, if they can be.
+        A trained grid is that of x, s = 1. Without one, s is the scales along inputs of the weight, if there is one
+        and the input shall absorb them. Integers that are codes already are taken as they are, if they can be.
         """
         made = self.made
         if site.method is not None:
             grid = made.grid_of(name, site)
-            self._encode(name, grid)
+            self.encode(name, grid)
             return grid, np.ones(1)
         taken = self.grid
         as_trained = any(taken is grid for grid in made.trained.values())
-        s = np.ones(1) if made.split or as_trained else for_inputs(weight)
+        s = np.ones(1) if made.split or as_trained or weight is None else for_inputs(weight)
         if taken is not None and s.size == 1:
             made.grids[name] = taken
             return taken, s
         grid = grid_over(*usual_range(made.sample(name) * s, made.outside), made.top)
         made.grids[name] = coded = grid._replace(scale=grid.scale / s) if s.size > 1 else grid
-        self._encode(name, coded)
+        self.encode(name, coded)
         return grid, s
 
-    def _encode(self, name: str, grid: Grid | Levels) -> None:
+    def encode(self, name: str, grid: Grid | Levels) -> None:
         """Make the codes of a grid, unless the integers are such codes."""
         if self.grid is grid:
             return

@@ -40,6 +40,9 @@ matrices with scales of their own, that add up to the weight (quantize/coded.py)
 most; weights of more, and float weights (of layers that training left as they are), are rounded to 8 bits at
 conversion, with one scale for each output; `IntegerNetwork.rounded` names them.
 
+**Over time.** A recurrent layer's rows and states are multiplied as codes, its gates are tables, and its state is a
+whole number of 2^-15 that goes from step to step: over_time.py.
+
 **One bit.** Where an input has two codes and weights have none but -1, 0 and 1, both are packed, 64 in a word, and the
 same sums are counted: one_bit.py.
 
@@ -75,6 +78,7 @@ from minilq.integer.lines import codes_of_grid
 from minilq.integer.ranges import BATCH, Ranges, calibrated, in_a_row, without_images
 from minilq.integer.steps import Step, run
 from minilq.nn import Conv2D, Dense, Dropout, Flatten, MaxPool2D, Quantize, QuantizedGradient, Sequential
+from minilq.nn.recurrent import Recurrent
 from minilq.quantize import Coded
 from minilq.store.modelfile import StoredModel
 from minilq.store.parts import network_and_codes
@@ -239,7 +243,7 @@ def _grid_of_images(made: Conversion, network: Sequential, images: Array | None)
 def _first_trained(made: Conversion, network: Sequential) -> Grid | Levels | None:
     flat = False
     for name, layer in in_a_row("", network):
-        if isinstance(layer, (Dense, Conv2D, Quantize)) and layer.input.method is not None:
+        if isinstance(layer, (Dense, Conv2D, Quantize, Recurrent)) and layer.input.method is not None:
             grid = made.grid_of(name, layer.input)
             return None if flat and grid.scale.ndim else grid        # its scales are those of features, not of channels
         if not isinstance(layer, (Flatten, Dropout, MaxPool2D, Quantize, QuantizedGradient)):

@@ -12,9 +12,11 @@ from minilq.autodiff.tensor import Tensor
 from minilq.errors import ShapeError
 from minilq.integer.engine import IntegerNetwork
 from minilq.integer.grid import DOWN, Grid, Levels
+from minilq.integer.over_time_twin import over_time_twin
 from minilq.integer.ranges import BATCH, walk
 from minilq.integer.weights import reals_of
 from minilq.nn import BatchNorm, Conv2D, Dense, Layer, Quantize, Sequential, Site, for_inference
+from minilq.nn.recurrent import Recurrent
 from minilq.ops import batch_norm, conv2d, dense
 from minilq.store.modelfile import StoredModel
 
@@ -43,10 +45,18 @@ class FloatTwin:
         codes: dict[str, Array] = {}
 
         def visit(name: str, layer: Layer, x: Array) -> Array:
-            if isinstance(layer, (Dense, Conv2D, Quantize)) and name in self.network.grids:
+            if isinstance(layer, (Dense, Conv2D, Quantize, Recurrent)) and name in self.network.grids:
                 grid = self.network.grids[name]
                 codes[name] = _codes(layer.input, grid, x)
                 x = grid.reals(codes[name] if given is None else given[name])
+            if isinstance(layer, Recurrent):
+                place = f"{name}.recurrent_input"
+                site, of_state = layer.recurrent_input, self.network.grids[place]
+                y, between = over_time_twin(layer, x, self._seen, lambda h: _codes(site, of_state, h), of_state.reals,
+                                            None if given is None else given.get(place))
+                if between is not None:
+                    codes[place] = between
+                return y
             return self._through(name, layer, x)
 
         grid = self.network.grid                 # a method that rounds down may give the next code below a code's reals

@@ -12,6 +12,7 @@ from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError, NonFiniteError, ShapeError
 from minilq.nn import Conv2D, Dense, Layer, Quantize, Residual, Sequential
 from minilq.nn.model import Container
+from minilq.nn.recurrent import Recurrent
 
 BATCH = 100
 """Images that go through a network at once, here and in the engine."""
@@ -23,8 +24,8 @@ SAMPLE = 1 << 19
 class Ranges(NamedTuple):
     """What calibration has seen.
 
-    samples     of the input of each Dense, Conv2D and Quantize, by its name: float32 (rows, C), a channel or feature in
-                a column
+    samples     of the input of each Dense, Conv2D, Quantize and recurrent layer, by its name: float32 (rows, C), a
+                channel or feature in a column
     shapes      of the input of each layer, without the batch
     """
 
@@ -46,7 +47,7 @@ def calibrated(network: Sequential, images: Array) -> Ranges:
 
     def visit(name: str, layer: Layer, x: Array) -> Array:
         shapes[name] = x.shape[1:]
-        if isinstance(layer, (Dense, Conv2D, Quantize)):
+        if isinstance(layer, (Dense, Conv2D, Quantize, Recurrent)):
             rows = x.reshape(-1, x.shape[-1])
             most = max(SAMPLE * len(x) // (len(images) * x.shape[-1]), 1)
             samples.setdefault(name, []).append(rows if len(rows) <= most else rng.choice(rows, most, replace=False))

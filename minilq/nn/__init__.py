@@ -12,6 +12,7 @@ from minilq.nn.low_rank import low_rank
 from minilq.nn.model import Residual, Sequential
 from minilq.nn.normalise import BatchNorm, Dropout, LayerNorm
 from minilq.nn.quantized import Quantize, calibrate, coded_in, codes_in, quantize
+from minilq.nn.recurrent import GRU, LSTM, RNN
 from minilq.nn.shift_normalise import ShiftBatchNorm
 from minilq.nn.site import Site
 from minilq.nn.tokens import Embedding, Position
@@ -19,9 +20,9 @@ from minilq.nn.twins import Twins
 from minilq.nn.xnor import XNORConv2D
 
 __all__ = [
-    "GELU", "AveragePool2D", "BatchNorm", "Conv2D", "Dense", "Dropout", "Embedding", "Flatten", "Folded",
-    "GlobalAveragePool2D", "Layer", "LayerNorm", "MaxPool2D", "Position", "Quantize", "QuantizedGradient", "ReLU",
-    "Residual", "SelfAttention", "Sequential", "ShiftBatchNorm", "Site", "Softmax", "Twins", "XNORConv2D", "calibrate",
-    "coded_in", "codes_in", "fold", "fold_batch_norm", "for_inference", "low_rank", "normal", "quantize",
+    "GELU", "GRU", "LSTM", "RNN", "AveragePool2D", "BatchNorm", "Conv2D", "Dense", "Dropout", "Embedding", "Flatten",
+    "Folded", "GlobalAveragePool2D", "Layer", "LayerNorm", "MaxPool2D", "Position", "Quantize", "QuantizedGradient",
+    "ReLU", "Residual", "SelfAttention", "Sequential", "ShiftBatchNorm", "Site", "Softmax", "Twins", "XNORConv2D",
+    "calibrate", "coded_in", "codes_in", "fold", "fold_batch_norm", "for_inference", "low_rank", "normal", "quantize",
     "transformer_block",
 ]

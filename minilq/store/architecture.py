@@ -12,6 +12,8 @@ Each layer is a dict of its kind, the name of its class, and what its `settings(
     Position                  shape [of its input without the batch]
     GELU                      form, "erf" or "tanh"
     Dropout                   rate
+    RNN, LSTM                 n_in, units, states, truncate [a number of times or null]
+    GRU                       the same, and reset
     QuantizedGradient         bits
     Quantize                  shape [of its input, the batch as 1]
     Sequential                layers [a list of layers]

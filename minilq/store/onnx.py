@@ -30,6 +30,7 @@ from minilq.ops.window import Padding, check_images, geometry, pair
 from minilq.store.architecture import MAX_SIDE
 from minilq.store.modelfile import StoredModel
 from minilq.store.onnx_graph import Graph, Value
+from minilq.store.onnx_recurrent import recurrent
 from minilq.store.onnx_sites import parameter, seen
 from minilq.store.parts import network_and_codes
 
@@ -160,7 +161,8 @@ LAYERS: dict[type[nn.Layer], Callable[..., Value]] = {
     nn.Dense: _dense, nn.Conv2D: _conv2d, nn.ReLU: _relu, nn.BatchNorm: _batch_norm, nn.Dropout: _nothing,
     nn.QuantizedGradient: _nothing, nn.MaxPool2D: _max_pool,
     nn.AveragePool2D: _average_pool, nn.GlobalAveragePool2D: _global_average_pool, nn.Flatten: _flatten,
-    nn.Quantize: _quantize, nn.Sequential: _sequential, nn.Residual: _residual}
+    nn.Quantize: _quantize, nn.Sequential: _sequential, nn.Residual: _residual,
+    nn.RNN: recurrent, nn.GRU: recurrent, nn.LSTM: recurrent}
 
 
 def _window(x: Value, size: Any, stride: Any, padding: Padding) -> dict[str, Any]:

@@ -39,10 +39,10 @@ class Graph:
         self.nodes: list[Any] = []
         self.initializers: dict[str, Any] = {}
 
-    def node(self, op: str, *inputs: str, called: str = "", **attributes: Any) -> str:
-        """Add a node; the name of its output says after which value it stands."""
+    def node(self, op: str, *inputs: str, called: str = "", output: int = 0, **attributes: Any) -> str:
+        """Add a node, of whose outputs one is wanted; its name says after which value it stands."""
         name = called or f"{len(self.nodes)}.{op}"
-        self.nodes.append(self.onnx.helper.make_node(op, inputs, [name], name=name, **attributes))
+        self.nodes.append(self.onnx.helper.make_node(op, inputs, [*[""] * output, name], name=name, **attributes))
         return name
 
     def constant(self, name: str, array: Array) -> str:
