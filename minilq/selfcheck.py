@@ -29,6 +29,7 @@ from minilq.autodiff.replay import replay_check
 from minilq.autodiff.samples import cells
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import OPERATORS, Tensor
+from minilq.post import soft_rounding as soft_rounding  # what it registers is checked
 from minilq.quantize import Quantizer, Scaled, chain_rule, fake_quantize, frozen, threshold
 from minilq.quantize.check import Verdict, check, variants_of
 from minilq.quantize.methods import QUANTIZERS

@@ -58,9 +58,17 @@ def nothing(*args):
     return None
 
 
+def float_network():
+    return nn.Sequential(Dense(3, 4, RNG), nn.ReLU(), Dense(4, 2, RNG))
+
+
+def ranged_network():
+    """With weights on grids that stay."""
+    return nn.quantize(network(), lambda name: minilq.Affine(4, ranges="data") if name.endswith("weight") else None)
+
+
 def network(inputs=None):
-    model = nn.Sequential(Dense(3, 4, RNG), nn.ReLU(), Dense(4, 2, RNG))
-    return nn.quantize(model, lambda name: minilq.LSQ(4) if name.endswith("weight") else inputs)
+    return nn.quantize(float_network(), lambda name: minilq.LSQ(4) if name.endswith("weight") else inputs)
 
 
 def with_gradient(g):
@@ -214,6 +222,14 @@ TRAINING = {
     "Mixture.codes": (minilq.Mixture([X]).codes, X), "collapse": (post.collapse, network(), minilq.Mixture([X]), True),
     "water_filling": (post.water_filling, f64(3), 0.1, 0.5), "spent_by": (post.spent_by, [X]),
     "hessian_trace": (post.hessian_trace, lambda: minilq.sum_of_squares(LATENT), LATENT, RNG, 2),
+    "calibrate_ranges": (post.calibrate_ranges, network(minilq.Affine(4, ranges="data")), X, "mse", True),
+    "equalize": (post.equalize, float_network(), {}, 2, "largest"),
+    "fold_batch_norms": (post.fold_batch_norms, float_network()),
+    "absorb_high_biases": (post.absorb_high_biases, float_network(), X),
+    "correct_biases": (post.correct_biases, nn.calibrate(network(minilq.LSQ(4)), X), X),
+    "correct_biases_by_moments": (post.correct_biases_by_moments, nn.calibrate(network(minilq.LSQ(4)), X),
+                                  float_network(), {}),
+    "round_layers": (post.round_layers, ranged_network(), X, "gptq"),
     "shared_out": (post.shared_out, [1.0, 2.0], [4, 4], True),
     "sparsity_on": (objective.sparsity_on, MODEL, "hoyer_square", 1e-3, True),
     "penalty_on": (minilq.penalty_on, MODEL, "inverse", 1e-3, {"dense1": 1e-3}, True),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,11 @@ class Site(Part):
     latent      the Parameter of a weight or a bias; None for an input, which comes with the call
     method      a Quantizer, or None for full precision
     held        what the method learned and remembers here; its Parameters are trained with the latent
-    started     whether the method has seen what it starts from. Those of latents start at once, those of inputs from
-                their first batch in training, or from `calibrate`
+    started     whether the method has seen what it starts from. Those of latents, and those that hold nothing, start
+                at once, those of inputs from their first batch in training, or from `calibrate`
     shape       of the latent; of an input with a batch axis, as far as it is known before there is one
     varied      whether there were two different numbers in what the method of an input started from
+    watch       a function that is told of every input as it comes, before its method; None for nobody
 
     >>> from minilq.quantize import Nested
     >>> site = Site(Parameter(np.ones((3, 2), np.float32)))
@@ -48,6 +49,7 @@ class Site(Part):
         self.started = latent is not None
         self.calibrating = False
         self.varied = True
+        self.watch: Callable[[Array], None] | None = None
 
     def parts(self) -> Iterable[tuple[str, Any]]:
         return [("latent", self.latent), *self.held.items()]
@@ -61,7 +63,7 @@ class Site(Part):
         if method is not None:                   # what raises here leaves the site as it was
             held = method.start(np.ones(self.shape, self.dtype) if self.latent is None else self.real().array)
         self.held = held
-        self.method, self.started = method, self.latent is not None
+        self.method, self.started = method, self.latent is not None or not held      # nothing to start
         if self.latent is not None:
             self.latent.constraint, self.latent.lr = self.asked_by(method, held)
             if self.latent.constraint is not None:
@@ -98,6 +100,8 @@ class Site(Part):
             return self.seen(self.real(), training)
         if not isinstance(x, Tensor):
             x = Tensor(x)
+        if self.watch is not None:
+            self.watch(x.array)
         if self.method is None:
             return x
         check_flag("Site", "training", training)

@@ -97,7 +97,7 @@ def best_step(levels: Array) -> tuple[float, Loss]:
     >>> [round(best_step(mid_rise(bits))[0], 4) for bits in (1, 2, 3)]
     [1.5958, 0.9957, 0.586]
     """
-    step = _smallest(lambda s: loss_of(s * levels).mse, 1e-4, 4.0)
+    step = smallest(lambda s: loss_of(s * levels).mse, 1e-4, 4.0)
     return step, loss_of(step * levels)
 
 
@@ -137,11 +137,15 @@ def density(x: Array) -> Array:
     return np.exp(-np.square(x) / 2) / math.sqrt(2 * math.pi)
 
 
-def _smallest(f: Callable[[float], float], low: float, high: float) -> float:
-    """Where f, which falls and then rises, is smallest: by golden sections."""
+def smallest(f: Callable[[float], float], low: float, high: float, within: float = 1e-9) -> float:
+    """Where f, which falls and then rises, is smallest: by golden sections, until it is known to lie `within` so much.
+
+    >>> round(smallest(lambda x: (x - 2) ** 2, 0, 5), 6)
+    2.0
+    """
     a, b = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
     fa, fb = f(a), f(b)
-    while high - low > 1e-9:
+    while high - low > within:
         if fa < fb:
             high, b, fb = b, a, fa
             a = high - GOLDEN * (high - low)

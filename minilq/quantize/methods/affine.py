@@ -124,7 +124,7 @@ class Affine(Quantizer):
         check_flag("Affine", "symmetric", self.symmetric)
         one_of("Affine", "ranges", self.ranges, RANGES)
         one_of("Affine", "without_zero", self.without_zero, WITHOUT_ZERO)
-        low, high = self._bounds
+        low, high = self.bounds
         if low == high:
             raise ConfigError("Affine", "there must be two codes at least", got=f"bits={self.bits} and narrow")
         if not is_number(self.momentum) or not 0 <= self.momentum <= 1:
@@ -138,7 +138,8 @@ class Affine(Quantizer):
                               cause="LSQ learns the scale of a symmetric one")
 
     @property
-    def _bounds(self) -> tuple[int, int]:
+    def bounds(self) -> tuple[int, int]:
+        """The lowest and the highest code."""
         return code_bounds("Affine", self.bits, self.signed, self.narrow)
 
     def start(self, x: Array) -> dict[str, Parameter | Array]:
@@ -155,7 +156,7 @@ class Affine(Quantizer):
         y: Tensor
         if self.ranges == "learned":
             a, b = trained(held, "low"), trained(held, "high")
-            y = learned_range(x, a, b, *self._bounds, self.without_zero, self.mask)
+            y = learned_range(x, a, b, *self.bounds, self.without_zero, self.mask)
             return y
         check_flag("Affine", "training", training)
         if training and self.ranges == "average":
@@ -163,14 +164,14 @@ class Affine(Quantizer):
             if remembered(held, "count")[0] <= self.delay:
                 return x
         scale, zero = self._grid(x.array, held)
-        y = affine(x, scale, zero, *self._bounds, self.mask)
+        y = affine(x, scale, zero, *self.bounds, self.mask)
         return y
 
     def coded(self, x: Array, held: Held) -> Coded:
         x = codable("Affine", plain(x))
         scale, zero = self._grid(x, held)
         check_spread(x, scale)
-        return Coded(narrowed(codes(x, scale, zero.astype(x.dtype), *self._bounds)), Even(scale, zero))
+        return Coded(narrowed(codes(x, scale, zero.astype(x.dtype), *self.bounds)), Even(scale, zero))
 
     def _observed(self, x: Array) -> tuple[Array, Array]:
         """Smallest and largest value of each group."""
@@ -193,4 +194,4 @@ class Affine(Quantizer):
             a, b = trained(held, "low").array, trained(held, "high").array
         else:
             a, b = remembered(held, "low"), remembered(held, "high")
-        return scale_and_zero(a, b, *self._bounds, self.symmetric, self.without_zero)
+        return scale_and_zero(a, b, *self.bounds, self.symmetric, self.without_zero)
