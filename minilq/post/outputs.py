@@ -7,21 +7,22 @@ from typing import Any
 
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
-from minilq.nn import Layer
+from minilq.nn import Layer, Site
 from minilq.nn.layers import Weighted
 from minilq.nn.parts import walk
 from minilq.post.inputs import look
 
 
 def weighted_layers(model: Layer) -> dict[str, Weighted]:
-    """Every layer with an input, a weight and a bias, by name.
+    """Every layer with an input, and with a weight and a bias that are what its latents are, by name.
 
     >>> import numpy as np
     >>> from minilq import Dense, ReLU, Sequential
     >>> list(weighted_layers(Sequential(Dense(3, 2, np.random.default_rng(0)), ReLU())))
     ['dense1']
     """
-    return {name: layer for name, layer in walk("", model, set()) if isinstance(layer, Weighted)}
+    return {name: layer for name, layer in walk("", model, set()) if isinstance(layer, Weighted)
+            and type(layer.weight) is type(layer.bias) is Site}
 
 
 def outputs_of(op: str, model: Layer, images: Any, layers: dict[str, Callable[[Array], None]]) -> None:
