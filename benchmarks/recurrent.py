@@ -189,7 +189,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name", choices=SETS, metavar="set", help=", ".join(SETS))
     parser.add_argument("--seeds", type=int, nargs="*", default=(1,), help="none: print the table of what there is")
-    parser.add_argument("--only", nargs="+", default=[""], help="parts of the names, such as gru or 'rnn, ternary'")
+    parser.add_argument("--networks", nargs="+", default=list(CELLS), metavar="NAME", help=", ".join(CELLS))
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), metavar="NAME", help="; ".join(METHODS))
     options = parser.parse_args()
     use_threads(1)
     FOLDER.mkdir(exist_ok=True)
@@ -198,14 +199,14 @@ def main() -> None:
     data = load("mnist") if options.name == "rows" and options.seeds else None
     for seed in options.seeds:                   # all methods with one seed before any with the next
         for experiment in SETS[options.name]:
-            called = f"{experiment.network}, {experiment.name}"
-            if (experiment.network, experiment.name, str(seed)) in done or not any(p in called for p in options.only):
+            if ((experiment.network, experiment.name, str(seed)) in done or experiment.network not in options.networks
+                    or experiment.name not in options.methods):
                 continue
             start = time.process_time()
             result = TRAINED[options.name](experiment, data, seed)
             append(path, {"network": experiment.network, "method": experiment.name, "seed": seed,
                           "result": f"{result:.6g}", "seconds": f"{time.process_time() - start:.1f}"})
-            print(f"{called}, seed {seed}: {result:.6g}", flush=True)
+            print(f"{experiment.network}, {experiment.name}, seed {seed}: {result:.6g}", flush=True)
     print("\n".join(table(options.name, read(path))))
 
 

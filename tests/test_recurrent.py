@@ -8,6 +8,7 @@ from hypothesis import given
 
 import minilq
 from minilq import GRU, LSQ, LSTM, RNN, Tensor, nn
+from minilq.data.sequences import adding
 from minilq.experiments.build import network, quantized_sites, streams
 from minilq.experiments.config import RunConfig
 from minilq.integer.engine import convert
@@ -182,6 +183,33 @@ def test_other_programs_compute_the_same(kind, states, run, tmp_path):
     to_onnx(model, tmp_path / "a.onnx", (5, 3))
     y = model(x).numpy()
     np.testing.assert_allclose(run(tmp_path / "a.onnx", x)[0], y, atol=1e-6)
+
+
+def test_the_adding_problem_marks_one_number_in_either_half():
+    x, y = adding(np.random.default_rng(0), 200, 7)
+    assert (x.shape, x.dtype, y.shape, y.dtype) == ((200, 7, 2), np.float32, (200, 1), np.float32)
+    assert (x[:, :3, 1].sum(axis=1) == 1).all()
+    assert (x[:, 3:, 1].sum(axis=1) == 1).all()
+    assert (x[:, :, 1].any(axis=0)).all()
+    np.testing.assert_allclose(y[:, 0], x[:, :, 0][x[:, :, 1] == 1].reshape(200, 2).sum(axis=1), rtol=1e-6)
+    assert np.mean((y - 1) ** 2) == pytest.approx(1 / 6, rel=0.2)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("method", [None, Ternary()], ids=["float", "ternary"])
+def test_a_gated_network_remembers_two_numbers_and_adds_them(method):
+    rng = np.random.default_rng(1)
+    model = nn.Sequential(GRU(2, 32, rng), nn.Dense(32, 1, rng))
+    nn.quantize(model, lambda name: method if name.startswith("gru1") and name.endswith("weight") else None)
+    adam = minilq.Adam(model.parameters().values(), 5e-3)
+    for _ in range(400):
+        x, y = adding(rng, 50, 10)
+        apart = model(Tensor(x), training=True) - y
+        adam.zero_grad()
+        (apart * apart).mean().backward()
+        adam.step()
+    x, y = adding(rng, 1000, 10)
+    assert np.mean((model(Tensor(x)).numpy() - y) ** 2) < 0.02           # 1/6 for who remembers nothing
 
 
 INPUTS = {"none": None, "trained": LSQ(8), "without ends": Scaled("floor", granularity="scalar"), "signs": BNN()}

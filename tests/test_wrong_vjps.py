@@ -104,6 +104,23 @@ def _all_maxima_in_full(g, y, x):
     return (add_windows(tied * g[:, :, :, None, None], x.shape, WINDOW),)
 
 
+GATED = [RNG.standard_normal(shape) for shape in ((2, 6), (2, 6), (2,), (2, 2))]
+
+
+def _gated_wrongly(mistake):
+    """The derivative of a step of a GRU, from its parts, in the ways it goes wrong."""
+    def vjp(g, y, a, p, c, h):
+        r, z = (ops.sigmoid(a[:, i:i + 2] + p[:, i:i + 2]) for i in (0, 2))
+        q = p[:, 4:] + (0 if mistake == "bias inside the gate forgotten" else c)
+        n = np.tanh(a[:, 4:] + r * (p[:, 4:] + c))
+        du = g * (1 - z) * (1 - n * n)
+        dr, dz = du * q * r * (1 - r), g * (n - h if mistake == "update gate turned round" else h - n) * z * (1 - z)
+        dq = du if mistake == "reset gate forgotten" else du * r
+        dh = 0 * h if mistake == "no way past the gates" else g * z
+        return np.hstack([dr, dz, du]), np.hstack([dr, dz, dq]), dq.sum(0), dh
+    return vjp
+
+
 # Square shapes on purpose: a missing transpose must be found by its numbers, not by its shape.
 WRONG = {
     "dense: w not transposed": (ops.dense, [X, W, B], lambda g, y, x, w, b: (g @ w, x.T @ g, g.sum(0))),
@@ -147,6 +164,8 @@ WRONG = {
        for mistake in ("no mean", "no variance", "gamma after the sums", "dgamma over the row")},
     "embedding: repeats overwrite": (lambda w: ops.embedding(w, np.array([2, 2, 0])), [W],
                                      lambda g, y, w: (np.array([g[2], 0 * g[0], g[1]]),)),
+    **{f"gru_after: {mistake}": (ops.gru_after, GATED, _gated_wrongly(mistake)) for mistake in (
+        "bias inside the gate forgotten", "update gate turned round", "reset gate forgotten", "no way past the gates")},
     "dropout: scale forgotten": (_dropped, [X], lambda g, y, x: (g * (y != 0),)),
     "dropout: mask forgotten": (_dropped, [X], lambda g, y, x: (g / 0.6,)),
     "cross-entropy: batch mean forgotten": (
@@ -178,6 +197,7 @@ def test_the_right_ones_live():
     assert minilq.gradcheck(_convolved, IMAGES, KERNEL, B[:2], vjp=_convolved_wrongly("none"))
     assert minilq.gradcheck(ops.dense, X, W, B, vjp=lambda g, y, x, w, b: (g @ w.T, x.T @ g, g.sum(0)))
     assert minilq.gradcheck(ops.relu, X, vjp=lambda g, y, x: (g * (x > 0),))
+    assert minilq.gradcheck(ops.gru_after, *GATED, vjp=_gated_wrongly(""))
     assert minilq.gradcheck(ops.layer_norm, RNG.standard_normal((4, 3)), B + 2, B, vjp=_layer_wrongly(""))
     assert minilq.gradcheck(_normalised, RNG.standard_normal((5, 3)), B + 2, B, vjp=_normalised_wrongly(""))
 
