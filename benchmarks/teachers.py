@@ -35,6 +35,7 @@ from minilq import (
     ReLU,
     Tensor,
     Twins,
+    VecQ,
     quantize,
     use_threads,
 )
@@ -142,8 +143,9 @@ def student(data: Dataset, seed: int) -> Iterable[tuple[str, Callable[[], float]
         word = "taught" if taught else "alone"
         yield f"float, {word}", lambda taught=taught: run(None, taught)
         yield f"rounded to 3 levels, {word}", lambda: rounded(kept["last"], data, 1)
-        yield f"put on Polino's 4 levels, {word}", lambda: accuracy(
-            quantize(copy.deepcopy(kept["last"]), on_weights(Polino(4))), data)
+        for name, method in (("Polino's 4 levels", Polino(4)), ("VecQ's 4 levels", VecQ(2))):
+            yield f"put on {name}, {word}", lambda method=method: accuracy(
+                quantize(copy.deepcopy(kept["last"]), on_weights(method)), data)
         for name, method in (("Polino", Polino(4)), ("LSQ", LSQ(2))):
             yield f"{name} W2, {word}", lambda method=method, taught=taught: run(method, taught)
 
@@ -178,6 +180,8 @@ def two(data: Dataset, seed: int) -> Iterable[tuple[str, Callable[[], float]]]:
 
     yield "float", floats
     yield "rounded to 3 levels, inputs in floats", lambda: rounded(kept["float"], data, 1)
+    yield "put on VecQ's 4 levels, inputs in floats", lambda: accuracy(
+        quantize(copy.deepcopy(kept["float"]), on_weights(VecQ(2))), data)
     yield "direct", run
     yield "two stages", lambda: run(stages=progressive(choose, (16, 2), (5, 5)))
     yield "progressive", lambda: run(stages=progressive(of_bits, (16, 8, 4, 2), (2, 2, 2, 4)))

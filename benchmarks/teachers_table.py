@@ -15,6 +15,7 @@ REFERENCES = {
 COMPARED = {
     "student": {"float, taught": "float, alone", "rounded to 3 levels, taught": "rounded to 3 levels, alone",
                 "put on Polino's 4 levels, taught": "put on Polino's 4 levels, alone",
+                "put on VecQ's 4 levels, taught": "put on VecQ's 4 levels, alone",
                 "Polino W2, taught": "Polino W2, alone", "LSQ W2, taught": "LSQ W2, alone"},
     "two": {name: "direct" for name in ("two stages", "progressive", "distilled", "guided, logits", "guided, maps")},
 }

@@ -114,6 +114,7 @@ OPS = {
     "dense": (minilq.dense, X, f32(3, 4), f32(4)),
     "dense of Tensors": (minilq.dense, T, Parameter(f32(3, 4)), Parameter(f32(4))),
     "conv2d": (minilq.conv2d, IMAGES, f32(3, 3, 2, 8), f32(8), 1, "same"),
+    "grouped_conv2d": (minilq.grouped_conv2d, IMAGES, f32(3, 3, 1, 8), f32(8), 2, 1, "same"),
     "zero_pad2d": (minilq.zero_pad2d, IMAGES, 1), "max_pool2d": (minilq.max_pool2d, IMAGES, 2, 2, "valid"),
     "average_pool2d": (minilq.average_pool2d, IMAGES, 2, 2, "valid"),
     "global_average_pool2d": (minilq.global_average_pool2d, IMAGES),
@@ -163,6 +164,9 @@ TENSORS = {
 LAYERS = {
     "Dense": (Dense, 3, 2, RNG, 0.05, np.float32), "MaxPool2D": (nn.MaxPool2D, 2, 2, "valid"),
     "Conv2D": (nn.Conv2D, 3, 2, 3, RNG, 1, "same", 0.05, np.float32),
+    "GroupedConv2D": (nn.GroupedConv2D, 4, 6, 3, 2, RNG, 1, "same", 0.05, np.float32),
+    "Concatenate": (nn.Concatenate, nn.ReLU()), "Concatenate()": (nn.Concatenate(nn.ReLU()), T, True),
+    "dense_block": (nn.dense_block, 2, 3, 2, RNG, 0.1), "separable": (nn.separable, 2, 3, RNG, 1, 0.3),
     "AveragePool2D": (nn.AveragePool2D, 2, 2, "valid"),
     "ShiftBatchNorm": (nn.ShiftBatchNorm, 3, 0.9, 1e-3, np.float32),
     "XNORConv2D": (nn.XNORConv2D, 3, 2, 3, RNG, 1, "same", 0.05, np.float32),

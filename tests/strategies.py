@@ -107,6 +107,15 @@ def convolutions(draw, channels=(1, 2, 3), filters=(1, 2, 3), dtype=np.float64):
 
 
 @st.composite
+def grouped_convolutions(draw, dtype=np.float64):
+    """(x, w, b, groups, stride, padding): one group, several, and one for each channel."""
+    groups, inner, outer = draw(st.integers(1, 3)), draw(st.integers(1, 2)), draw(st.integers(1, 2))
+    x, w, _, stride, padding = draw(convolutions((groups * inner,), (groups * outer,), dtype))
+    b = np.random.default_rng(draw(seeds)).standard_normal(w.shape[3]).astype(dtype)
+    return x, w[:, :, :inner], b, groups, stride, padding
+
+
+@st.composite
 def poolings(draw, values=arrays):
     """(x, size, stride, padding), the border smaller than the window; x from `values`, which takes a shape."""
     size = draw(st.integers(1, 4)), draw(st.integers(1, 3))

@@ -20,7 +20,7 @@ from minilq.integer.engine import convert
 from minilq.integer.float_twin import FloatTwin, compare
 from minilq.integer.grid import grid_of_pixels, grid_over
 from minilq.integer.product import LONGEST
-from minilq.integer.steps import Product, Rescale, Sum
+from minilq.integer.steps import Beside, Product, Rescale, Sum
 from minilq.quantize import Scaled
 from minilq.store import modelfile
 from minilq.train.metrics import INPUTS
@@ -85,6 +85,15 @@ def networks(draw):
             body = [conv(channels, channels, "same", 1), *draw(st.permutations([nn.ReLU(), nn.BatchNorm(channels)]))]
             shortcut = draw(st.sampled_from([None, conv(channels, channels, "same", 1), nn.BatchNorm(channels)]))
             layers += [nn.Residual(nn.Sequential(body), shortcut), nn.ReLU()]
+        if draw(st.integers(0, 2)) == 0:
+            inner = draw(st.integers(1, 2))
+            layers.append(nn.Concatenate(nn.Sequential(conv(channels, inner, "same", 1), nn.ReLU())))
+            channels += inner
+        if draw(st.integers(0, 2)) == 0:
+            groups = draw(st.sampled_from([g for g in (1, 2, 3, channels) if channels % g == 0]))
+            layers.append(nn.GroupedConv2D(channels, 2 * channels, (2, 3), groups, rng, draw(st.integers(1, 2)),
+                                           draw(st.sampled_from(["same", ((1, 1), (2, 0))])), std=0.3))
+            channels *= 2
     images = pictures(draw, rng, (8, side, side, C))
     layers.append(draw(st.sampled_from([nn.Flatten(), nn.GlobalAveragePool2D()])))
     with no_grad():
@@ -128,6 +137,8 @@ def test_no_step_holds_or_makes_a_float(made, split, bits):
         for step in steps:
             if isinstance(step, Sum):
                 check(step.body + step.beside)
+            if isinstance(step, Beside):
+                check(step.first + step.second)
             for rescale in [step.rescale] if isinstance(step, (Product, Rescale)) else []:
                 assert {a.dtype for a in rescale[:5]} == {np.dtype(np.int64)}
                 assert np.abs(rescale.factor).max() <= 2**31

@@ -19,6 +19,7 @@ from tests.strategies import (
     broadcasting_pairs,
     convolutions,
     distinct,
+    grouped_convolutions,
     normalisations,
     off_kinks,
     parameters_in_cells,
@@ -210,6 +211,8 @@ CASES = {
     "matmul": products(),
     "dense": denses(),
     "conv2d": convolutions().map(lambda case: (lambda x, w, b: ops.conv2d(x, w, b, *case[3:]), list(case[:3]))),
+    "grouped_conv2d": grouped_convolutions().map(
+        lambda case: (lambda x, w, b: ops.grouped_conv2d(x, w, b, *case[3:]), list(case[:3]))),
     "max_pool2d": poolings_of(ops.max_pool2d, distinct),
     "average_pool2d": poolings_of(ops.average_pool2d),
     "global_average_pool2d": unary(ops.global_average_pool2d, arrays(shapes(min_dims=4, max_dims=4))),
@@ -225,6 +228,8 @@ CASES = {
     "lstm_output": cells(ops.lstm_output, 4, 1),
     "sum_of_squares": unary(ops.sum_of_squares, arrays(shapes())),
     "softmax_cross_entropy": cross_entropies(),
+    "divergence": st.tuples(arrays((3, 4)), arrays((3, 4)), st.sampled_from([0.5, 1.0, 4.0])).map(
+        lambda case: (lambda z, t: ops.divergence(z, t, case[2]), list(case[:2]))),
     "softplus": unary(softplus, arrays(shapes(), -30.0, 30.0)),
     "maxbin_term": with_one_largest().map(lambda case: (lambda P, s: penalties.maxbin_term(P, s, 0.3), case)),
     "inverse_term": penalised().map(lambda case: (lambda s: penalties.inverse_term(s, 0.3), case[1:])),
@@ -246,7 +251,7 @@ CASES = {
 
 # Analytic forwards that run on complex arrays: the complex step is a second, cancellation-free oracle.
 ANALYTIC = ["add", "subtract", "multiply", "divide", "negative", "power", "exp", "tanh", "sigmoid", "sum", "mean",
-            "reshape", "transpose", "index", "matmul", "dense", "conv2d", "average_pool2d",
+            "reshape", "transpose", "index", "matmul", "dense", "conv2d", "grouped_conv2d", "average_pool2d",
             "global_average_pool2d", "zero_pad2d", "batch_norm", "dropout", "sum_of_squares",
             "gru_after", "gru_reset", "gru_mix", "lstm_cell", "lstm_output"]
 

@@ -17,9 +17,9 @@ from minilq.integer.lines import LARGEST, Line, codes_of_grid, integers
 from minilq.integer.one_bit import bit_planes
 from minilq.integer.over_time import over_time
 from minilq.integer.ranges import Ranges
-from minilq.integer.steps import INSIDE, Kernel, Maximum, Mean, Product, Rank, Rescale, Reshape, Show, Step, Sum
+from minilq.integer.steps import INSIDE, Beside, Kernel, Maximum, Mean, Product, Rank, Rescale, Reshape, Show, Step, Sum
 from minilq.integer.trained import trained_grid, trained_levels
-from minilq.integer.weights import MOST_PLANES, for_inputs, parts_of, planes_of, reals_of, rounded
+from minilq.integer.weights import MOST_PLANES, for_inputs, parts_of, planes_of, reals_of, rounded, spread_out
 from minilq.nn.recurrent import Recurrent
 from minilq.quantize import Coded
 
@@ -100,9 +100,11 @@ class Branch:
                     self.through(prefix + part, inner)
             case nn.Residual():
                 self._residual(prefix, layer)
+            case nn.Concatenate():
+                self._concatenate(prefix, layer)
             case nn.Dense():
                 self._weighted(name, layer, None)
-            case nn.Conv2D():
+            case nn.Conv2D() | nn.GroupedConv2D():
                 assert layer.weight.latent is not None
                 KH, KW, *_ = layer.weight.latent.shape
                 self._weighted(name, layer, Kernel((KH, KW), layer.stride, layer.padding))
@@ -174,15 +176,19 @@ class Branch:
         """Another one, of the same network, that begins with such integers."""
         return Branch(self.made, line, grid, exact)
 
-    def _weighted(self, name: str, layer: nn.Dense | nn.Conv2D, kernel: Kernel | None) -> None:
+    def _weighted(self, name: str, layer: nn.Dense | nn.Conv2D | nn.GroupedConv2D,
+                  kernel: Kernel | None) -> None:
         coded = self.made.weight(layer.weight)
-        grid, s = self.codes_for(name, layer.input, coded)
-        self.multiply(name, coded, grid, s, self.made.reals(layer.bias), kernel)
+        groups = layer.groups if isinstance(layer, nn.GroupedConv2D) else 1
+        along = for_inputs(coded)
+        grid, s = self.codes_for(name, layer.input, np.tile(along, groups) if along.size > 1 else along)
+        self.multiply(name, coded, grid, s, self.made.reals(layer.bias), kernel, groups)
 
     def multiply(self, name: str, coded: Coded, grid: Grid | Levels, s: Array, bias: Array, kernel: Kernel | None,
-                 ) -> None:
+                 groups: int = 1) -> None:
         """The product with a weight, and its bias. The integers are codes of the grid of x s, as of `codes_for`."""
-        planes = [(scale / s[:, None], codes) for scale, codes in planes_of(coded)]
+        planes = planes_of(coded) if groups == 1 else spread_out(planes_of(coded), groups)
+        planes = [(scale / s[:, None], codes) for scale, codes in planes]
         parts, scales, kept = parts_of(name, planes, grid.scale.reshape(-1))
         if isinstance(grid, Levels):
             parts = [part._replace(above=k) for k in range(1, len(grid.levels)) for part in parts]
@@ -218,11 +224,11 @@ class Branch:
         self.act(integers(scales, shift, *(top * np.array(ends) for ends in zip(*sums, strict=True))))
         self.exact = False
 
-    def codes_for(self, name: str, site: nn.Site, weight: Coded | None) -> tuple[Grid | Levels, Array]:
+    def codes_for(self, name: str, site: nn.Site, along: Array | None) -> tuple[Grid | Levels, Array]:
         """The grid of x s, s of each input feature or channel, and steps that make its codes.
 
-        A trained grid is that of x, s = 1. Without one, s is the scales along inputs of the weight, if there is one
-        and the input shall absorb them. Integers that are codes already are taken as they are, if they can be.
+        A trained grid is that of x, s = 1. Without one, s is `along`, the scales along inputs of the weight, if there
+        is one and the input shall absorb them. Integers that are codes already are taken as they are, if they can be.
         """
         made = self.made
         if site.method is not None:
@@ -231,7 +237,7 @@ class Branch:
             return grid, np.ones(1)
         taken = self.grid
         as_trained = any(taken is grid for grid in made.trained.values())
-        s = np.ones(1) if made.split or as_trained or weight is None else for_inputs(weight)
+        s = np.ones(1) if made.split or as_trained or along is None else along
         if taken is not None and s.size == 1:
             made.grids[name] = taken
             return taken, s
@@ -264,4 +270,16 @@ class Branch:
             branch.refine(prefix[:-1], unit)
         self.steps.append(Sum(body.steps, beside.steps))
         most = body.line.most + beside.line.most
+        self.line, self.grid, self.exact = integers(unit[None], np.zeros(1), -most, most), None, True
+
+    def _concatenate(self, prefix: str, layer: nn.Concatenate) -> None:
+        if self.product is not None or not self.line.plain:
+            self.refine(prefix[:-1])
+        body, beside = (Branch(self.made, self.line, self.grid, self.exact) for _ in range(2))
+        body.through(f"{prefix}body", layer.layers["body"])
+        unit = np.maximum(body.line.unit.max(), beside.line.unit.max()).reshape(1)           # one for all channels
+        for branch in (body, beside):
+            branch.refine(prefix[:-1], unit)
+        self.steps.append(Beside(beside.steps, body.steps))
+        most = np.maximum(body.line.most.max(), beside.line.most.max()).reshape(1, 1)
         self.line, self.grid, self.exact = integers(unit[None], np.zeros(1), -most, most), None, True

@@ -7,8 +7,12 @@ a 31-bit integer, one addition, one clip and one rounding shift (fixed_point.py)
 layer multiplies. The bias joins the sum in units of 2^-n of a code, not of whole steps of the sum, as in other engines:
 where one step is worth several codes, its half would be more than one.
 
-Pools and the two branches of a Residual need numbers rather than codes: between a sum and the next grid they are int32
-in a unit of each channel in which no number can reach 2^30. Logits are int32 in one unit for all.
+A grouped convolution is that of a whole kernel with codes 0 where a filter does not see a channel: exact, and as many
+times the products as there are groups.
+
+Pools and the two branches of a Residual or a Concatenate need numbers rather than codes: between a sum and the next
+grid they are int32 in a unit of each channel (of all channels behind a Concatenate) in which no number can reach 2^30.
+Logits are int32 in one unit for all.
 
 **Scales that do not leave the sum.** A scale for each output (scalar, column, filter) is a factor of it,
 y_j = s_j sum_i x_i k_ij. One for each input (row of a dense weight, channel of a kernel) is not,
@@ -75,10 +79,9 @@ from minilq.errors import ConfigError, DTypeError, NonFiniteError, ShapeError
 from minilq.integer.branch import Branch, Conversion
 from minilq.integer.grid import Grid, Levels, grid_of_pixels, grid_over
 from minilq.integer.lines import codes_of_grid
-from minilq.integer.ranges import BATCH, Ranges, calibrated, in_a_row, without_images
+from minilq.integer.ranges import BATCH, WITH_GRID, Ranges, calibrated, in_a_row, without_images
 from minilq.integer.steps import Step, run
-from minilq.nn import Conv2D, Dense, Dropout, Flatten, MaxPool2D, Quantize, QuantizedGradient, Sequential
-from minilq.nn.recurrent import Recurrent
+from minilq.nn import Dense, Dropout, Flatten, MaxPool2D, Quantize, QuantizedGradient, Sequential
 from minilq.quantize import Coded
 from minilq.store.modelfile import StoredModel
 from minilq.store.parts import network_and_codes
@@ -243,7 +246,7 @@ def _grid_of_images(made: Conversion, network: Sequential, images: Array | None)
 def _first_trained(made: Conversion, network: Sequential) -> Grid | Levels | None:
     flat = False
     for name, layer in in_a_row("", network):
-        if isinstance(layer, (Dense, Conv2D, Quantize, Recurrent)) and layer.input.method is not None:
+        if isinstance(layer, WITH_GRID) and layer.input.method is not None:
             grid = made.grid_of(name, layer.input)
             return None if flat and grid.scale.ndim else grid        # its scales are those of features, not of channels
         if not isinstance(layer, (Flatten, Dropout, MaxPool2D, Quantize, QuantizedGradient)):

@@ -13,11 +13,11 @@ from minilq.errors import ShapeError
 from minilq.integer.engine import IntegerNetwork
 from minilq.integer.grid import DOWN, Grid, Levels
 from minilq.integer.over_time_twin import over_time_twin
-from minilq.integer.ranges import BATCH, walk
+from minilq.integer.ranges import BATCH, WITH_GRID, walk
 from minilq.integer.weights import reals_of
-from minilq.nn import BatchNorm, Conv2D, Dense, Layer, Quantize, Sequential, Site, for_inference
+from minilq.nn import BatchNorm, Conv2D, Dense, GroupedConv2D, Layer, Quantize, Sequential, Site, for_inference
 from minilq.nn.recurrent import Recurrent
-from minilq.ops import batch_norm, conv2d, dense
+from minilq.ops import batch_norm, conv2d, dense, grouped_conv2d
 from minilq.store.modelfile import StoredModel
 
 
@@ -45,7 +45,7 @@ class FloatTwin:
         codes: dict[str, Array] = {}
 
         def visit(name: str, layer: Layer, x: Array) -> Array:
-            if isinstance(layer, (Dense, Conv2D, Quantize, Recurrent)) and name in self.network.grids:
+            if isinstance(layer, WITH_GRID) and name in self.network.grids:
                 grid = self.network.grids[name]
                 codes[name] = _codes(layer.input, grid, x)
                 x = grid.reals(codes[name] if given is None else given[name])
@@ -74,6 +74,9 @@ class FloatTwin:
             return dense(x, self._seen(layer.weight), self._seen(layer.bias))
         if isinstance(layer, Conv2D):
             return conv2d(x, self._seen(layer.weight), self._seen(layer.bias), layer.stride, layer.padding)
+        if isinstance(layer, GroupedConv2D):
+            weights = self._seen(layer.weight), self._seen(layer.bias)
+            return grouped_conv2d(x, *weights, layer.groups, layer.stride, layer.padding)
         if isinstance(layer, Quantize):
             return x
         return layer(Tensor(x)).array

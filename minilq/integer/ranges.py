@@ -10,7 +10,7 @@ import numpy as np
 from minilq.autodiff.tape import Array, no_grad
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError, NonFiniteError, ShapeError
-from minilq.nn import Conv2D, Dense, Layer, Quantize, Residual, Sequential
+from minilq.nn import Concatenate, Conv2D, Dense, GroupedConv2D, Layer, Quantize, Residual, Sequential
 from minilq.nn.model import Container
 from minilq.nn.recurrent import Recurrent
 
@@ -21,11 +21,15 @@ SAMPLE = 1 << 19
 """Numbers of each layer's input from which its range is taken, and a row of each batch at least."""
 
 
+WITH_GRID = (Dense, Conv2D, GroupedConv2D, Quantize, Recurrent)
+"""Layers whose input has a grid."""
+
+
 class Ranges(NamedTuple):
     """What calibration has seen.
 
-    samples     of the input of each Dense, Conv2D, Quantize and recurrent layer, by its name: float32 (rows, C), a
-                channel or feature in a column
+    samples     of the input of each layer WITH_GRID, by its name: float32 (rows, C), a channel or feature in
+                a column
     shapes      of the input of each layer, without the batch
     """
 
@@ -47,7 +51,7 @@ def calibrated(network: Sequential, images: Array) -> Ranges:
 
     def visit(name: str, layer: Layer, x: Array) -> Array:
         shapes[name] = x.shape[1:]
-        if isinstance(layer, (Dense, Conv2D, Quantize, Recurrent)):
+        if isinstance(layer, WITH_GRID):
             rows = x.reshape(-1, x.shape[-1])
             most = max(SAMPLE * len(x) // (len(images) * x.shape[-1]), 1)
             samples.setdefault(name, []).append(rows if len(rows) <= most else rng.choice(rows, most, replace=False))
@@ -89,8 +93,10 @@ def walk(layer: Layer, name: str, x: Array, visit: Callable[[str, Layer, Array],
     if type(layer) is Residual:
         y = walk(layer.layers["body"], f"{prefix}body", x, visit)
         return y + (walk(layer.layers["shortcut"], f"{prefix}shortcut", x, visit) if "shortcut" in layer.layers else x)
+    if type(layer) is Concatenate:
+        return np.concatenate([x, walk(layer.layers["body"], f"{prefix}body", x, visit)], axis=-1)
     if isinstance(layer, Container):
-        raise ConfigError("walk", "layers may be held by Sequential and Residual",
+        raise ConfigError("walk", "layers may be held by Sequential, Residual and Concatenate",
                           got=f"{name} ({type(layer).__name__})")
     return visit(name, layer, x)
 

@@ -242,3 +242,14 @@ class Sum:
 
     def __call__(self, x: Array, seen: Seen) -> Array:
         return run(self.body, x, seen) + run(self.beside, x, seen)
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What two branches make of one array, beside each other along its last axis: codes of one unit."""
+
+    first: list[Step]
+    second: list[Step]
+
+    def __call__(self, x: Array, seen: Seen) -> Array:
+        return np.concatenate([run(self.first, x, seen), run(self.second, x, seen)], axis=-1)

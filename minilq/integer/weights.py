@@ -48,6 +48,19 @@ def for_inputs(coded: Coded) -> Array:
     return scale.reshape(-1) if 1 < scale.size == scale.shape[-2] else np.ones(1)
 
 
+def spread_out(planes: list[Plane], groups: int) -> list[Plane]:
+    """Planes of a grouped kernel (KH, KW, C/G, F) as those of a whole one, with 0 where a filter sees no channel."""
+    whole = []
+    for scale, codes in planes:
+        KH, KW, c, F = codes.shape
+        f = F // groups
+        spread = np.zeros((KH, KW, c * groups, F), codes.dtype)
+        for g in range(groups):
+            spread[:, :, g * c:(g + 1) * c, g * f:(g + 1) * f] = codes[..., g * f:(g + 1) * f]
+        whole.append((np.tile(scale, (1, 1, groups, 1)) if scale.shape[2] > 1 else scale, spread))
+    return whole
+
+
 def parts_of(name: str, planes: list[Plane], factor: Array, byte: int = 0) -> tuple[list[Part], Array, tuple[int, ...]]:
     """Parts of a weight times a factor of each input channel; the scales of each (parts, F); and the axes kept.
 

@@ -10,6 +10,7 @@ from minilq.arguments import check_flag, shown
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError, ShapeError
 from minilq.nn.layer import Layer
+from minilq.ops import concatenate
 
 
 class Container(Layer):
@@ -102,6 +103,36 @@ class Residual(Container):
 
     def settings(self) -> dict[str, Any]:
         return {"body": self.layers["body"], "shortcut": self.layers.get("shortcut")}
+
+
+class Concatenate(Container):
+    """y = [x, body(x)], beside each other along the last axis: nothing that was computed is lost (Huang et al. 2017).
+
+    body        a Layer that leaves all axes but the last as they are. Several in a row are the block of a DenseNet
+    Raises      ShapeError when the results differ in another axis
+
+    >>> import numpy as np
+    >>> from minilq.nn import Dense
+    >>> block = Concatenate(Dense(3, 2, np.random.default_rng(0)))
+    >>> block(Tensor(np.zeros((1, 3), np.float32))).shape, list(block.sites())
+    ((1, 5), ['body.input', 'body.weight', 'body.bias'])
+    """
+
+    def __init__(self, body: Layer) -> None:
+        self.layers = {"body": body}
+        check_layers("Concatenate", self.layers.values())
+
+    def __call__(self, x: Tensor, training: bool = False) -> Tensor:
+        x = x if isinstance(x, Tensor) else Tensor(x)
+        y = self.layers["body"](x, training)
+        if x.ndim == 0 or y.shape[:-1] != x.shape[:-1]:
+            raise ShapeError("Concatenate", "body must leave all axes of x but the last as they are",
+                             got=f"x {x.shape}, body {y.shape}")
+        both: Tensor = concatenate([x, y], axis=-1)
+        return both
+
+    def settings(self) -> dict[str, Any]:
+        return {"body": self.layers["body"]}
 
 
 def check_layers(op: str, layers: Iterable[Any]) -> None:

@@ -23,6 +23,7 @@ from minilq.ops.elementwise import (
 )
 from minilq.ops.embedding import embedding
 from minilq.ops.gelu import gelu
+from minilq.ops.grouped_conv import grouped_conv2d
 from minilq.ops.hinge import squared_hinge
 from minilq.ops.join import concatenate, stack, where
 from minilq.ops.layer_norm import layer_norm
@@ -37,10 +38,10 @@ from minilq.ops.shift_normalise import shift_batch_norm
 from minilq.ops.softmax import softmax
 
 __all__ = [
-    "absolute", "add", "add_up", "average_pool2d", "batch_norm", "clip", "concatenate", "conv2d", "dense", "divergence",
-    "divide", "dropout", "embedding", "exp", "gelu", "global_average_pool2d", "gru_after", "gru_mix", "gru_reset",
-    "index", "layer_norm", "log", "lstm_cell", "lstm_output", "matmul", "max", "max_pool2d", "maximum", "mean",
-    "multiply", "negative", "norm", "power", "quantized_gradient", "relu", "reshape", "shift_batch_norm", "sigmoid",
-    "softmax", "softmax_cross_entropy", "squared_hinge", "stack", "subtract", "sum", "sum_of_squares", "tanh",
-    "transpose", "where", "zero_pad2d",
+    "absolute", "add", "add_up", "average_pool2d", "batch_norm", "clip", "concatenate", "conv2d", "dense",
+    "divergence", "divide", "dropout", "embedding", "exp", "gelu", "global_average_pool2d", "grouped_conv2d",
+    "gru_after", "gru_mix", "gru_reset", "index", "layer_norm", "log", "lstm_cell", "lstm_output", "matmul", "max",
+    "max_pool2d", "maximum", "mean", "multiply", "negative", "norm", "power", "quantized_gradient", "relu",
+    "reshape", "shift_batch_norm", "sigmoid", "softmax", "softmax_cross_entropy", "squared_hinge", "stack",
+    "subtract", "sum", "sum_of_squares", "tanh", "transpose", "where", "zero_pad2d",
 ]

@@ -4,6 +4,7 @@ Each layer is a dict of its kind, the name of its class, and what its `settings(
 
     Dense                     n_in, n_out
     Conv2D, XNORConv2D        n_in, n_out, size [KH, KW], stride [SH, SW], padding
+    GroupedConv2D             n_in, n_out, groups, size [KH, KW], stride [SH, SW], padding
     MaxPool2D, AveragePool2D  size [KH, KW], stride [SH, SW], padding
     BatchNorm, ShiftBatchNorm channels, momentum, eps
     LayerNorm                 channels, eps
@@ -17,6 +18,7 @@ Each layer is a dict of its kind, the name of its class, and what its `settings(
     QuantizedGradient         bits
     Quantize                  shape [of its input, the batch as 1]
     Sequential                layers [a list of layers]
+    Concatenate               body (a layer)
     Residual                  body (a layer), shortcut (a layer or null)
     ReLU, Softmax, Flatten, GlobalAveragePool2D    nothing
 

@@ -25,10 +25,10 @@ The header is at most 65536 bytes of JSON, without NaN and without a key twice i
     "facts"     an object: what was told to `save`
 
 A layer is named by its kind in small letters and its number, from 1, among the layers of that kind beside it
-("dense1"); the parts of a Residual are "body" and "shortcut". What is inside follows behind a dot. The sites of Dense
-and Conv2D are input, weight and bias, that of Quantize is input: "residual1.body.conv2d2.weight"; that of Embedding and
-Position is weight. The parts of a SelfAttention are project and output, which are Dense, and queries, keys, values and
-probabilities, which are Quantize.
+("dense1"); the parts of a Residual are "body" and "shortcut", that of a Concatenate is "body". What is inside follows
+behind a dot. The sites of Dense, Conv2D and GroupedConv2D are input, weight and bias, that of Quantize is input:
+"residual1.body.conv2d2.weight"; that of Embedding and Position is weight. The parts of a SelfAttention are project and
+output, which are Dense, and queries, keys, values and probabilities, which are Quantize.
 
 **A weight or a bias** has an object of
 
@@ -70,6 +70,7 @@ quantized nor held by a site, in the order of the layers:
 
     Dense           weight (n_in, n_out), bias (n_out)
     Conv2D          weight (KH, KW, n_in, n_out), bias (n_out)
+    GroupedConv2D   weight (KH, KW, n_in / groups, n_out), bias (n_out)
     BatchNorm       gamma, beta, mean, variance (channels)
     LayerNorm       gamma, beta (channels)
     Embedding       weight (tokens, channels)

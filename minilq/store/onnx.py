@@ -109,11 +109,22 @@ def _dense(graph: Graph, prefix: str, layer: nn.Dense, x: Value) -> Value:
     return x.through(layer, graph.node("Gemm", z.name, *weights))
 
 
-def _conv2d(graph: Graph, prefix: str, layer: nn.Conv2D, x: Value) -> Value:
+def _conv2d(graph: Graph, prefix: str, layer: nn.Conv2D | nn.GroupedConv2D, x: Value, **group: Any) -> Value:
     z = seen(graph, f"{prefix}input", layer.input, graph.channels_first(x))
     kernel = parameter(graph, f"{prefix}weight", layer.weight, (3, 2, 0, 1))             # (F, C, KH, KW)
     window = _window(z, layer.weight.shape[:2], layer.stride, layer.padding)
-    return z.through(layer, graph.node("Conv", z.name, kernel, parameter(graph, f"{prefix}bias", layer.bias), **window))
+    bias = parameter(graph, f"{prefix}bias", layer.bias)
+    return z.through(layer, graph.node("Conv", z.name, kernel, bias, **window, **group))
+
+
+def _grouped(graph: Graph, prefix: str, layer: nn.GroupedConv2D, x: Value) -> Value:
+    return _conv2d(graph, prefix, layer, x, group=layer.groups)
+
+
+def _concatenate(graph: Graph, prefix: str, layer: nn.Concatenate, x: Value) -> Value:
+    y = graph.channels_first(_layer(graph, f"{prefix}body", layer.layers["body"], x))
+    beside = graph.channels_first(x)
+    return beside.through(layer, graph.node("Concat", beside.name, y.name, axis=1))
 
 
 def _max_pool(graph: Graph, prefix: str, layer: nn.MaxPool2D, x: Value) -> Value:
@@ -162,7 +173,8 @@ LAYERS: dict[type[nn.Layer], Callable[..., Value]] = {
     nn.QuantizedGradient: _nothing, nn.MaxPool2D: _max_pool,
     nn.AveragePool2D: _average_pool, nn.GlobalAveragePool2D: _global_average_pool, nn.Flatten: _flatten,
     nn.Quantize: _quantize, nn.Sequential: _sequential, nn.Residual: _residual,
-    nn.RNN: recurrent, nn.GRU: recurrent, nn.LSTM: recurrent}
+    nn.RNN: recurrent, nn.GRU: recurrent, nn.LSTM: recurrent,
+    nn.GroupedConv2D: _grouped, nn.Concatenate: _concatenate}
 
 
 def _window(x: Value, size: Any, stride: Any, padding: Padding) -> dict[str, Any]:
