@@ -341,7 +341,7 @@ def test_every_kind_of_layer_is_described_in_json_and_built_from_it():
         nn.BatchNorm(2, 0.5, 1e-5), nn.Dropout(0.25, rng), nn.MaxPool2D(2, 1, "same"), nn.AveragePool2D(np.int64(2),
                                                                                                         None, 1),
         nn.Residual(nn.Sequential(nn.Conv2D(2, 2, 1, rng)), nn.Conv2D(2, 2, 1, rng)), nn.Residual(nn.ReLU()),
-        nn.Sequential(), nn.Concatenate(nn.Sequential(nn.ReLU())), nn.GroupedConv2D(4, 2, (2, 1), 2, rng, (1, 2), 1),
+        nn.Sequential(), nn.Concatenate(nn.Sequential(nn.ReLU())), nn.GroupedConv2D(4, 2, (2, 1), 2, rng),
         nn.XNORConv2D(2, 2, 1, rng), nn.ShiftBatchNorm(2, 0.25), nn.QuantizedGradient(6, rng),
         nn.SelfAttention(2, rng, 2), nn.LayerNorm(2, 1e-3), nn.GELU("tanh"), nn.Softmax(), nn.Position((2, 3, 2), rng),
         nn.Sequential(nn.GlobalAveragePool2D()), nn.Flatten(), nn.Dense(2, 3, rng))
