@@ -1,11 +1,11 @@
 """One network, MNIST, 784-128-10, by every method that makes it smaller: accuracy against bytes, seeds as error bars.
 
 A float network of each seed, unit inputs, trained on 50,000 images; then each method at some strengths, from that
-network, as many epochs again, the same optimizer for all (`front_methods.py`). Beside them what costs nothing: the
-float network rounded to nearest, by any step and granularity. A line of benchmarks/front/front.csv each: accuracy on
-10,000 training images held out, by which what is drawn is chosen, on the 10,000 test images, and bytes of the whole
-.mlq file, with all that it holds. What has a line is not trained again: a stopped run goes on when it is started once
-more.
+network, as many epochs again, the same optimizer for all (`front_methods.py`); the thesis' schemes by its own recipe.
+Beside them what costs nothing: the float network rounded to nearest, by any step and granularity. A line of
+benchmarks/front/front.csv each: accuracy on 10,000 training images held out, by which what is drawn is chosen, on the
+10,000 test images, and bytes of the whole .mlq file, with all that it holds. What has a line is not trained again: a
+stopped run goes on when it is started once more.
 
     MINILQ_DATA=folder python benchmarks/front.py --seeds 0 1 2
     python benchmarks/front.py --seeds                   # the table alone
@@ -15,24 +15,21 @@ from __future__ import annotations
 
 import argparse
 import copy
-import csv
-import io
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from front_methods import METHODS
-from mnist_networks import HELD_OUT, accuracy, bytes_of, float_network, nonzero
+from mnist_networks import HELD_OUT, accuracy, add_row, bytes_of, float_network, nonzero, rows_of, seen
 
 from minilq import Sequential
 from minilq.data import Dataset, load
 from minilq.experiments.rounded import Rounder
-from minilq.files import write_bytes
 from minilq.quantize.methods.fixed_grid import of_grid
+from minilq.train.metrics import ToInput
 
 TABLE = Path(__file__).with_name("front") / "front.csv"
-COLUMNS = ("method", "setting", "seed", "held_out", "test", "file", "entropy", "nonzero", "seconds")
 EPOCHS = 20
 FINEST, EACH = 32.0, 4
 """Of rounding: reaches up to so many steps, so many until they have doubled."""
@@ -52,25 +49,22 @@ def rounded(start: Sequential, held_out: Dataset) -> Iterator[tuple[str, Sequent
         yield f"{point['granularity']} {point['reach']:.3g}", model
 
 
-def read() -> list[dict[str, Any]]:
-    return list(csv.DictReader(TABLE.open(encoding="utf-8", newline=""))) if TABLE.exists() else []
+def spelled(setting: Any) -> str:
+    """A setting as it stands in the table.
 
-
-def add(row: dict[str, Any]) -> None:
-    """One row more, of the file as a whole."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows([*read(), row])
-    TABLE.parent.mkdir(exist_ok=True)
-    write_bytes(TABLE, text.getvalue().encode())
+    >>> spelled({"rate": 1e-09, "granularity": "row"}), spelled((0.05, 8)), spelled(1e-05)
+    ('rate 1e-09, granularity row', '0.05, 8', '1e-05')
+    """
+    if isinstance(setting, dict):
+        return ", ".join(f"{name} {value}" for name, value in setting.items() if not isinstance(value, dict))
+    return ", ".join(map(str, setting)) if isinstance(setting, tuple) else str(setting)
 
 
 def measured(method: str, setting: Any, seed: int, model: Sequential, whole: Dataset, held_out: Dataset,
-             seconds: float) -> dict[str, Any]:
+             seconds: float, to_input: ToInput = seen) -> dict[str, Any]:
     size = bytes_of(model)
-    row = {"method": method, "setting": setting, "seed": seed, "held_out": f"{accuracy(model, held_out):.4f}",
-           "test": f"{accuracy(model, whole):.4f}", "file": size["file"], "entropy": size["entropy"],
+    row = {"method": method, "setting": setting, "seed": seed, "held_out": f"{accuracy(model, held_out, to_input):.4f}",
+           "test": f"{accuracy(model, whole, to_input):.4f}", "file": size["file"], "entropy": size["entropy"],
            "nonzero": nonzero(model), "seconds": f"{seconds:.1f}"}
     print("  ".join(f"{name} {value}" for name, value in row.items()), flush=True)
     return row
@@ -78,20 +72,23 @@ def measured(method: str, setting: Any, seed: int, model: Sequential, whole: Dat
 
 def one(seed: int, chosen: list[str], whole: Dataset, epochs: int) -> None:
     """Everything of a seed that has no line yet."""
-    held_out, known = whole.holdout(HELD_OUT), {(row["method"], row["setting"], int(row["seed"])) for row in read()}
+    held_out = whole.holdout(HELD_OUT)
+    known = {(row["method"], row["setting"], int(row["seed"])) for row in rows_of(TABLE)}
     begun = time.process_time()
     start = float_network("784-128-10", held_out, epochs, seed)
     if ("float", "", seed) not in known:
-        add(measured("float", "", seed, start, whole, held_out, time.process_time() - begun))
+        add_row(TABLE, measured("float", "", seed, start, whole, held_out, time.process_time() - begun))
         for setting, model in rounded(start, held_out):
-            add(measured("rounded", setting, seed, model, whole, held_out, 0.0))
+            add_row(TABLE, measured("rounded", setting, seed, model, whole, held_out, 0.0))
     for method in chosen:
         for setting in METHODS[method].settings:
-            if (method, str(setting), seed) in known:
+            if (method, spelled(setting), seed) in known:
                 continue
             begun = time.process_time()
             model = METHODS[method].make(start, held_out, epochs, seed, setting)
-            add(measured(method, setting, seed, model, whole, held_out, time.process_time() - begun))
+            seconds = time.process_time() - begun
+            add_row(TABLE, measured(method, spelled(setting), seed, model, whole, held_out, seconds,
+                                    METHODS[method].to_input))
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from mnist_networks import BATCH, seen, train
@@ -19,7 +19,6 @@ from minilq import (
     DeepCompression,
     HashedNets,
     Mixture,
-    Nested,
     Polino,
     PolinoPoints,
     Pruned,
@@ -33,10 +32,13 @@ from minilq import (
     softmax_cross_entropy,
 )
 from minilq.data import Dataset
+from minilq.experiments.build import streams, trainer_for
+from minilq.experiments.config import RunConfig
 from minilq.nn import low_rank
 from minilq.objective import sparsity_on
 from minilq.post import adaptive, collapse
 from minilq.quantize import Quantizer
+from minilq.train.metrics import ToInput, raw, unit
 from minilq.train.stage import Stage
 
 BIAS_BITS = 8
@@ -55,10 +57,11 @@ Make = Callable[[Sequential, Dataset, int, int, Any], Sequential]
 
 
 class Method(NamedTuple):
-    """How it is made, and the settings from the smallest network to the largest."""
+    """How it is made, the settings from the smallest network to the largest, and what the network sees of images."""
 
     make: Make
     settings: tuple[Any, ...]
+    to_input: ToInput = seen
 
 
 def weights(method: Quantizer, bias: Quantizer | None = None) -> Callable[[str], Quantizer | None]:
@@ -74,18 +77,21 @@ def with_method(of: Callable[[Any], Quantizer], bias: Callable[[Any], Quantizer]
     return make
 
 
-def nested(start: Sequential, data: Dataset, epochs: int, seed: int, lam: float, **flags: Any) -> Sequential:
-    """The thesis' layer, of which biases have one scale."""
-    flags = {"granularity": "scalar", **flags}
-    choose = weights(Nested(lam, **flags), Nested(lam, **{**flags, "granularity": "scalar"}))
-    return train(quantize(copy.deepcopy(start), choose), data, epochs, seed)
+def by_recipe(start: Sequential, data: Dataset, epochs: int, seed: int, setting: dict[str, Any]) -> Sequential:
+    """The thesis' recipe (batches of 32, Adam 1e-4), after a float network of the same recipe."""
+    config = RunConfig(data="mnist", recipe="thesis", seed=seed, epochs=epochs, **setting)
+    before = float_by_recipe(data, epochs, seed, config.input)
+    trainer = trainer_for("quantized", config, data, fresh=(copy.deepcopy(before), streams(seed)))
+    trainer.run(epochs)
+    return trainer.model
 
 
-def penalized(name: str, start: Sequential, data: Dataset, epochs: int, seed: int, rate: float) -> Sequential:
-    """One of the thesis' penalties on scales, one for each weight and bias."""
-    method = Nested(0.0, "scalar")
-    model = quantize(copy.deepcopy(start), weights(method, method))
-    return train(model, data, epochs, seed, {name: penalty_on(model, name, rate)})
+@lru_cache(maxsize=4)
+def float_by_recipe(data: Dataset, epochs: int, seed: int, pixels: str) -> Sequential:
+    trainer = trainer_for("float", RunConfig(data="mnist", recipe="thesis", seed=seed, epochs=epochs, input=pixels),
+                          data)
+    trainer.run(epochs)
+    return trainer.model
 
 
 def learned_size(start: Sequential, data: Dataset, epochs: int, seed: int, price: float) -> Sequential:
@@ -170,14 +176,19 @@ def with_biases(model: Sequential) -> Sequential:
     return model
 
 
+UNGATED = {"input": "unit", "granularity": "scalar", "rounding": "nearest", "gate": False,
+           "layer_thresholds": {"dense2": 1e-10}}
+
 METHODS = {
-    "nested": Method(nested, (1e-7, 3e-8, 1e-8, 3e-9)),
-    "nested, row": Method(partial(nested, granularity="row"), (1e-7, 3e-8, 1e-8, 3e-9)),
-    "nested, no gate": Method(partial(nested, granularity="scalar", gate=False, rounding="nearest"),
-                              (3e-8, 1e-8, 3e-9, 1e-9)),
-    "MaxBin": Method(partial(penalized, "maxbin"), (1e-5, 1e-6, 1e-7)),
-    "Inverse": Method(partial(penalized, "inverse"), (1e-5, 1e-6, 1e-7)),
-    "Difference": Method(partial(penalized, "difference"), (1e-4, 1e-5, 1e-6)),
+    "nested": Method(by_recipe, tuple({"threshold": lam, "granularity": by} for lam, by in (
+        (1e-9, "row"), (1e-10, "scalar"), (1e-10, "row"))), raw),
+    "MaxBin": Method(by_recipe, tuple({"penalty": "maxbin", "rate": rate, "granularity": by} for rate, by in (
+        (1e-10, "scalar"), (1e-9, "column"), (1e-12, "scalar"))), raw),
+    "Inverse": Method(by_recipe, tuple({"penalty": "inverse", "rate": rate, "granularity": "scalar"} for rate in (
+        1e-10, 1e-11, 1e-12)), raw),
+    "Difference": Method(by_recipe, tuple({"penalty": "difference", "rate": rate, "granularity": by} for rate, by in (
+        (1e-9, "scalar"), (1e-8, "column"), (1e-12, "scalar"))), raw),
+    "one scale a layer": Method(by_recipe, tuple({**UNGATED, "threshold": lam} for lam in (1e-8, 3e-9, 1e-9)), unit),
     "LSQ": Method(with_method(LSQ), (2, 3, 4)),
     "learned size": Method(learned_size, (2e-5, 1e-5, 5e-6, 2e-6, 1e-6)),
     "Deep Compression": Method(deep_compression, ((0.03, 4), (0.05, 8), (0.1, 8), (0.1, 15))),
@@ -186,7 +197,7 @@ METHODS = {
     "vectors": Method(with_method(lambda k: VectorQuantization(k, blocks=1 if k > 64 else 2)), (16, 64, 128)),
     "Polino": Method(with_method(lambda levels: Polino(levels, 1024)), (3, 4, 8)),
     "Polino's points": Method(with_method(lambda points: PolinoPoints(points, 1024)), (3, 4, 8)),
-    "soft sharing": Method(soft_sharing, ((1e-5, 0.99), (1e-6, 0.99), (1e-7, 0.99))),
     "low rank": Method(low_ranked, (4, 8, 16)),
     "Khoram and Li": Method(khoram_li, (0.2, 0.1, 0.05)),
+    "soft sharing": Method(soft_sharing, ((1e-5, 0.99), (1e-6, 0.99), (1e-7, 0.99))),
 }

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,12 +15,13 @@ import numpy as np
 from minilq import Adam, Conv2D, Dense, Flatten, MaxPool2D, Parameter, ReLU, Sequential
 from minilq.coding.sizes import entropy_coded
 from minilq.data import Dataset
+from minilq.files import write_bytes
 from minilq.nn import coded_in
 from minilq.objective import Objective
-from minilq.schedule import cosine
+from minilq.schedule import constant, cosine
 from minilq.store.modelfile import contents
 from minilq.train.loop import Trainer
-from minilq.train.metrics import evaluate, unit
+from minilq.train.metrics import ToInput, evaluate, unit
 from minilq.train.stage import Stage
 
 HELD_OUT = 10_000
@@ -27,10 +31,10 @@ LR = 1e-3
 
 
 def dense(*sizes: int) -> Callable[[np.random.Generator], Sequential]:
-    """Dense layers with relu between, weights and biases normal with standard deviation 0.05 at first."""
+    """Dense layers with relu between, weights normal with standard deviation sqrt(2 / inputs) at first."""
     def made(rng: np.random.Generator) -> Sequential:
-        layers = [layer for pair in pairwise(sizes[:-1]) for layer in (Dense(*pair, rng), ReLU())]
-        return Sequential(Flatten(), *layers, Dense(sizes[-2], sizes[-1], rng))
+        layers = [layer for m, n in pairwise(sizes) for layer in (Dense(m, n, rng, math.sqrt(2 / m)), ReLU())]
+        return Sequential(Flatten(), *layers[:-1])
     return made
 
 
@@ -51,15 +55,16 @@ def seen(images: np.ndarray) -> np.ndarray:
 
 
 def train(model: Sequential, data: Dataset, epochs: int, seed: int, parts: dict[str, Any] | None = None,
-          stages: Sequence[Stage] = (), more: Iterable[Parameter] = (), lr: float = LR) -> Sequential:
-    """The same network, trained: Adam, the rate down a cosine, on the cross entropy and what `parts` add to it.
+          stages: Sequence[Stage] = (), more: Iterable[Parameter] = (), fall: bool = True) -> Sequential:
+    """The same network, trained: Adam, on the cross entropy and what `parts` add to it.
 
     more        parameters beside those of the network
+    fall        the rate goes down a cosine
     """
     rng = np.random.default_rng([seed, 1])
-    adam = Adam([*model.parameters().values(), *more], lr)
-    Trainer(model, adam, data, seen, BATCH, {"shuffle": rng}, cosine(epochs), objective=Objective(parts or {}),
-            stages=stages).run(epochs)
+    adam = Adam([*model.parameters().values(), *more], LR)
+    Trainer(model, adam, data, seen, BATCH, {"shuffle": rng}, cosine(epochs) if fall else constant,
+            objective=Objective(parts or {}), stages=stages).run(epochs)
     return model
 
 
@@ -67,9 +72,9 @@ def float_network(name: str, data: Dataset, epochs: int, seed: int) -> Sequentia
     return train(NETWORKS[name](np.random.default_rng(seed)), data, epochs, seed)
 
 
-def accuracy(model: Sequential, data: Dataset) -> float:
+def accuracy(model: Sequential, data: Dataset, to_input: ToInput = seen) -> float:
     """On the validation images, which for MNIST are those of the test, or on what is held out in their place."""
-    return evaluate(model, data.validation_images, data.validation_labels, seen)[1]
+    return evaluate(model, data.validation_images, data.validation_labels, to_input)[1]
 
 
 def bytes_of(model: Sequential) -> dict[str, int]:
@@ -82,3 +87,17 @@ def bytes_of(model: Sequential) -> dict[str, int]:
 def nonzero(model: Sequential) -> int:
     """Weights that the network multiplies with, which are not 0."""
     return sum(int(np.count_nonzero(site().numpy())) for name, site in model.sites().items() if name.endswith("weight"))
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    """The rows of a table, none where there is no file."""
+    return list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))) if path.exists() else []
+
+
+def add_row(path: Path, row: dict[str, Any]) -> None:
+    """One row more, of the file as a whole."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(row), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows([*rows_of(path), row])
+    write_bytes(path, text.getvalue().encode())

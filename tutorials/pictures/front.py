@@ -1,86 +1,97 @@
-"""The picture of the README: accuracy against entropy-coded size on full MNIST, networks with learned scales beside a
-float network that is merely rounded.
+"""The picture of the README: accuracy on full MNIST against bytes of one network, 784-128-10, by every method that
+makes it smaller, beside the same float network merely rounded to nearest.
 
     python tutorials/pictures/front.py
 
-All points are those of sweeps whose tables are in benchmarks; of several seeds the mean is drawn, with bars of one
-standard deviation.
+All points are lines of benchmarks/front/front.csv. Of each method those are drawn that no other strength of it beats in
+accuracy on the images held out of training and in bytes; their accuracy is that on the test images, mean and standard
+deviation of the seeds.
 """
 
 from __future__ import annotations
 
 import csv
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from minilq.experiments.pareto import front, pool
+from minilq.experiments.pareto import front
 from minilq.files import write_text
 from minilq.report.figures import STYLE
 from minilq.report.svg import svg_of
 
 HERE = Path(__file__).parent
-BENCHMARKS = HERE.parents[1] / "benchmarks"
-THESIS, BEST, LSQ = (BENCHMARKS / name for name in (
-    "sweeps/thesis-mnist.csv", "recipe/best-mnist.csv", "sweeps/lsq-mnist.csv"))
-LEARNED = {"nested": ("the thesis’ nested layer", "#0072B2", "o"), "maxbin": ("MaxBin", "#D55E00", "s"),
-           "inverse": ("Inverse", "#009E73", "^"), "difference": ("Difference", "#CC79A7", "D")}
-SIZE = "bytes_entropy"
+TABLE = HERE.parents[1] / "benchmarks" / "front" / "front.csv"
+FREE = {"rounded": ("rounded to nearest, untrained", "#555555", "v", ":")}
+THESIS = {"nested": ("the thesis’ nested layer", "#0072B2", "o", "-"), "MaxBin": ("MaxBin", "#D55E00", "s", "-"),
+          "Inverse": ("Inverse", "#009E73", "^", "-"), "Difference": ("Difference", "#CC79A7", "D", "-")}
+OTHERS = {"learned size": ("bits in the loss", "#000000", "*", "-"),
+          "one scale a layer": ("one learned scale a layer", "#56B4E9", "p", "-"),
+          "Deep Compression": ("Deep Compression", "#E69F00", "P", "-"),
+          "DeepHoyer": ("DeepHoyer", "#7A5195", "h", "-"),
+          "soft sharing": ("soft weight sharing", "#A6761D", "8", "-"), "LSQ": ("LSQ", "#332288", "X", "--"),
+          "low rank": ("low rank, 4 bits", "#999933", "<", "--"),
+          "vectors": ("vector quantization", "#882255", ">", "--"),
+          "HashedNets": ("HashedNets", "#44AA99", "d", "--"), "Polino": ("Polino, buckets", "#DDCC77", "H", "--"),
+          "Polino's points": ("Polino, points", "#117733", "1", "--"),
+          "Khoram and Li": ("Khoram and Li, untrained", "#999999", "2", ":")}
+SHOWN = (88, 98.4)
+"""Accuracies that are drawn, in %."""
 
 
 def main() -> None:
-    points = read(THESIS)
-    rival = [point for point in points if point["scheme"] == "rounded"]
-    baseline, = (point for point in points if point["name"] == rival[0]["of"])
+    points = pooled()
+    (floats,) = (point for point in points if point["method"] == "float")
     with mpl.rc_context(fname=STYLE):
-        figure = Figure(figsize=(7.2, 4.2))
+        figure = Figure(figsize=(7.6, 6.4))
         ax = figure.subplots()
-        ax.axhline(100 * baseline["accuracy"], color="black", linestyle="--", linewidth=1,
-                   label=f"float network, {baseline['bytes_float32'] / 1000:.0f} kB")
-        ax.plot(*_xy(front(rival, SIZE)), color="#555555", marker="v", markersize=4, linestyle=":",
-                label="that network, merely rounded to nearest")
-        for scheme, (label, colour, marker) in LEARNED.items():
-            own = [point for point in points if point["scheme"] == scheme]
-            ax.plot(*_xy(front(own, SIZE)), color=colour, marker=marker, markersize=5, label=label)
-        _with_seeds(ax, read(BEST), "ungated", "one learned scale for each layer", "#56B4E9", "p")
-        _with_seeds(ax, read(LSQ), "lsq", "LSQ, 2 to 4 bits", "#000000", "X")
+        ax.axhline(100 * floats["test"], color="black", linestyle="--", linewidth=1,
+                   label=f"float network, {floats['entropy'] / 1000:.0f} kB")
+        for method, style in {**FREE, **THESIS, **OTHERS}.items():
+            draw(ax, [point for point in points if point["method"] == method], *style)
         ax.set_xscale("log")
-        ax.set_xlim(7, 130)
-        ax.set_ylim(90, 98.4)
-        ax.set_xticks([7, 10, 15, 20, 30, 50, 70, 100], ["7", "10", "15", "20", "30", "50", "70", "100"])
+        ax.set_xlim(1.5, 80)
+        ax.set_ylim(*SHOWN)
+        ticks = (2, 3, 5, 7, 10, 15, 20, 30, 50, 80)
+        ax.set_xticks(ticks, [str(tick) for tick in ticks])
         ax.set_xticks([], minor=True)
-        ax.set_xlabel("kB, entropy-coded, scales and tables counted")
-        ax.set_ylabel("accuracy on MNIST (%)")
-        ax.legend(loc="lower right")
+        ax.set_xlabel("kB of the file, everything in it")
+        ax.set_ylabel("accuracy on MNIST’s test images (%)")
+        figure.legend(loc="outside lower center", ncols=3)
         write_text(HERE / "front.svg", svg_of(figure, "front"))
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    """The points of a sweep's table, numbers as numbers."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return [{name: _value(cell) for name, cell in row.items() if cell} for row in csv.DictReader(file)]
+def pooled() -> list[dict[str, Any]]:
+    """The settings of every method: means over seeds, and standard deviations where there are several."""
+    groups: dict[tuple[str, str], list[dict[str, str]]] = {}
+    with TABLE.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            groups.setdefault((row["method"], row["setting"]), []).append(row)
+    points = []
+    for (method, setting), rows in groups.items():
+        values = {name: [float(row[name]) for row in rows] for name in ("held_out", "test", "file", "entropy")}
+        points.append({"method": method, "setting": setting, "seeds": len(rows),
+                       **{name: fmean(each) for name, each in values.items()},
+                       "deviation": {name: stdev(each) if len(each) > 1 else 0.0 for name, each in values.items()}})
+    return points
 
 
-def _value(cell: str) -> Any:
-    try:
-        return float(cell)
-    except ValueError:
-        return cell
+def chosen(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those that no other beats in accuracy on what was held out and in bytes, the smallest first."""
+    return [dict(point) for point in front([{**point, "accuracy": point["held_out"]} for point in points], "file")]
 
 
-def _with_seeds(ax: Axes, points: list[dict[str, Any]], scheme: str, label: str, colour: str, marker: str) -> None:
-    """The pooled points of a scheme that no other of its own beats."""
-    best = front(pool([point for point in points if point["scheme"] == scheme]), SIZE)
-    deviations = [point["deviation"] for point in best]
-    ax.errorbar(*_xy(best), xerr=[d[SIZE] / 1000 for d in deviations], yerr=[100 * d["accuracy"] for d in deviations],
-                color=colour, marker=marker, markersize=6, linewidth=1.2, elinewidth=0.9, capsize=2, label=label)
-
-
-def _xy(points: Any) -> tuple[list[float], list[float]]:
-    return [point[SIZE] / 1000 for point in points], [100 * point["accuracy"] for point in points]
+def draw(ax: Axes, points: list[dict[str, Any]], label: str, colour: str, marker: str, line: str) -> None:
+    best = [point for point in chosen(points) if 100 * point["test"] >= SHOWN[0]]
+    ax.errorbar([point["file"] / 1000 for point in best], [100 * point["test"] for point in best],
+                xerr=[point["deviation"]["file"] / 1000 for point in best],
+                yerr=[100 * point["deviation"]["test"] for point in best], color=colour, marker=marker, linestyle=line,
+                markersize=8 if marker == "*" else 5, linewidth=2 if marker == "*" else 1.1, elinewidth=0.8, capsize=2,
+                label=label)
 
 
 if __name__ == "__main__":
