@@ -10,26 +10,24 @@ from typing import Any
 
 import numpy as np
 
-from minilq.errors import ConfigError
 from minilq.nn import GRU, RNN
 from minilq.nn.recurrent import Recurrent
 from minilq.store.onnx_graph import Graph, Value
 from minilq.store.onnx_sites import parameter, seen
+from minilq.store.onnx_unrolled import unrolled
 
 GATES = {"RNN": [""], "GRU": ["update.", "reset.", "candidate."], "LSTM": ["write.", "read.", "forget.", "candidate."]}
 """The gates in the order of ONNX, by their names in ours."""
 
 
 def recurrent(graph: Graph, prefix: str, layer: Recurrent, x: Value) -> Value:
-    """Raises ConfigError where the state has a method: the nodes have no place for one."""
+    """The node of a layer, or where its state has a method, for which that has no place, nodes of every step."""
     kind = "RNN" if isinstance(layer, RNN) else "GRU" if isinstance(layer, GRU) else "LSTM"
-    if layer.recurrent_input.method is not None:
-        raise ConfigError("to_onnx", f"the state of a recurrent layer must have no method, for which ONNX's {kind} has "
-                          "no place", got=f"{prefix}recurrent_input with {type(layer.recurrent_input.method).__name__}",
-                          cause="A .mlq file takes it")
     y = layer(x.zeros)
     sites = layer.sites()
     rows = seen(graph, f"{prefix}input", layer.input, graph.channels_last(x))
+    if layer.recurrent_input.method is not None:
+        return unrolled(graph, prefix, layer, rows, y)
     attributes: dict[str, Any] = {"hidden_size": layer.units}
     if isinstance(layer, GRU):
         attributes["linear_before_reset"] = int(layer.acts == "after")
