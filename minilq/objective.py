@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
-from minilq.arguments import check_flag, check_instance, is_number, shown
+from minilq.arguments import check_flag, check_function, check_instance, is_number, shown
 from minilq.autodiff.parameter import Masked
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError, meant
-from minilq.nn import Layer
+from minilq.nn import Layer, Site
 from minilq.ops import add_up, sum_of_squares
-from minilq.quantize import Scaled, deviations, entropy, penalties, sparsity
+from minilq.quantize import Quantizer, Scaled, deviations, entropy, penalties, sparsity
 from minilq.quantize.period import waveq
 
 Part = Callable[[], Tensor]
@@ -176,6 +176,57 @@ def sparsity_on(model: Layer, name: str, rate: float, biases: bool = False) -> P
 
     if not latents:
         raise ConfigError("sparsity", "there must be a weight", got="a model without one")
+    value()                                      # what is wrong with the model is found out now
+    return value
+
+
+def qgt_on(model: Layer, choose: Callable[[str], Quantizer | None], rate: float,
+           layer_rates: Mapping[str, float] | None = None) -> Part:
+    """Quantization-guided training, as a part of an objective: rate * sum of (w_q - w)^2 over the weights of a network.
+
+    Weights stay in full precision and are drawn to where a method would put them now, w_q, which is a constant to the
+    gradient, 2 rate (w - w_q). Then `quantize(model, choose)`. With rate 0 that is rounding after training; the larger
+    the rate, the more it is training on the grid.
+
+    choose          name of a site -> its method, which starts anew from the latent each time, such as Affine(4); None
+                    for one that is left alone
+    rate            the factor >= 0;  layer_rates, of single layers, such as {"dense2": 0.1}
+    Raises          ConfigError for another rate, and for a model in which nothing is chosen
+    Source          Ghamari et al. 2021 (arXiv 2103.06231), equations 1 to 3
+
+    >>> import numpy as np
+    >>> from minilq import Affine, Dense
+    >>> layer = Dense(2, 1, np.random.default_rng(0))
+    >>> layer.weight.latent.data[:, 0] = [1.0, 0.25]             # of 2 bits, narrow: -1, 0 and 1
+    >>> qgt_on(layer, {"weight": Affine(2, symmetric=True, narrow=True)}.get, rate=2.0)().item()
+    0.125
+    """
+    check_instance("qgt", "the model", model, Layer, "a Layer")
+    check_function("qgt", "choose", choose, " from the name of a site to its method, or None")
+    if not (layer_rates is None or isinstance(layer_rates, Mapping)):
+        raise ConfigError("qgt", "layer_rates must be a dict from names of layers to rates", got=shown(layer_rates))
+    layer_rates = dict(layer_rates or {})
+    for factor in (rate, *layer_rates.values()):
+        if not (is_number(factor) and factor >= 0):
+            raise ConfigError("qgt", "a rate must be a number >= 0", got=shown(factor))
+    drawn: list[tuple[Site, Quantizer, float]] = []
+    for name, site in model.sites().items():
+        method = None if site.latent is None else choose(name)
+        if method is not None:
+            check_instance("qgt", "what is chosen", method, Quantizer, "a Quantizer, or None")
+            drawn.append((site, method, layer_rates.get(name.rpartition(".")[0], rate)))
+    if not drawn:
+        raise ConfigError("qgt", "a weight must be chosen", got="none")
+
+    def value() -> Tensor:
+        terms = []
+        for site, method, factor in drawn:
+            w = site.real()
+            on_grid = method.coded(w.array, method.start(w.array)).values
+            terms.append(factor * sum_of_squares(w - Tensor.wrap(on_grid)))
+        total: Tensor = add_up(*terms)
+        return total
+
     value()                                      # what is wrong with the model is found out now
     return value
 

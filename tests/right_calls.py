@@ -23,6 +23,7 @@ from minilq.train.loop import Trainer
 from minilq.train.metrics import INPUTS
 from minilq.train.stage import Stage, progressive, prune_cluster, two_stage
 from minilq.train.teacher import Distillation, Guided, half_square
+from tests.networks import weights
 from tests.stored_calls import FLAT, PIXELS, STORED
 from tests.wrong_arguments import f32, f64
 
@@ -236,6 +237,7 @@ TRAINING = {
     "round_layers": (post.round_layers, ranged_network(), X, "gptq"),
     "shared_out": (post.shared_out, [1.0, 2.0], [4, 4], True),
     "sparsity_on": (objective.sparsity_on, MODEL, "hoyer_square", 1e-3, True),
+    "qgt_on": (objective.qgt_on, nn.Sequential(Dense(3, 2, RNG)), weights(minilq.Affine(4)), 1e-3, {"dense1": 1e-3}),
     "penalty_on": (minilq.penalty_on, MODEL, "inverse", 1e-3, {"dense1": 1e-3}, True),
     "Objective": (minilq.Objective, {"l2": nothing}), "Objective()": (minilq.Objective({}), Tensor(1.0)),
     "l2": (objective.l2, [Parameter(f32(3))], 0.5), "SGD": (optim.SGD, [Parameter(f32(3))], 0.1, 0.9),
