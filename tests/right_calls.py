@@ -227,7 +227,7 @@ TRAINING = {
     "Mixture.codes": (minilq.Mixture([X]).codes, X), "collapse": (post.collapse, network(), minilq.Mixture([X]), True),
     "water_filling": (post.water_filling, f64(3), 0.1, 0.5), "spent_by": (post.spent_by, [X]),
     "hessian_trace": (post.hessian_trace, lambda: minilq.sum_of_squares(LATENT), LATENT, RNG, 2),
-    "calibrate_ranges": (post.calibrate_ranges, network(minilq.Affine(4, ranges="data")), X, "mse", True),
+    "calibrate_ranges": (post.calibrate_ranges, network(minilq.Affine(4, ranges="data")), X, "mse", "kl"),
     "equalize": (post.equalize, float_network(), {}, 2, "largest"),
     "fold_batch_norms": (post.fold_batch_norms, float_network()),
     "absorb_high_biases": (post.absorb_high_biases, float_network(), X),

@@ -101,7 +101,7 @@ def network():
 def nearest():
     model = quantize(network(), lambda name: None if name.endswith("bias") else Affine(
         3 if name.endswith("weight") else 8, ranges="data"))
-    return calibrate_ranges(model, IMAGES, "mse", weights=True)
+    return calibrate_ranges(model, IMAGES, "mse", weights="mse")
 
 
 @pytest.mark.parametrize("how", ["adaround", "gptq"])

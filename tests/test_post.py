@@ -122,7 +122,7 @@ def test_channels_have_ranges_of_their_own_where_the_method_says_so():
         np.testing.assert_allclose(found, np.percentile(X, p, axis=0), rtol=1e-6)
     weights = quantize(mlp(), of_weights(Affine(3, ranges="data", granularity="filter")))
     before = {name: site.held["low"].copy() for name, site in weights.sites().items() if site.method}
-    calibrate_ranges(weights, X, "mse", weights=True)
+    calibrate_ranges(weights, X, weights="mse")
     for name, low in before.items():
         site = weights.sites()[name]
         error = np.square(site.coded().values - site.latent.array).mean(axis=0)

@@ -1,4 +1,4 @@
-"""The command line: minilq train | report | sweep | explain | methods | sizes | sensitivity | export | load
+"""The command line: minilq train | quantize | report | sweep | explain | methods | sizes | sensitivity | export | load
 | evaluate | check."""
 
 from __future__ import annotations
@@ -6,15 +6,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-from minilq.cli import files, lab, reporting, sensitivity, training
+from minilq.cli import files, lab, quantizing, reporting, sensitivity, training
 from minilq.cli.options import USAGE_ERROR, parser
 from minilq.cli.output import FAILED, INTERRUPTED, close, open_closed, print_error, print_line
 from minilq.errors import ConfigError, MinilqError
 from minilq.train.interrupt import as_ctrl_c
 
 COMMANDS: dict[str, Callable[[dict[str, object]], int]] = {
-    "train": training.train, "report": reporting.report, "sweep": lab.sweep, "explain": lab.explain,
-    "methods": lab.methods, "sensitivity": sensitivity.sensitivity,
+    "train": training.train, "quantize": quantizing.quantize, "report": reporting.report, "sweep": lab.sweep,
+    "explain": lab.explain, "methods": lab.methods, "sensitivity": sensitivity.sensitivity,
     "sizes": files.sizes, "export": files.export, "load": files.load, "evaluate": files.evaluate, "check": lab.check}
 
 PATHS = ("out", "resume", "start_from", "data_dir", "folder", "run", "file", "grid")

@@ -14,6 +14,7 @@ USAGE_ERROR = 2
 
 GROUPS = {
     "train": {"train": "a network float and quantized, and compare the two",
+              "quantize": "a trained network without training it",
               "sweep": "a grid of settings, and draw accuracy against size",
               "explain": "repeat a finding as a small experiment, with its verdict"},
     "look": {"report": "the table and the figures of a run again",
@@ -100,6 +101,10 @@ def parser() -> argparse.ArgumentParser:
     sizes.add_argument("run", metavar="RUN", help=RUN)
     sizes.add_argument("--out", metavar="FILE", help="the figure (sizes.svg among the run's figures)")
 
+    _quantize(command(
+        "quantize", "Quantize the float network of a run without training, print what comes of it beside merely "
+        "rounding to nearest, and write a run folder.", usage="minilq quantize RUN [OPTIONS]",
+        argument_default=argparse.SUPPRESS))
     _sensitivity(command("sensitivity", "Round each weight and bias of a trained float network alone: how accuracy and "
                          "loss change, what the trace of the Hessian and the gradient say of it, and bits or steps "
                          "for each by all three, beside the same for all; print tables and draw bars."))
@@ -113,6 +118,27 @@ def parser() -> argparse.ArgumentParser:
     _file_commands(command)
     command("check", "Compare every derivative of minilq with numbers, a line for each; status 1 if one fails.")
     return top
+
+
+def _quantize(quantize: argparse.ArgumentParser) -> None:
+    quantize.add_argument("run", metavar="RUN", help="a run folder, or a point of a sweep")
+    train_options.add_methods(quantize.add_argument_group("what is quantized, and how"), "affine")
+    steps = quantize.add_argument_group("without training, in this order")
+    steps.add_argument("--equalize", action="store_true", help="move factors between layers until one scale suits all "
+                       "channels; batch normalisation is folded (no)")
+    steps.add_argument("--absorb", action="store_true", help="move what a relu never cuts off into the next layer (no)")
+    steps.add_argument("--calibrate", metavar="RULE", help="the ranges of inputs: min-max, percentile, moving-average, "
+                       "mse, kl, aciq or least-squares (mse)")
+    steps.add_argument("--calibrate-weights", metavar="RULE", help="those of weights (min-max)")
+    steps.add_argument("--round", metavar="HOW", help="nearest, adaround, up or down as it is learned layer by layer, "
+                       "or gptq, one input after the other (nearest)")
+    steps.add_argument("--correct-bias", metavar="BY", nargs="?", const="images", help="correct biases by means over "
+                       "images, or by moments, those of batch normalisation (no; images)")
+    steps.add_argument("--images", type=int, metavar="N", help="training images that are looked at (500)")
+    folder = quantize.add_argument_group("the run folder")
+    folder.add_argument("--out", metavar="DIR", help="a new folder (runs/NAME-1, -2, ...)")
+    folder.add_argument("--verbose", action="store_true", help="everything that was measured, in a second table (five "
+                                                               "columns)")
 
 
 def _sweep(sweep: argparse.ArgumentParser) -> None:

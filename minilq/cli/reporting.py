@@ -41,6 +41,10 @@ def show_table(folder: Path, verbose: bool) -> None:
     else:
         result = read_result(folder)
         table = None if result is None else comparison(result, config.describe(), verbose)
+        if result is not None and "steps" in result:
+            from minilq.report.without_training import table as steps_table
+
+            table = f"{table}\n\n{steps_table(result)}"
     print_line("\n" + (table or f"{folder} has no result yet"))
 
 

@@ -37,16 +37,7 @@ def add_options(train: argparse.ArgumentParser) -> None:
                       ", that with brightness and saturation (none; thesis for imagenette)")
     data.add_argument("--skip-damaged", action="store_true", help="leave damaged images of imagenette out (refused)")
 
-    methods = train.add_argument_group("what is quantized, and how")
-    methods.add_argument("--weights", metavar=("METHOD", "FLAG=VALUE"), nargs="+",
-                         help="the method of weights; none for full precision (nested, the thesis' layer)")
-    methods.add_argument("--inputs", metavar=("METHOD", "FLAG=VALUE"), nargs="+",
-                         help="the method of what goes into the same layers (none)")
-    methods.add_argument("--own", metavar="SITE=METHOD,FLAG=VALUE", action="append",
-                         help="another method, or none, for one weight, bias or input, such as "
-                         "conv2d1.weight=lsq,bits=8; may be given again (none)")
-    methods.add_argument("--quantize", metavar="WHICH", help="the layers whose weights and inputs are quantized: "
-                         "recipe, those of the thesis, all, or inner, all but the first and the last (recipe)")
+    add_methods(train.add_argument_group("what is quantized, and how"), "nested, the thesis' layer")
 
     nested = train.add_argument_group("flags of the weights' method in short", "those of nested; another method takes "
                                       "those that it has too")
@@ -86,3 +77,16 @@ def add_options(train: argparse.ArgumentParser) -> None:
                                                                "columns)")
     folder.add_argument("--resume", metavar="DIR", help="go on with a run that was stopped; takes no other option "
                                                         "(none)")
+
+
+def add_methods(methods: argparse._ArgumentGroup, usual: str) -> None:
+    """Which sites get which methods."""
+    methods.add_argument("--weights", metavar=("METHOD", "FLAG=VALUE"), nargs="+",
+                         help=f"the method of weights; none for full precision ({usual})")
+    methods.add_argument("--inputs", metavar=("METHOD", "FLAG=VALUE"), nargs="+",
+                         help="the method of what goes into the same layers (none)")
+    methods.add_argument("--own", metavar="SITE=METHOD,FLAG=VALUE", action="append",
+                         help="another method, or none, for one weight, bias or input, such as "
+                         "conv2d1.weight=lsq,bits=8; may be given again (none)")
+    methods.add_argument("--quantize", metavar="WHICH", help="the layers whose weights and inputs are quantized: "
+                         "recipe, those of the thesis, all, or inner, all but the first and the last (recipe)")

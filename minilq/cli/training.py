@@ -70,12 +70,17 @@ def settings_of(options: dict[str, object]) -> RunConfig:
     for name, option in (("layer_thresholds", "--layer-threshold"), ("layer_rates", "--layer-rate")):
         if name in settings:
             settings[name] = _each_once(option, [_of_layer(option, text) for text in settings[name]])
+    return config_from(methods_in(settings))
+
+
+def methods_in(settings: dict[str, Any]) -> dict[str, Any]:
+    """The same with --weights, --inputs and --own as choices. Raises ConfigError."""
     for name in ("weights", "inputs"):
         if name in settings:
             settings[name] = _choice(settings[name])
     if "own" in settings:
         settings["own"] = _each_once("--own", [_of_site(text) for text in settings["own"]])
-    return config_from(settings)
+    return settings
 
 
 def _choice(words: list[str]) -> Choice | None:

@@ -15,7 +15,7 @@ SAME = ("seed", "input", "data", "model", "epochs", "train_images")
 """What a quantized point has in common with the float one beside which it stands."""
 
 
-def float_at(path: Path) -> tuple[Sequential, RunConfig]:
+def float_at(path: Path, op: str = "sensitivity") -> tuple[Sequential, RunConfig]:
     """The float network at a path, and the settings of what stands there, which say what is quantized.
 
     Of a quantized point of a sweep, it is the float point that has the same settings.
@@ -23,10 +23,10 @@ def float_at(path: Path) -> tuple[Sequential, RunConfig]:
     run, and for one that has not come so far.
     """
     if path.is_file():
-        raise ConfigError("sensitivity", "RUN must be a run folder or a point of a sweep", got=f"{path}, a file",
+        raise ConfigError(op, "RUN must be a run folder or a point of a sweep", got=f"{path}, a file",
                           cause="A file holds integers, no float network; name the run that it was exported from")
     if os.path.exists(path / SWEEP):
-        raise ConfigError("sensitivity", "RUN must be one network", got=f"{path}, a sweep",
+        raise ConfigError(op, "RUN must be one network", got=f"{path}, a sweep",
                           cause=f"Name a point of it, such as {next(iter(sorted((path / POINTS).glob('*'))), POINTS)}")
     config = read_config(path / CONFIG)
     place = path

@@ -44,9 +44,11 @@ from minilq.train.interrupt import Interrupt
 from minilq.train.loop import Trainer, under
 
 CONFIG, ENVIRONMENT, HISTORY, DONE = "config.json", "env.json", "history.csv", "DONE"
+QUANTIZE = "quantize.json"
+"""What `minilq quantize` writes beside the rest, experiments/without_training.py."""
 CHECKPOINTS = {"float": "float.npz", "quantized": "quantized.npz"}
 OF_A_RUN = (CONFIG, *CHECKPOINTS.values())
-WRITTEN = (*OF_A_RUN, ENVIRONMENT, HISTORY, RESULT, DONE, "figures")
+WRITTEN = (*OF_A_RUN, ENVIRONMENT, HISTORY, RESULT, QUANTIZE, DONE, "figures")
 SECONDS_BETWEEN_CHECKPOINTS = 2.0
 
 Log = Callable[[str], None]
@@ -66,12 +68,7 @@ def start(config: RunConfig, folder: str | Path, log: Log, watch: Watch | None =
     """
     check_instance("train", "config", config, RunConfig, "a RunConfig")
     folder = as_path(folder)
-    if any(os.path.exists(folder / file) for file in OF_A_RUN):
-        raise ConfigError("train", f"{folder} already holds a run",
-                          cause="Go on with --resume, or choose another --out")
-    if others := [file for file in WRITTEN if os.path.lexists(folder / file)]:
-        raise ConfigError("train", f"{folder} must hold nothing that a run would overwrite", got=", ".join(others),
-                          cause="Choose another --out")
+    refuse_to_overwrite(folder)
     fresh = built(config)
     methods_for(config, *fresh)                  # a layer that is not there is found out before the data are read
     given = None if config.start_from is None else _float_checkpoint(Path(config.start_from), config, fresh[0])
@@ -83,6 +80,16 @@ def start(config: RunConfig, folder: str | Path, log: Log, watch: Watch | None =
     make_folder(folder)
     write_text(folder / CONFIG, config.to_json())
     return _run(config, data, folder, log, watch or each_epoch(log), baseline)
+
+
+def refuse_to_overwrite(folder: Path) -> None:
+    """ConfigError where a folder holds a run, or anything that one would overwrite."""
+    if any(os.path.exists(folder / file) for file in OF_A_RUN):
+        raise ConfigError("train", f"{folder} already holds a run",
+                          cause="Go on with --resume, or choose another --out")
+    if others := [file for file in WRITTEN if os.path.lexists(folder / file)]:
+        raise ConfigError("train", f"{folder} must hold nothing that a run would overwrite", got=", ".join(others),
+                          cause="Choose another --out")
 
 
 def _float_checkpoint(path: Path, config: RunConfig, model: Sequential) -> Path:
@@ -107,6 +114,11 @@ def carry_on(folder: str | Path, log: Log, watch: Watch | None = None) -> dict[s
     The folder must be `claimed`, as for `start`.
     """
     folder = as_path(folder)
+    if os.path.exists(folder / QUANTIZE) and (result := read_result(folder)) is not None:
+        if os.path.exists(folder / DONE):
+            return result
+        raise ConfigError("train", "--resume goes on with a training", got=f"{folder}, which minilq quantize has made",
+                          cause=f"Train from its float network with --from {folder}")
     config, own = read_config(folder / CONFIG), folder / CHECKPOINTS["float"]
     given = None
     if config.start_from is not None:            # killed before it was copied: it is copied now
@@ -196,16 +208,22 @@ def _train(name: str, config: RunConfig, trainer: Trainer, folder: Path, earlier
 
 
 def compare(config: RunConfig, data: Dataset, networks: dict[str, Trainer]) -> dict[str, Any]:
+    """What result.json holds of two trained networks; see `compared`."""
+    seconds = {name: round(sum(float(r["seconds"]) for r in t.rows), 2) for name, t in networks.items()}
+    return compared(config, data, {name: trainer.model for name, trainer in networks.items()}, seconds)
+
+
+def compared(config: RunConfig, data: Dataset, networks: dict[str, Sequential], seconds: dict[str, float],
+             ) -> dict[str, Any]:
     """What result.json holds: the quantized network at the top level, the others under names of their own.
 
     Accuracies are shares between 0 and 1. bits is ceil(log2(max - min + 1)). The int8 zip follows the thesis and
     leaves the scales out; packed counts them. A ratio is bytes_float32 by the bytes it names.
     """
-    baseline, quantized = networks["float"].model, networks["quantized"].model
+    baseline, quantized = networks["float"], networks["quantized"]
     learned, floats = measure(quantized, data, config), measure(baseline, data, config)
     rounded = rounded_like(baseline, quantized_sites(config, baseline), score_on(data, config), learned["accuracy"])
     sizes = counted(config, baseline, quantized)
-    seconds = {name: round(sum(float(r["seconds"]) for r in t.rows), 2) for name, t in networks.items()}
     return {
         **learned, "baseline_accuracy": floats["accuracy"], "baseline_loss": floats["loss"], **sizes,
         "ratio_int8_zip": round(sizes["bytes_float32"] / learned["bytes_int8_zip"], 2),

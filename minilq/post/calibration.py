@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from minilq.arguments import check_flag, check_instance
+from minilq.arguments import check_instance
 from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.tape import Array
 from minilq.nn import Layer, Site, calibrate
@@ -45,7 +45,7 @@ RULES: dict[str, Rule] = {
 """How a range can be found, by the names of `minilq quantize --calibrate`."""
 
 
-def calibrate_ranges(model: L, images: Any, rule: str = "mse", weights: bool = False) -> L:
+def calibrate_ranges(model: L, images: Any, rule: str = "mse", weights: str | None = None) -> L:
     """Set the range of every input whose method is an `Affine` that remembers or learns one, by a rule.
 
     What comes to the inputs is taken from the float network, without any method. Methods that have not started yet are
@@ -54,7 +54,7 @@ def calibrate_ranges(model: L, images: Any, rule: str = "mse", weights: bool = F
     rule        min-max; percentile, 99.99 %; moving-average, over batches of 32 images; mse, least squared error; kl,
                 least relative entropy; aciq, from the moments of a Gaussian or Laplacian; least-squares, the scale that
                 fits its codes
-    weights     True: also those of weights and biases, from what they are
+    weights     a rule for the ranges of weights and biases, too; None leaves them as they are
     Raises      ConfigError for another rule; what `nn.calibrate` raises
 
     >>> from minilq import Affine, Dense, Sequential, quantize
@@ -65,8 +65,9 @@ def calibrate_ranges(model: L, images: Any, rule: str = "mse", weights: bool = F
     {'low': -1.0, 'high': 1.0}
     """
     check_instance("calibrate_ranges", "the model", model, Layer, "a Layer")
-    check_flag("calibrate_ranges", "weights", weights)
     one_of("calibrate_ranges", "rule", rule, tuple(RULES))
+    if weights is not None:
+        one_of("calibrate_ranges", "weights", weights, tuple(RULES))
     if any(site.latent is None and site.method is not None and not site.started for site in model.sites().values()):
         calibrate(model, images)
     ranged = {name: site for name, site in model.sites().items() if _has_range(site)}
@@ -75,8 +76,8 @@ def calibrate_ranges(model: L, images: Any, rule: str = "mse", weights: bool = F
     for name, site in ranged.items():
         if site.latent is None:
             set_range(site, seen[name], RULES[rule])
-        elif weights:
-            set_range(site, site.latent.array[None], RULES[rule])
+        elif weights is not None:
+            set_range(site, site.latent.array[None], RULES[weights])
     return model
 
 

@@ -15,6 +15,8 @@ STEPS = 1000
 LR = 0.05
 PRICE = 1.0
 """Of all entries undecided, in errors of rounding to nearest."""
+LEAST = 1e-3
+"""Where shares start at the least, and 1 - LEAST at the most: from 0 and 1 nothing moves."""
 FREE = 0.2
 """The share of the steps in which being undecided costs nothing."""
 BETAS = 20.0, 2.0
@@ -46,22 +48,19 @@ def learned_rounding(w: Array, grid: RowGrid, H: Array, T: Array | None = None, 
     """
     w, H, T = checked("learned_rounding", w, H, T)
     check_whole("learned_rounding", "steps", steps)
-    scale, zero = (np.broadcast_to(part, w.shape) for part in (grid.scale.astype(np.float64), grid.zero))
-    u = w / scale
-    def error(k: Array) -> float:
-        y = scale * (k - zero)
-        return float(np.vdot(y, H @ y - 2 * T))
-
-    near = grid.nearest(w)
+    near, alive = grid.nearest(w), H.diagonal() > 0              # of inputs that are always 0 nothing can be learned
     lost = grid.values(near) - w
     worst = float(np.vdot(lost, H @ lost))
     if not worst > 0:
         return near
-    v = Parameter(start_of(np.clip(u - np.floor(u), 1e-3, 1 - 1e-3)))
+    scale, zero = (np.broadcast_to(part, w.shape)[alive] for part in (grid.scale.astype(np.float64), grid.zero))
+    w, H, T = w[alive], H[np.ix_(alive, alive)], T[alive]
+    floor = np.floor(w / scale)
+    v = Parameter(start_of(np.clip(w / scale - floor, LEAST, 1 - LEAST)).astype(np.float32))
+    w32, s32, H32, T32 = (a.astype(np.float32) for a in (w, scale, H / worst, T / worst))
     adam = Adam([v], lr=LR)
     for step in range(steps):
-        y = soft_rounded(w, v, scale, zero, grid.low, grid.high)
-        loss = quadratic(y, H / worst, T / worst)
+        loss = quadratic(soft_rounded(w32, v, s32, zero, grid.low, grid.high), H32, T32)
         past = (step / steps - FREE) / (1 - FREE)
         if past >= 0:
             beta = BETAS[0] + (BETAS[1] - BETAS[0]) * past
@@ -69,5 +68,11 @@ def learned_rounding(w: Array, grid: RowGrid, H: Array, T: Array | None = None, 
         adam.zero_grad()
         loss.backward()
         adam.step()
-    k = np.clip(np.floor(u) + (share_up(v.array) >= 0.5) + zero, grid.low, grid.high)
+    k = near.copy()
+    k[alive] = np.clip(floor + (share_up(v.array) >= 0.5) + zero, grid.low, grid.high)
+
+    def error(k: Array) -> float:
+        y = scale * (k[alive] - zero)
+        return float(np.vdot(y, H @ y - 2 * T))
+
     return k if error(k) < error(near) else near
