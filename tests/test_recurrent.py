@@ -15,7 +15,7 @@ from minilq.integer.engine import convert
 from minilq.integer.float_twin import FloatTwin, compare
 from minilq.quantize import Quantizer, pretend
 from minilq.quantize.method import QUANTIZERS
-from minilq.quantize.methods import BNN, BinaryConnect, DualCopy, Exponential, Scaled, Ternary
+from minilq.quantize.methods import BNN, BinaryConnect, DualCopy, Exponential, LQNets, Scaled, Ternary
 from minilq.store import modelfile
 from minilq.store.architecture import describe, planned
 from minilq.store.onnx import to_onnx
@@ -236,22 +236,24 @@ INPUTS = {"none": None, "trained": LSQ(8), "without ends": Scaled("floor", granu
 
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("inputs", INPUTS)
-@pytest.mark.parametrize("kind", ["rnn", "lstm", "gru"])
+@everywhere
 def test_integers_are_the_twin_step_by_step(kind, inputs, bits):
     """Given equal codes, the next state's codes differ by 1 at most: of 16 bits, by one step of 8."""
     rng = np.random.default_rng(0)
+    first = kind.removesuffix(" before")
     model = nn.Sequential(made(kind, 3, 6, dtype=np.float32, states="all"), made("rnn", 6, 5, dtype=np.float32),
                           nn.Dense(5, 4, rng, std=0.5))
     x = rng.standard_normal((50, 7, 3)).astype(np.float32)
     nn.quantize(model, lambda name: INPUTS[inputs] if name.endswith("input") else
-                Ternary() if name.startswith(f"{kind}1") and name.endswith("weight") else None)
+                Ternary() if name.startswith(f"{first}1") and name.endswith("weight") else None)
     nn.calibrate(model, x)
     for site in model.sites().values():
         if isinstance(site.method, Scaled):
             site.held["scale"].array[...] = 0.01
     integers = convert(model, x, bits=bits)
     result = compare(integers, FloatTwin(model, integers), x)
-    assert set(result.alone) == {f"{kind}1", f"{kind}1.recurrent_input", "dense1",
+    assert set(result.alone) == {f"{first}1", f"{first}1.recurrent_input", "dense1",
+                                 *["gru1.candidate.recurrent_input"] * kind.endswith("before"),
                                  *(f"rnn{1 + (kind == 'rnn')}{end}" for end in ("", ".recurrent_input"))}
     for name, difference in result.alone.items():
         assert difference.largest <= (1 if bits == 8 else 257), name
@@ -274,8 +276,11 @@ def test_the_first_step_alone_has_no_codes_of_states():
 
 def test_what_integers_cannot_compute_is_refused_by_name():
     x = np.random.default_rng(0).standard_normal((3, 5, 3)).astype(np.float32)
-    with pytest.raises(minilq.ConfigError, match='got gru1 with reset="before"'):
-        convert(nn.Sequential(made("gru before", dtype=np.float32)), x)
+    model = nn.Sequential(made("gru", dtype=np.float32))
+    model.sites()["gru1.recurrent_input"].change(LQNets(2, granularity="scalar"))
+    nn.calibrate(model, x)
+    with pytest.raises(minilq.ConfigError, match=r"evenly spaced values; got gru1\.recurrent_input with LQNets"):
+        convert(model, x)
 
 
 @pytest.mark.parametrize(("make", "message"), [

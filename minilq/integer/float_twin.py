@@ -50,13 +50,7 @@ class FloatTwin:
                 codes[name] = _codes(layer.input, grid, x)
                 x = grid.reals(codes[name] if given is None else given[name])
             if isinstance(layer, Recurrent):
-                place = f"{name}.recurrent_input"
-                site, of_state = layer.recurrent_input, self.network.grids[place]
-                y, between = over_time_twin(layer, x, self._seen, lambda h: _codes(site, of_state, h), of_state.reals,
-                                            None if given is None else given.get(place))
-                if between is not None:
-                    codes[place] = between
-                return y
+                return self._over_time(name, layer, x, codes, given)
             return self._through(name, layer, x)
 
         grid = self.network.grid                 # a method that rounds down may give the next code below a code's reals
@@ -64,6 +58,21 @@ class FloatTwin:
         with no_grad():
             logits = walk(self.layers, "", x, visit)
         return {**codes, "logits": logits}
+
+    def _over_time(self, name: str, layer: Recurrent, x: Array, codes: dict[str, Array],
+                   given: Mapping[str, Array] | None) -> Array:
+        """The result of a recurrent layer; the codes of what its steps multiply join the others, (N, steps, H)."""
+        between: dict[str, list[Array]] = {}
+
+        def read(place: str, t: int, h: Array) -> Array:
+            grid = self.network.grids[f"{name}.{place}"]
+            q = _codes(layer.recurrent_input, grid, h) if place == "recurrent_input" else grid.codes(h)
+            between.setdefault(f"{name}.{place}", []).append(q)
+            return grid.reals(q if given is None else given[f"{name}.{place}"][:, t])
+
+        y = over_time_twin(layer, x, self._seen, read)
+        codes.update({place: np.stack(parts, axis=1) for place, parts in between.items()})
+        return y
 
     def _through(self, name: str, layer: Layer, x: Array) -> Array:
         if isinstance(layer, BatchNorm):

@@ -3,7 +3,8 @@
 Before a gate is squashed it is a sum of two products, of the row and of the state, as int32 in a unit of 2^-16. The
 logistic function and tanh are tables with a point each 2^-11, of whole numbers of 2^-15. So are what gates let through
 and the state, to which one multiplication and one rounding shift add up; only for the next step's product the state
-becomes codes, on the grid that its method has trained, or on one over -1 .. 1, between which it always lies.
+becomes codes, on the grid that its method has trained, or on one over -1 .. 1, between which it always lies. What a
+reset gate leaves of a state before a product becomes codes of such a grid too, whose rounding training has not seen.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ POINT = 5
 REACH = 12
 """Beyond -12 .. 12 a gate is shut or open."""
 
-Cell = Callable[[list[Array], Array, Array], tuple[Array, Array]]
+Inner = Callable[[Array], Array]
+Cell = Callable[[list[Array], list[Array], Array, Array, Inner], tuple[Array, Array]]
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class OverTime:
     of_input, of_state      of each gate the steps from codes to int32 of UNIT
     first                   of each gate what the state, which is 0 in the first step, gives there
     encode, decode          from a state to its codes; back, where the step itself shall see what codes stand for
+    encode_inner, of_inner  of what a reset gate leaves of a state before the product
     """
 
     name: str
@@ -55,6 +58,8 @@ class OverTime:
     first: list[Array]
     encode: list[Step]
     decode: list[Step]
+    encode_inner: list[Step]
+    of_inner: list[Step]
     every: bool
 
     def __call__(self, x: Array, seen: Seen) -> Array:
@@ -62,43 +67,55 @@ class OverTime:
         N, T, C = x.shape
         a = [run(steps, x.reshape(N * T, C), _unseen).reshape(N, T, -1) for steps in self.of_input]
         h, c = (np.zeros((N, a[0].shape[2]), np.int32) for _ in range(2))
-        codes, states = [], []
+        codes, inner_codes, states = [], [], []
+
+        def inner(h: Array) -> Array:
+            inner_codes.append(run(self.encode_inner, h.astype(np.int32), _unseen))
+            return run(self.of_inner, inner_codes[-1], _unseen)
+
         for t in range(T):
             p = self.first
             if t:
                 codes.append(run(self.encode, h, _unseen))
                 h = run(self.decode, codes[-1], _unseen) if self.decode else h
                 p = [run(steps, codes[-1], _unseen) for steps in self.of_state]
-            h, c = self.cell([part for g, of_state in enumerate(p) for part in (a[g][:, t], of_state)], h, c)
+            h, c = self.cell([part[:, t] for part in a], p, h, c, inner)
             states.append(h)
-        if codes:
-            seen(f"{self.name}.recurrent_input", np.stack(codes, axis=1))
+        for place, shown in (("recurrent_input", codes), ("candidate.recurrent_input", inner_codes)):
+            if shown:
+                seen(f"{self.name}.{place}", np.stack(shown, axis=1))
         return np.stack(states, axis=1) if self.every else h
 
 
-def rnn(v: list[Array], h: Array, c: Array) -> tuple[Array, Array]:
-    a, p = v
-    return squashed(tanh_table(), _sum(a, p)), c
+def rnn(a: list[Array], p: list[Array], h: Array, c: Array, inner: Inner) -> tuple[Array, Array]:
+    return squashed(tanh_table(), a[0], p[0]), c
 
 
-def gru(v: list[Array], h: Array, c: Array) -> tuple[Array, Array]:
-    a_r, p_r, a_z, p_z, a_n, p_n = v             # p_n has its bias within
-    r, z = (squashed(logistic_table(), _sum(a, p)) for a, p in ((a_r, p_r), (a_z, p_z)))
-    n = squashed(tanh_table(), a_n + _product(r, p_n))
-    return (n + _product(z, h.astype(np.int64) - n)).astype(np.int32), c
+def gru_after(a: list[Array], p: list[Array], h: Array, c: Array, inner: Inner) -> tuple[Array, Array]:
+    r, z = (squashed(logistic_table(), a[g], p[g]) for g in (0, 1))
+    return _mixed(z, squashed(tanh_table(), a[2], _product(r, p[2])), h), c              # p_n has its bias within
 
 
-def lstm(v: list[Array], h: Array, c: Array) -> tuple[Array, Array]:
-    a_i, p_i, a_f, p_f, a_m, p_m, a_o, p_o = v
-    i, f, o = (squashed(logistic_table(), _sum(a, p)) for a, p in ((a_i, p_i), (a_f, p_f), (a_o, p_o)))
-    m = squashed(tanh_table(), _sum(a_m, p_m))
+def gru_before(a: list[Array], p: list[Array], h: Array, c: Array, inner: Inner) -> tuple[Array, Array]:
+    r, z = (squashed(logistic_table(), a[g], p[g]) for g in (0, 1))
+    return _mixed(z, squashed(tanh_table(), a[2], inner(_product(r, h))), h), c
+
+
+def lstm(a: list[Array], p: list[Array], h: Array, c: Array, inner: Inner) -> tuple[Array, Array]:
+    i, f, o = (squashed(logistic_table(), a[g], p[g]) for g in (0, 1, 3))
+    m = squashed(tanh_table(), a[2], p[2])
     c = (_product(f, c) + _product(i, m)).astype(np.int32)
-    return _product(o, squashed(tanh_table(), c.astype(np.int64) << 1)).astype(np.int32), c
+    of_c = squashed(tanh_table(), c, c)                          # of 2^-15, which is twice UNIT
+    return _product(o, of_c).astype(np.int32), c
 
 
-def squashed(table: Array, v: Array) -> Array:
-    """The entry of a table for each of these whole numbers of UNIT."""
-    point = (v + (1 << POINT - 1)) >> POINT
+def _mixed(z: Array, n: Array, h: Array) -> Array:
+    return (n + _product(z, h.astype(np.int64) - n)).astype(np.int32)
+
+
+def squashed(table: Array, a: Array, p: Array) -> Array:
+    """The entry of a table for each a + p, whole numbers of UNIT."""
+    point = (a.astype(np.int64) + p + (1 << POINT - 1)) >> POINT
     middle = len(table) // 2
     return np.asarray(table[np.clip(point, -middle, middle) + middle])
 
@@ -120,10 +137,6 @@ def _table(f: Callable[[Array], Array]) -> Array:
     return table
 
 
-def _sum(a: Array, b: Array) -> Array:
-    return a.astype(np.int64) + b
-
-
 def _product(share: Array, v: Array) -> Array:
     """share v, share in whole numbers of 2^-15: rounded, halves up."""
     return (share * v.astype(np.int64) + (1 << ONE - 1)) >> ONE
@@ -136,13 +149,9 @@ def _unseen(name: str, codes: Array) -> None:
 def over_time(branch: Branch, name: str, layer: Recurrent) -> None:
     """Add the step of a recurrent layer to a branch.
 
-    Raises ConfigError for a GRU whose reset gate acts before the product, as what goes into that one is no state; and
-    for a state of levels that are not evenly spaced, where the step itself adds to the state
+    Raises ConfigError for a GRU with a state of levels that are not evenly spaced, as the step itself adds to the state
     """
     gates, made = layer.gates(), branch.made
-    if isinstance(layer, GRU) and layer.acts == "before":
-        raise ConfigError("convert", "the reset gate of a GRU must act after the product with the state",
-                          got=f'{name} with reset="before"', cause="Export it to ONNX, or train one with after")
     grid = branch.codes_for(name, layer.input, None)[0]
     of_state = _state_grid(branch, name, layer)
     state = branch.fork(_state_line(), None, exact=True)
@@ -160,13 +169,24 @@ def over_time(branch: Branch, name: str, layer: Recurrent) -> None:
         product.rescale(product.line.rescaling(name, np.full(1, UNIT), np.zeros(()), np.int32))
         return product.steps
 
-    inner = [made.reals(gate.recurrent_bias) if hasattr(gate, "recurrent_bias") else np.zeros(layer.units)
-             for gate in gates]
-    cell: Cell = gru if isinstance(layer, GRU) else lstm if isinstance(layer, LSTM) else rnn
+    biases = [made.reals(gate.recurrent_bias) if hasattr(gate, "recurrent_bias") else np.zeros(layer.units)
+              for gate in gates]
+    cell: Cell = lstm if isinstance(layer, LSTM) else rnn
+    inner = branch.fork(_state_line(), None, exact=True)
+    of_inner: list[Step] = []
+    recurrent = list(zip(gates, biases, strict=True))
+    if isinstance(layer, GRU):
+        cell = gru_after if layer.acts == "after" else gru_before
+        if layer.acts == "before":
+            place = f"{name}.candidate.recurrent_input"
+            made.grids[place] = grid_over(-1.0, 1.0, made.top)
+            inner.encode(name, made.grids[place])
+            of_inner = steps("recurrent_weight", made.grids[place], *recurrent.pop())
     branch.steps.append(OverTime(
         name, cell, [steps("weight", grid, gate, made.reals(gate.bias)) for gate in gates],
-        [steps("recurrent_weight", of_state, gate, bias) for gate, bias in zip(gates, inner, strict=True)],
-        [np.rint(bias / UNIT).astype(np.int32) for bias in inner], encode, state.steps, layer.states == "all"))
+        [steps("recurrent_weight", of_state, gate, bias) for gate, bias in recurrent],
+        [np.rint(bias / UNIT).astype(np.int32) for _, bias in recurrent], encode, state.steps, inner.steps, of_inner,
+        layer.states == "all"))
     branch.line, branch.grid, branch.exact = _state_line(), None, True
 
 

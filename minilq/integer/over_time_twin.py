@@ -3,45 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from minilq.autodiff.tape import Array
 from minilq.nn import GRU, LSTM, Site
 from minilq.nn.recurrent import Recurrent
-from minilq.ops import dense, gru_after, lstm_cell, lstm_output
+from minilq.ops import dense, gru_after, gru_mix, gru_reset, lstm_cell, lstm_output
+
+Seen = Callable[[Site], Array]
+Read = Callable[[str, int, Array], Array]
 
 
-def over_time_twin(layer: Recurrent, x: Array, seen: Callable[[Site], Array], codes_of: Callable[[Array], Array],
-                   reals_of: Callable[[Array], Array], given: Array | None) -> tuple[Array, Array | None]:
-    """The result of a layer, and the codes (N, T - 1, H) of the states between its steps, None where there are none.
+def over_time_twin(layer: Recurrent, x: Array, seen: Seen, read: Read) -> Array:
+    """The result of a layer.
 
-    x           (N, T, C), what the codes of the rows stand for
-    seen        what the network sees of a weight or bias
-    codes_of, reals_of      from a state to its codes, and back
-    given       codes in place of its own
+    x       (N, T, C), what the codes of the rows stand for
+    seen    what the network sees of a weight or bias
+    read    from a place, the number of its product and a state to what the codes of the state stand for
     """
     gates = layer.gates()
     W, U, b = (np.concatenate([seen(getattr(gate, name)) for gate in gates], axis=-1)
                for name in ("weight", "recurrent_weight", "bias"))
     h, c = (np.zeros((len(x), layer.units)) for _ in range(2))
-    product, codes, states = h, [], []
+    product, states = h, []
     for t in range(x.shape[1]):
         if t:
-            codes.append(codes_of(h))
-            product = reals_of(codes[-1] if given is None else given[:, t - 1])
+            product = read("recurrent_input", t - 1, h)
             h = h if layer.recurrent_input.method is None else product
-        a, p = dense(x[:, t], W, b), product @ U
-        h, c = _step(layer, a, p, h, c, seen)
+        a = dense(x[:, t], W, b)
+        if isinstance(layer, GRU) and layer.acts == "before":
+            p = product @ U[:, :2 * layer.units]
+            left = read("candidate.recurrent_input", t, gru_reset(a, p, h))
+            h = gru_mix(a, p, left @ U[:, 2 * layer.units:], h)
+        elif isinstance(layer, GRU):
+            h = gru_after(a, product @ U, seen(layer.candidate.recurrent_bias), h)
+        elif isinstance(layer, LSTM):
+            v = a + product @ U
+            c = lstm_cell(v, c)
+            h = lstm_output(v, c)
+        else:
+            h = np.tanh(a + product @ U)
         states.append(h)
-    return (np.stack(states, axis=1) if layer.states == "all" else h), np.stack(codes, axis=1) if codes else None
-
-
-def _step(layer: Recurrent, a: Array, p: Array, h: Array, c: Array, seen: Callable[[Site], Array]) -> Any:
-    if isinstance(layer, GRU):
-        return gru_after(a, p, seen(layer.candidate.recurrent_bias), h), c
-    if isinstance(layer, LSTM):
-        c = lstm_cell(a + p, c)
-        return lstm_output(a + p, c), c
-    return np.tanh(a + p), c
+    return np.stack(states, axis=1) if layer.states == "all" else h
