@@ -2,6 +2,7 @@
 
     recipe      784-128-10, and the accuracies of the same recipe in PyTorch
     student     784-30-10 of two bits, with and without a teacher 784-300-100-10
+    qgt         784-128-10, drawn to a grid while it is trained, and then put on it
     two         784-128-128-128-10, weights and inputs of two bits: direct, in stages, distilled, guided by a twin
 
 A network takes from five seconds to half a minute. Each is a line of benchmarks/teachers/<set>.csv as soon as it is
@@ -27,6 +28,7 @@ from teachers_table import table
 from minilq import (
     LSQ,
     Adam,
+    Affine,
     BatchNorm,
     DoReFa,
     DoReFaInput,
@@ -42,6 +44,7 @@ from minilq import (
 from minilq.data import Dataset, load
 from minilq.experiments.rounded import nearest
 from minilq.nn import Sequential
+from minilq.objective import Objective, qgt_on
 from minilq.quantize import Quantizer
 from minilq.schedule import Schedule, constant, steps
 from minilq.train.loop import Trainer
@@ -53,7 +56,6 @@ from minilq.train.teacher import Distillation, Guided, half_square
 FOLDER = Path(__file__).with_name("teachers")
 COLUMNS = ("method", "seed", "accuracy", "seconds")
 Choose = Callable[[str], Quantizer | None]
-Row = tuple[str, float, float]
 
 
 def fresh(sizes: tuple[int, ...], seed: int, normalised: bool = False) -> Sequential:
@@ -74,11 +76,11 @@ def on_weights(method: Quantizer) -> Choose:
 
 def trained(model: Sequential | Twins, data: Dataset, seed: int, epochs: int, task: Task = cross_entropy,
             stages: Iterable[Stage] = (), schedule: Schedule = constant, lr: float = 1e-3,
-            only: Iterable[Tensor] | None = None) -> float:
+            only: Iterable[Tensor] | None = None, objective: Objective | None = None) -> float:
     """Test accuracy after the last epoch, in %; the model is trained then."""
     adam = Adam(model.parameters().values() if only is None else only, lr, epsilon=1e-8, form="torch")
     trainer = Trainer(model, adam, data, unit, 128, {"shuffle": np.random.default_rng([seed, 1])}, schedule,
-                      task=task, stages=list(stages))
+                      objective=objective, task=task, stages=list(stages))
     trainer.run(epochs)
     return 100 * float(trainer.rows[-1]["validation_accuracy"])
 
@@ -112,6 +114,18 @@ def recipe(data: Dataset, seed: int) -> Iterable[tuple[str, Callable[[], float]]
                 Stage(3, {**first, "dense2.input": DoReFaInput(2)}.get)]
 
     yield "two stages, W2 then W2A2", lambda: trained(fresh((784, 128, 10), seed), data, seed, 5, stages=stages())
+
+
+    def in_training(bits: int, granularity: str) -> Choose:
+        """Ranges of weights anew in every step, that of the input averaged, and quantized after 200 batches."""
+        methods = {"weight": Affine(bits, symmetric=True, narrow=True, granularity=granularity),
+                   "input": Affine(bits, signed=False, ranges="average", delay=200)}
+        return lambda name: None if name == "dense1.input" else methods.get(name.rpartition(".")[2])
+
+    for name, bits, granularity in (("Affine W8A8", 8, "scalar"), ("Affine W4A4", 4, "scalar"),
+                                    ("Affine W4A4, scales of outputs", 4, "column")):
+        yield name, lambda bits=bits, granularity=granularity: trained(
+            quantize(fresh((784, 128, 10), seed), in_training(bits, granularity)), data, seed, 5)
 
 
 def of_points(model: Sequential, bits: int, data: Dataset, seed: int) -> float:
@@ -190,8 +204,22 @@ def two(data: Dataset, seed: int) -> Iterable[tuple[str, Callable[[], float]]]:
     yield "guided, maps", lambda: run(Guided(1e-4, ("relu2", "relu3"), DoReFaInput(2), half_square), twin=True)
 
 
+def qgt(data: Dataset, seed: int) -> Iterable[tuple[str, Callable[[], float]]]:
+    """Weights in full precision that are drawn to a grid, by rates; 0 is rounding after training."""
+    def run(bits: int, rate: float) -> float:
+        model = fresh((784, 128, 10), seed)
+        choose = on_weights(Affine(bits, symmetric=True, narrow=True))
+        trained(model, data, seed, 10, schedule=steps({7: 0.1}), objective=Objective(
+            {"qgt": qgt_on(model, choose, rate)} if rate else {}))
+        return accuracy(quantize(model, choose), data)
+
+    for bits in (2, 3, 4):
+        for rate in (0.0, 1e-4, 1e-3, 1e-2, 1e-1):
+            yield f"{bits} bits, rate {rate:g}", lambda bits=bits, rate=rate: run(bits, rate)
+
+
 SETS: Mapping[str, Callable[[Dataset, int], Iterable[tuple[str, Callable[[], float]]]]] = {
-    "recipe": recipe, "student": student, "two": two}
+    "recipe": recipe, "student": student, "qgt": qgt, "two": two}
 NEEDED = ("float", "teacher", "float, alone", "float, taught")
 """Networks that others of their seed begin with."""
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 
 REFERENCES = {
     "float": (97.05, 97.21), "quantized distillation W2": (96.33, 96.08), "quantized distillation W4": (96.88, 96.92),
-    "learned points W4": (97.14, 97.12), "two stages, W2 then W2A2": (93.68, 93.35),
+    "learned points W4": (97.14, 97.12), "Affine W8A8": (97.09, 97.21), "Affine W4A4": (96.87, 96.95),
+    "Affine W4A4, scales of outputs": (96.84, 97.11), "two stages, W2 then W2A2": (93.68, 93.35),
 }
 """Of set recipe: the accuracies of two seeds in PyTorch."""
 
@@ -17,6 +18,8 @@ COMPARED = {
                 "put on Polino's 4 levels, taught": "put on Polino's 4 levels, alone",
                 "put on VecQ's 4 levels, taught": "put on VecQ's 4 levels, alone",
                 "Polino W2, taught": "Polino W2, alone", "LSQ W2, taught": "LSQ W2, alone"},
+    "qgt": {f"{bits} bits, rate {rate}": f"{bits} bits, rate 0" for bits in (2, 3, 4)
+            for rate in ("0.0001", "0.001", "0.01", "0.1")},
     "two": {name: "direct" for name in ("two stages", "progressive", "distilled", "guided, logits", "guided, maps")},
 }
 """Name of a method -> the one that it is compared with."""

@@ -230,8 +230,8 @@ def test_options_reach_the_settings_of_the_run(capsys, tmp_path):
                         "input": "unit", "augment": "none",
                         "limit": None, "holdout": None, "gate": True, "penalty": None,
                         "rate": None, "layer_rates": {}, "image_size": None, "skip_damaged": False,
-                        "start_from": None, "quick": True, "weights": {"method": "nested"}, "inputs": None, "own": {},
-                        "adam": "keras"}
+                        "start_from": None, "teacher": None, "quick": True, "weights": {"method": "nested"},
+                        "inputs": None, "own": {}, "adam": "keras"}
     arrays, _ = load_checkpoint(tmp_path / "a" / "quantized.npz")
     assert arrays["model/dense1.weight.scale"].shape == (1, 128)
     assert arrays["optimizer/steps"] == 4                    # 200 images in batches of 50

@@ -53,6 +53,7 @@ def configs(draw):
         "batch": st.integers(1, 300), "adam": st.sampled_from(["keras", "torch"]), "seed": st.integers(0, 2**40),
         "input": st.sampled_from(["raw", "unit"]), "limit": st.integers(1, 9), "holdout": st.integers(1, 9),
         # argparse drops a value that is "--" and nothing else, even behind --from=
+        "teacher": st.text("ab é'\"$-=/", min_size=1).filter(lambda text: text != "--"),
         "start_from": st.text("ab é'\"$-=/", min_size=1).filter(lambda text: text != "--"), "quick": st.booleans()}))
     if draw(st.booleans()):
         said["weights"] = weights

@@ -20,7 +20,7 @@ from minilq.coding.sizes import zipped
 from minilq.data import load
 from minilq.errors import ConfigError, DataError, NonFiniteError, ShapeError
 from minilq.experiments import run
-from minilq.experiments.build import streams
+from minilq.experiments.build import streams, trainer_for
 from minilq.experiments.config import RunConfig, read_config
 from minilq.experiments.rounded import rounded_like, score_on
 from minilq.experiments.thesis import RECIPES
@@ -493,6 +493,35 @@ def test_a_post_training_run_can_be_resumed_without_the_network_it_started_from(
         run.start(settings, tmp_path / "b", interrupting("^quantized .*epoch +1/"))
     shutil.rmtree(finished)
     assert without_seconds(run.carry_on(tmp_path / "b", quiet)) == without_seconds(want)
+
+
+def test_a_teacher_teaches_the_quantized_network_alone_and_the_run_goes_on_with_it(finished, tmp_path):
+    settings = config(teacher=str(finished))
+    want, alone = run.start(settings, tmp_path / "a", quiet), run.read_result(finished)
+    assert want["baseline_loss"] == alone["baseline_loss"]
+    assert want["loss"] != alone["loss"]
+    assert f"taught by {finished}" in settings.describe()
+    with pytest.raises(run.Stopped):
+        run.start(settings, tmp_path / "c", interrupting("^quantized .*epoch +1/"))
+    assert without_seconds(run.carry_on(tmp_path / "c", quiet)) == without_seconds(want)
+
+
+def test_a_network_of_images_with_channels_teaches_one_without(tmp_path):
+    settings = config(model="lenet")
+    (tmp_path / "config.json").write_text(settings.to_json())
+    save_checkpoint(tmp_path / "float.npz", *trainer_for("float", settings, load("digits").head(4)).state())
+    trainer = trainer_for("quantized", config(teacher=str(tmp_path)), load("digits").head(4))
+    assert type(trainer.task).__name__ == "Distillation"
+    trainer.run(1)
+
+
+def test_what_cannot_teach_is_found_out_before_anything_is_trained(finished, tmp_path):
+    for settings, error, match in ((config(teacher=str(tmp_path)), DataError, "config.json"),
+                                   (config(teacher=str(finished), input="raw"), ConfigError,
+                                    "a run with the same input; got unit there, raw here")):
+        with pytest.raises(error, match=match):
+            run.start(settings, tmp_path / "b", quiet)
+        assert not (tmp_path / "b").exists()
 
 
 def other_network(path):

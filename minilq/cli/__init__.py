@@ -17,7 +17,7 @@ COMMANDS: dict[str, Callable[[dict[str, object]], int]] = {
     "explain": lab.explain, "methods": lab.methods, "sensitivity": sensitivity.sensitivity,
     "sizes": files.sizes, "export": files.export, "load": files.load, "evaluate": files.evaluate, "check": lab.check}
 
-PATHS = ("out", "resume", "start_from", "data_dir", "folder", "run", "file", "grid")
+PATHS = ("out", "resume", "start_from", "teacher", "data_dir", "folder", "run", "file", "grid")
 """Options that name a file or folder."""
 
 

@@ -69,6 +69,8 @@ def add_options(train: argparse.ArgumentParser) -> None:
     training.add_argument("--from", dest="start_from", metavar="CHECKPOINT",
                           help="start from a trained float network, a run folder or its float.npz: post-training "
                                "(none)")
+    training.add_argument("--teacher", metavar="RUN", help="a run folder: the quantized network learns from the "
+                          "answers of its float network too (none)")
     training.add_argument("--quick", action="store_true", help="a taste: 2,000 images, few epochs (all)")
 
     folder = train.add_argument_group("the run folder")

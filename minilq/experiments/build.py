@@ -17,8 +17,9 @@ from minilq.data.augment import center_crop, random_brightness, random_crop, ran
 from minilq.errors import ConfigError, meant
 from minilq.experiments import models
 from minilq.experiments.choices import method_from
-from minilq.experiments.config import RunConfig
+from minilq.experiments.config import CONFIG, RunConfig, read_config
 from minilq.experiments.thesis import RECIPES
+from minilq.experiments.training import CHECKPOINTS
 from minilq.nn import Sequential, quantize
 from minilq.objective import OF_PAIRS, Objective, l2, own_penalties, penalty_on
 from minilq.optim import Adam
@@ -28,6 +29,8 @@ from minilq.schedule import steps
 from minilq.train.checkpoint import load_checkpoint
 from minilq.train.loop import Augment, Trainer, under
 from minilq.train.metrics import INPUTS, ToInput
+from minilq.train.task import Task, cross_entropy
+from minilq.train.teacher import Distillation
 
 Streams = dict[str, np.random.Generator]
 Built = tuple[Sequential, Streams]
@@ -197,6 +200,24 @@ def built(config: RunConfig) -> Built:
     return network(config, generators), generators
 
 
+def teacher_of(config: RunConfig) -> tuple[Sequential, RunConfig] | None:
+    """The float network that teaches the quantized one of a run, and its own settings; None for no teacher.
+
+    Raises ConfigError for one that was trained on other data or other inputs, DataError for a folder without one
+    """
+    if config.teacher is None:
+        return None
+    folder = Path(config.teacher)
+    there = read_config(folder / CONFIG)
+    for name in ("data", "input", "image_shape"):
+        if getattr(there, name) != getattr(config, name):
+            raise ConfigError("train", f"--teacher must name a run with the same {name.replace('_', ' ')}",
+                              got=f"{getattr(there, name)} there, {getattr(config, name)} here")
+    model, _ = built(there)
+    model.load_state(under("model/", load_checkpoint(folder / CHECKPOINTS["float"])[0]))
+    return model, there
+
+
 def trainer_for(name: str, config: RunConfig, data: Dataset, start_from: Path | None = None,
                 fresh: Built | None = None) -> Trainer:
     """A trainer of the "float" or the "quantized" network at its beginning, with the parameters of a float checkpoint
@@ -213,5 +234,11 @@ def trainer_for(name: str, config: RunConfig, data: Dataset, start_from: Path | 
     assert config.lr is not None
     adam = Adam(model.parameters().values(), lr=config.lr, epsilon=ADAM[config.adam], form=config.adam)
     schedule = steps(RECIPES[config.recipe][config.data].schedule)
-    return Trainer(model, adam, data, inputs_for(config), config.batch, generators, schedule, augment_for(config),
-                   objective_for(config, model))
+    task: Task = cross_entropy
+    to_input = inputs_for(config)
+    if name == "quantized" and (teacher := teacher_of(config)) is not None:
+        task = Distillation(teacher[0])
+        if teacher[1].model == "lenet":          # whose images have an axis for their channel, which others flatten
+            to_input = inputs_for(teacher[1])
+    return Trainer(model, adam, data, to_input, config.batch, generators, schedule, augment_for(config),
+                   objective_for(config, model), task)

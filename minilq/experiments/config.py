@@ -16,6 +16,9 @@ from minilq.objective import PENALTIES
 from minilq.quantize.flags import Choice, spelled
 from minilq.train.metrics import INPUTS
 
+CONFIG = "config.json"
+"""A run's settings in its folder."""
+
 QUICK_IMAGES = 2000
 MODELS = ("mnist_mlp", "lenet", "cifar10_cnn", "imagenette_resnet", "rnn", "gru", "lstm")
 AUGMENTS = ("none", "crop", "thesis")
@@ -23,7 +26,7 @@ QUANTIZED = ("recipe", "all", "inner")
 IMAGE_SIZE = 64
 SMALLEST_IMAGE = 32
 
-EARLIER = {"recipe": "thesis"}
+EARLIER = {"recipe": "thesis", "teacher": None}
 """Settings that earlier versions did not write, and what all their runs had."""
 
 
@@ -48,6 +51,7 @@ class RunConfig:
     limit               train on the first so many images, and validate on a quarter as many
     holdout             validate on the last so many training images, which are then not trained on
     image_size          side of the images; of imagenette only
+    teacher             a run folder, whose float network the quantized one learns from too (`Distillation`); None
 
     Raises ConfigError for a setting that does not exist or makes no sense.
     """
@@ -80,6 +84,7 @@ class RunConfig:
     image_size: int | None = None
     skip_damaged: bool = False
     start_from: str | None = None                # a checkpoint: post-training instead of from scratch
+    teacher: str | None = None
     quick: bool = False
 
     def __post_init__(self) -> None:
@@ -138,7 +143,7 @@ class RunConfig:
         for name, what in (("layer_thresholds", "threshold"), ("layer_rates", "rate")):
             checks.numbers_of_layers(name, what, getattr(self, name))
             object.__setattr__(self, name, {layer: float(x) for layer, x in getattr(self, name).items()})
-        for name in ("data_dir", "start_from"):
+        for name in ("data_dir", "start_from", "teacher"):
             checks.kind(name, getattr(self, name), str, or_none=True)
 
     @property
@@ -180,6 +185,7 @@ class RunConfig:
         words += [] if self.quantize == "recipe" else [f"{self.quantize} layers"]
         words += [f"{layer} {value:g}" for layer, value in {**self.layer_thresholds, **self.layer_rates}.items()]
         words += [] if self.inputs is None else [f"inputs {spelled(self.inputs)}"]
+        words += [] if self.teacher is None else [f"taught by {self.teacher}"]
         words += [f"{site} {'float' if choice is None else spelled(choice)}" for site, choice in self.own.items()]
         return ", ".join(words)
 

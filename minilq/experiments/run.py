@@ -24,13 +24,15 @@ from minilq._version import __version__
 from minilq.arguments import check_instance
 from minilq.data import Dataset
 from minilq.errors import ConfigError
-from minilq.experiments.build import built, data_for, methods_for, quantized_sites, trainer_for
+from minilq.experiments.build import built, data_for, methods_for, quantized_sites, teacher_of, trainer_for
 from minilq.experiments.checks import one_of
+from minilq.experiments.config import CONFIG as CONFIG
 from minilq.experiments.config import QUICK_IMAGES, RunConfig, read_config
 from minilq.experiments.measure import counted, measure
 from minilq.experiments.result import RESULT as RESULT
 from minilq.experiments.result import read_result as read_result
 from minilq.experiments.rounded import rounded_like, score_on
+from minilq.experiments.training import CHECKPOINTS as CHECKPOINTS
 from minilq.experiments.training import check_same, settings_that_matter, train
 from minilq.experiments.watch import Watch, each_epoch
 from minilq.files import as_path, make_folder, write_text
@@ -43,10 +45,9 @@ from minilq.train.history import Row, write_history
 from minilq.train.interrupt import Interrupt
 from minilq.train.loop import Trainer, under
 
-CONFIG, ENVIRONMENT, HISTORY, DONE = "config.json", "env.json", "history.csv", "DONE"
+ENVIRONMENT, HISTORY, DONE = "env.json", "history.csv", "DONE"
 QUANTIZE = "quantize.json"
 """What `minilq quantize` writes beside the rest, experiments/without_training.py."""
-CHECKPOINTS = {"float": "float.npz", "quantized": "quantized.npz"}
 OF_A_RUN = (CONFIG, *CHECKPOINTS.values())
 WRITTEN = (*OF_A_RUN, ENVIRONMENT, HISTORY, RESULT, QUANTIZE, DONE, "figures")
 SECONDS_BETWEEN_CHECKPOINTS = 2.0
@@ -71,6 +72,7 @@ def start(config: RunConfig, folder: str | Path, log: Log, watch: Watch | None =
     refuse_to_overwrite(folder)
     fresh = built(config)
     methods_for(config, *fresh)                  # a layer that is not there is found out before the data are read
+    teacher_of(config)                           # and so is a teacher that cannot teach
     given = None if config.start_from is None else _float_checkpoint(Path(config.start_from), config, fresh[0])
     log(f"training {config.model} on {config.data}: {'float, then ' if given is None else ''}"
         f"{config.describe()}")

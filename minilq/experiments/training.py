@@ -16,8 +16,11 @@ from minilq.train.checkpoint import load_checkpoint, save_checkpoint
 from minilq.train.history import Row
 from minilq.train.loop import Trainer
 
+CHECKPOINTS = {"float": "float.npz", "quantized": "quantized.npz"}
+"""Of a run, in its folder."""
+
 OF_QUANTIZERS = ("weights", "inputs", "own", "quantize", "granularity", "threshold", "layer_thresholds", "gate",
-                 "rounding", "penalty", "rate", "layer_rates")
+                 "rounding", "penalty", "rate", "layer_rates", "teacher")
 """Settings that a float network does not have."""
 
 FREE = ("data_dir", "start_from", "epochs")
