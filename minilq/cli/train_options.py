@@ -26,7 +26,7 @@ def add_options(train: argparse.ArgumentParser) -> None:
                       "thesis' in either (usual)")
     data.add_argument("--data-dir", metavar="DIR", help="where the files are; imagenette: also any folder or archive "
                       "with train/CLASS/ and val/CLASS/ (MINILQ_DATA, or the user's cache folder)")
-    data.add_argument("--model", metavar="M", help="mnist_mlp, lenet, cifar10_cnn, imagenette_resnet, or rnn, gru "
+    data.add_argument("--model", metavar="M", help="mnist_mlp, lenet, cifar10_cnn, imagenette_resnet, vit, or rnn, gru "
                       "or lstm over the rows of grey images (the one for the data)")
     data.add_argument("--input", metavar="I", help="raw, pixels 0..255, or unit, 0..1 (unit; thesis and colour "
                       "images: raw)")

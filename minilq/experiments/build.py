@@ -57,8 +57,9 @@ def streams(seed: int) -> Streams:
 def network(config: RunConfig, generators: Streams) -> Sequential:
     """The untrained network of a run, in full precision."""
     shape, rng, noise = config.image_shape, generators["init"], generators["dropout"]
-    if config.model == "lenet":
-        return models.lenet(rng, (shape[0], shape[1], shape[2] if len(shape) == 3 else 1))
+    if config.model in ("lenet", "vit"):
+        make = models.lenet if config.model == "lenet" else models.vit
+        return make(rng, (shape[0], shape[1], shape[2] if len(shape) == 3 else 1))
     if config.model == "cifar10_cnn":
         return models.cifar10_cnn(rng, noise)
     if config.model == "imagenette_resnet":
@@ -147,10 +148,11 @@ def _on_bias(choice: Choice | None) -> Choice | None:
 
 
 def inputs_for(config: RunConfig) -> ToInput:
-    """Images of the data set -> what the network sees; lenet gets grey images with an axis for their one channel."""
+    """Images of the data set -> what the network sees; lenet and vit get grey images with an axis for their one
+    channel."""
     assert config.input is not None
     to_input = INPUTS[config.input]
-    if config.model == "lenet" and len(config.image_shape) == 2:
+    if config.model in ("lenet", "vit") and len(config.image_shape) == 2:
         return lambda images: to_input(images)[..., None]
     return to_input
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from minilq.experiments.config import RunConfig
 
 IMAGES = {"mnist_mlp": "28 x 28 grey", "lenet": "28 x 28 or 32 x 32", "cifar10_cnn": "32 x 32 colour",
-          "imagenette_resnet": "colour", **dict.fromkeys(("rnn", "gru", "lstm"), "grey")}
+          "imagenette_resnet": "colour", "vit": "28 x 28 or 32 x 32",
+          **dict.fromkeys(("rnn", "gru", "lstm"), "grey")}
 """Networks, and the images that each takes."""
 
 
@@ -80,6 +81,7 @@ def together(config: RunConfig) -> None:
         raise ConfigError("train", "augment is for colour images", got=f"{config.augment} with {config.data}")
     shape = config.image_shape
     fits = {"mnist_mlp": shape == (28, 28), "lenet": shape[:2] in ((28, 28), (32, 32)),
+            "vit": shape[:2] in ((28, 28), (32, 32)),
             "cifar10_cnn": shape == (32, 32, 3), "imagenette_resnet": len(shape) == 3,
             **dict.fromkeys(("rnn", "gru", "lstm"), len(shape) == 2)}
     if not fits[str(config.model)]:

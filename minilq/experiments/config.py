@@ -20,7 +20,7 @@ CONFIG = "config.json"
 """A run's settings in its folder."""
 
 QUICK_IMAGES = 2000
-MODELS = ("mnist_mlp", "lenet", "cifar10_cnn", "imagenette_resnet", "rnn", "gru", "lstm")
+MODELS = ("mnist_mlp", "lenet", "cifar10_cnn", "imagenette_resnet", "vit", "rnn", "gru", "lstm")
 AUGMENTS = ("none", "crop", "thesis")
 QUANTIZED = ("recipe", "all", "inner")
 IMAGE_SIZE = 64

@@ -1,4 +1,5 @@
-"""The networks of the thesis, LeNet-5 and recurrent ones for small experiments; all in floats, for `quantize`.
+"""The networks of the thesis, LeNet-5, a vision transformer and recurrent ones for small experiments; all in floats,
+for `quantize`.
 
 Each takes a Generator for the initial values.
 """
@@ -20,10 +21,13 @@ from minilq.nn import (
     Flatten,
     GlobalAveragePool2D,
     Layer,
+    LayerNorm,
     MaxPool2D,
+    Position,
     ReLU,
     Residual,
     Sequential,
+    transformer_block,
 )
 
 
@@ -102,3 +106,21 @@ def over_rows(kind: str, rng: np.random.Generator, columns: int = 28) -> Sequent
     kind    one of RECURRENT
     """
     return Sequential(RECURRENT[kind](columns, 128, rng), Dense(128, 10, rng))
+
+
+def vit(rng: np.random.Generator, shape: tuple[int, int, int] = (28, 28, 1), channels: int = 64, heads: int = 4,
+        hidden: int = 128) -> Sequential:
+    """A vision transformer of one block, 44,554 parameters for grey images of 28 x 28.
+
+    Patches of 7 x 7 (8 x 8 where 7 does not divide the sides) become tokens by one convolution, and a place is added to
+    each; the block; layer norm, the mean of all tokens, dense 10. Input (N, *shape).
+    Source  Dosovitskiy et al. 2021 (arXiv 2010.11929), with the mean in the place of a token of its own
+    """
+    height, width, n_in = shape
+    side = 7 if height % 7 == width % 7 == 0 else 8
+    if height % side or width % side:
+        raise ConfigError("vit", "sides of images must be multiples of 7, or of 8", got=str(shape))
+    return Sequential(Conv2D(n_in, channels, side, rng, side, "valid"),
+                      Position((height // side, width // side, channels), rng),
+                      transformer_block(channels, heads, hidden, rng), LayerNorm(channels), GlobalAveragePool2D(),
+                      Dense(channels, 10, rng))
