@@ -11,6 +11,7 @@ import numpy as np
 from minilq import nn
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError
+from minilq.integer import transformer
 from minilq.integer.fixed_point import Rescaling
 from minilq.integer.grid import Grid, Levels, grid_over, usual_range
 from minilq.integer.lines import LARGEST, Line, codes_of_grid, integers
@@ -124,6 +125,16 @@ class Branch:
                     layer.gamma.array, layer.beta.array, layer.mean, layer.variance))
                 factor = gamma / np.sqrt(variance + layer.eps)
                 self.act(self.line.affine(factor, beta - factor * mean))
+            case nn.SelfAttention():
+                transformer.attention(self, name, layer)
+            case nn.LayerNorm():
+                transformer.layer_norm(self, name, layer)
+            case nn.GELU():
+                transformer.gelu(self, name)
+            case nn.Softmax():
+                transformer.softmax(self, name)
+            case nn.Position():
+                transformer.position(self, name, layer)
             case nn.ReLU():
                 self.act(self.line.rectified())
             case nn.Dropout() | nn.QuantizedGradient():
@@ -151,7 +162,8 @@ class Branch:
             case _:
                 raise ConfigError("convert", "every layer must be one that integers can compute",
                                   got=f"{name} ({type(layer).__name__})",
-                                  cause="Layers of your own have no integer form")
+                                  cause="An embedding has no codes to multiply" if isinstance(layer, nn.Embedding)
+                                  else "Layers of your own have no integer form")
 
     def act(self, line: Line) -> None:
         """The integers now stand for what another line says."""

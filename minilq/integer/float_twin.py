@@ -13,11 +13,26 @@ from minilq.errors import ShapeError
 from minilq.integer.engine import IntegerNetwork
 from minilq.integer.grid import DOWN, Grid, Levels
 from minilq.integer.over_time_twin import over_time_twin
+from minilq.integer.polynomials import gelu_near, softmax_near
 from minilq.integer.ranges import BATCH, WITH_GRID, walk
 from minilq.integer.weights import reals_of
-from minilq.nn import BatchNorm, Conv2D, Dense, GroupedConv2D, Layer, Quantize, Sequential, Site, for_inference
+from minilq.nn import (
+    GELU,
+    BatchNorm,
+    Conv2D,
+    Dense,
+    GroupedConv2D,
+    Layer,
+    LayerNorm,
+    Position,
+    Quantize,
+    Sequential,
+    Site,
+    Softmax,
+    for_inference,
+)
 from minilq.nn.recurrent import Recurrent
-from minilq.ops import batch_norm, conv2d, dense, grouped_conv2d
+from minilq.ops import batch_norm, conv2d, dense, grouped_conv2d, layer_norm
 from minilq.store.modelfile import StoredModel
 
 
@@ -26,7 +41,8 @@ class FloatTwin:
 
     Where an input has a method, the method itself makes the codes: there the twin is the trained network. The input of
     the network, and that of each Dense and Conv2D without a method, is set to the nearest number of its grid. Weights
-    are the reals of their codes; biases and batch normalisation are the model's, unrounded.
+    are the reals of their codes; biases and normalisations are the model's, unrounded. GELU and softmax are those of the
+    polynomials of I-BERT, in real numbers.
 
     model, network      a model, or what a model file holds, and what `convert` made of it
     """
@@ -79,6 +95,15 @@ class FloatTwin:
             gamma, beta, mean, variance = (a.astype(np.float64) for a in (
                 layer.gamma.array, layer.beta.array, layer.mean, layer.variance))
             return batch_norm(x, gamma, beta, mean, variance, training=False, eps=layer.eps)
+        if isinstance(layer, LayerNorm):
+            gamma, beta = (a.array.astype(np.float64) for a in (layer.gamma, layer.beta))
+            return layer_norm(x, gamma, beta, layer.eps)
+        if isinstance(layer, GELU):
+            return gelu_near(x)
+        if isinstance(layer, Softmax):
+            return softmax_near(x)
+        if isinstance(layer, Position):
+            return np.asarray(x + self._seen(layer.weight))
         if isinstance(layer, Dense):
             return dense(x, self._seen(layer.weight), self._seen(layer.bias))
         if isinstance(layer, Conv2D):

@@ -83,7 +83,8 @@ class Line(NamedTuple):
         return Line(flat(self.scale[0])[None], flat(self.shift), flat(self.low), flat(self.high),
                     flat(self.least[0])[None], flat(self.most[0])[None])
 
-    def rescaling(self, name: str, unit: Array, zero: Array, dtype: type[Any], top: int | None = None) -> Rescaling:
+    def rescaling(self, name: str, unit: Array, zero: Array, dtype: type[Any], top: int | Array | None = None,
+                  ) -> Rescaling:
         """Integers q = y / unit + zero, rounded, halves up, and what is beyond 0 .. top, or the ends of dtype, set to
         them. zero may be any real numbers."""
         info = np.iinfo(dtype)

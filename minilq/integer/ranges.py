@@ -10,7 +10,17 @@ import numpy as np
 from minilq.autodiff.tape import Array, no_grad
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError, NonFiniteError, ShapeError
-from minilq.nn import Concatenate, Conv2D, Dense, GroupedConv2D, Layer, Quantize, Residual, Sequential
+from minilq.nn import (
+    Concatenate,
+    Conv2D,
+    Dense,
+    GroupedConv2D,
+    Layer,
+    Quantize,
+    Residual,
+    SelfAttention,
+    Sequential,
+)
 from minilq.nn.model import Container
 from minilq.nn.recurrent import Recurrent
 
@@ -95,6 +105,8 @@ def walk(layer: Layer, name: str, x: Array, visit: Callable[[str, Layer, Array],
         return y + (walk(layer.layers["shortcut"], f"{prefix}shortcut", x, visit) if "shortcut" in layer.layers else x)
     if type(layer) is Concatenate:
         return np.concatenate([x, walk(layer.layers["body"], f"{prefix}body", x, visit)], axis=-1)
+    if type(layer) is SelfAttention:
+        return np.asarray(layer.through(x, lambda part, inner, x: walk(inner, prefix + part, x, visit)))
     if isinstance(layer, Container):
         raise ConfigError("walk", "layers may be held by Sequential, Residual and Concatenate",
                           got=f"{name} ({type(layer).__name__})")

@@ -88,7 +88,7 @@ class Product:
     def __call__(self, x: Array, seen: Seen) -> Array:
         seen(self.name, x)
         if self.kernel is None:
-            return self._rescaled(x)
+            return self._rescaled(x).reshape(*x.shape[:-1], self.parts[0].codes.shape[1])
         window = self.kernel.window(x)
         y = np.empty((len(x), window.out_height, window.out_width, self.parts[0].codes.shape[1]), self.rescale.dtype)
         numbers = window.out_height * window.out_width * window.KH * window.KW * x.shape[3]
