@@ -216,7 +216,30 @@ def test_lenet_has_the_sizes_of_1998(shape):
         models.lenet(rng(), shape=(64, 64, 3))
 
 
-@pytest.mark.parametrize("make", [models.cifar10_cnn, models.imagenette_resnet, models.lenet])
+@pytest.mark.parametrize(("shape", "tokens"), [((28, 28, 1), 16), ((32, 32, 3), 16), ((14, 7, 1), 2)])
+def test_a_vision_transformer_sees_patches(shape, tokens):
+    model = models.vit(rng(), shape)
+    assert model(images(2, *shape)).shape == (2, 10)
+    assert model.sites()["position1.weight"].latent.size == 64 * tokens
+    assert shape != (28, 28, 1) or sum(p.size for p in model.parameters().values()) == 38474
+    with pytest.raises(ConfigError, match="multiples of 7, or of 8"):
+        models.vit(rng(), (30, 30, 1))
+
+
+def test_a_run_quantizes_what_attention_multiplies():
+    config = RunConfig(model="vit", weights={"method": "lsq"}, inputs={"method": "lsq"})
+    model = build.network(config, build.streams(0))
+    choose = build.methods_for(config, model, build.streams(0))
+    assert all(choose(name) is not None for name in model.sites() if name.endswith(("weight", "input")))
+    assert build.inputs_for(config)(np.zeros((3, 28, 28), np.uint8)).shape == (3, 28, 28, 1)
+    inner = build.quantized_layers(RunConfig(model="vit", quantize="inner"), model)
+    assert "position1" in inner
+    assert not {"conv2d1", "dense1"} & set(inner)
+    with pytest.raises(ConfigError, match="vit needs 28 x 28 or 32 x 32"):
+        RunConfig(model="vit", data="imagenette")
+
+
+@pytest.mark.parametrize("make", [models.cifar10_cnn, models.imagenette_resnet, models.lenet, models.vit])
 def test_any_layer_can_have_its_own_threshold_or_stay_in_full_precision(make):
     model = make(rng())
     names = weighted(model)
@@ -234,7 +257,7 @@ def test_methods_and_dropout_do_not_change_the_initial_values():
 
 def test_one_step_of_each_network_moves_every_parameter_and_scale():
     for make, shape in ((models.cifar10_cnn, (32, 32, 3)), (models.imagenette_resnet, (32, 32, 3)),
-                        (models.lenet, (28, 28, 1))):
+                        (models.lenet, (28, 28, 1)), (models.vit, (28, 28, 1))):
         model = quantize(make(rng()), everywhere(Nested(1e-3, granularity="filter")))
         tensors = model.parameters()
         adam = minilq.Adam(tensors.values(), lr=1e-3)

@@ -118,7 +118,9 @@ def methods_for(config: RunConfig, model: Sequential, generators: Streams) -> Ch
             own = config.own[name]
             return method_from(_on_bias(own) if kind.endswith("bias") else own, generators["noise"])
         if kind.endswith("input"):
-            return method_from(config.inputs if layer in owners else None, generators["noise"])
+            attention = f"{layer.rpartition('.')[0]}.project"        # whose queries, keys .. are multiplied too
+            there = layer in owners or attention in layers
+            return method_from(config.inputs if there else None, generators["noise"])
         if layer not in layers:
             return None
         method = method_from(config.weights_of(layer), generators["noise"])

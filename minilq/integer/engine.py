@@ -47,6 +47,10 @@ conversion, with one scale for each output; `IntegerNetwork.rounded` names them.
 **Over time.** A recurrent layer's rows and states are multiplied as codes, its gates are tables, and its state is a
 whole number of 2^-15 that goes from step to step: over_time.py.
 
+**Transformers.** Attention multiplies codes with codes: those of its queries, keys, values and probabilities, of one
+byte each. Softmax, GELU and layer norm are I-BERT's, on int32 in one unit (nonlinear.py, transformer.py). Its
+polynomials are up to 0.018 and 0.002 from GELU and e^x, which training does not know; the float twin has them.
+
 **One bit.** Where an input has two codes and weights have none but -1, 0 and 1, both are packed, 64 in a word, and the
 same sums are counted: one_bit.py.
 

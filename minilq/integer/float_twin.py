@@ -41,8 +41,8 @@ class FloatTwin:
 
     Where an input has a method, the method itself makes the codes: there the twin is the trained network. The input of
     the network, and that of each Dense and Conv2D without a method, is set to the nearest number of its grid. Weights
-    are the reals of their codes; biases and normalisations are the model's, unrounded. GELU and softmax are those of the
-    polynomials of I-BERT, in real numbers.
+    are the reals of their codes; biases and normalisations are the model's, unrounded. GELU and softmax are made of
+    I-BERT's polynomials, in real numbers.
 
     model, network      a model, or what a model file holds, and what `convert` made of it
     """

@@ -1,8 +1,8 @@
 """What transformers do between their products, on integers alone: layer norm, GELU, softmax, and attention itself.
 
-Nothing in a step is a float. GELU and softmax are those of I-BERT (ibert.py). Layer norm is I-BERT's but for its rounding:
-each row is shifted until its largest number has as many bits as its squares leave room for, so that one with small
-numbers keeps its digits too, and eps, which integers would round away, is shifted with it.
+Nothing in a step is a float. GELU and softmax are those of I-BERT (ibert.py). Layer norm is I-BERT's but for its
+rounding: each row is shifted until its largest number has as many bits as its squares leave room for, so that one with
+small numbers keeps its digits too, and eps, which integers would round away, is shifted with it.
 
 Source      Kim et al. 2021 (arXiv 2101.01321)
 """
@@ -99,7 +99,7 @@ class Attention:
     def __call__(self, x: Array, seen: Seen) -> Array:
         N, *between, C = x.shape
         T, d = math.prod(between), C // (3 * self.heads)
-        if T != self.tokens:
+        if self.tokens != T:
             raise ShapeError("IntegerNetwork", f"{self.tokens} tokens must come to {self.name}", got=str(T),
                              cause="The images have another size than those that the network was converted with")
         together = x.reshape(N, T, 3, self.heads, d).transpose(2, 0, 3, 1, 4)     # (3, N, h, T, d)

@@ -77,7 +77,6 @@ def attention(branch: Branch, name: str, layer: nn.SelfAttention) -> None:
     grids = [_grid(branch, f"{name}.{part}", getattr(layer, part)) for part in ("queries", "keys", "values",
                                                                                 "probabilities")]
     *three, of_p = grids
-    queries, keys, values = three
     C = layer.output.weight.shape[0]
     scales = [float(grid.scale) for grid in grids]
 
@@ -85,14 +84,14 @@ def attention(branch: Branch, name: str, layer: nn.SelfAttention) -> None:
         return np.repeat(np.array(numbers, np.float64), C)
 
     branch.through(f"{name}.project", layer.project)
-    moved = each([grid.zero + grid.half - 0.5 for grid in three])
+    moved = each([int(grid.zero) + grid.half - 0.5 for grid in three])
     branch.rescale(branch.line.rescaling(name, each(scales[:3]), moved, np.uint8, each([grid.top for grid in three])))
     step = softmax_of_scale(scales[0] * scales[1] / math.sqrt(C // layer.heads))
     one = np.full((1, 1), 2.0**SHARE)
     shares = integers(1 / one, np.zeros(1), 0 * one, one)
     branch.steps.append(Attention(name, layer.heads, tuple(int(grid.zero) for grid in grids),  # type: ignore[arg-type]
                                   step, shares.coding(f"{name}.probabilities", of_p), T))
-    most = np.full((1, C), float(T * of_p.top * values.top))
+    most = np.full((1, C), float(T * of_p.top * three[2].top))
     branch.act(integers(np.full((1, C), scales[2] * scales[3]), np.zeros(C), -most, most))
     branch.exact = False
     branch.through(f"{name}.output", layer.output)
@@ -105,8 +104,8 @@ def _grid(branch: Branch, name: str, layer: nn.Quantize) -> Grid:
         made.grids[name] = grid_over(*usual_range(made.sample(name), made.outside))
     grid = made.grids[name] if layer.input.method is None else made.grid_of(name, layer.input)
     if isinstance(grid, Levels) or grid.scale.ndim or grid.code_of_zero is None or grid.top > 255:
-        raise ConfigError("convert", "codes that are multiplied with each other must be evenly spaced, of one byte, with "
-                          "one scale, and 0 among them", got=f"{name} with {type(layer.input.method).__name__}",
+        raise ConfigError("convert", "codes that are multiplied with each other must be evenly spaced, of one byte, "
+                          "with one scale, and 0 among them", got=f"{name} with {type(layer.input.method).__name__}",
                           cause="LSQ(8) and Affine(8, ranges='data') make such codes")
     return grid
 
