@@ -146,6 +146,7 @@ if TYPE_CHECKING:
         Ternary,
         VecQ,
         VectorQuantization,
+        ZipML,
         absolute_deviation,
         chain_rule,
         code_size,
@@ -176,7 +177,7 @@ else:                                            # what a network in floats does
         "objective": "Objective penalty_on",
         "quantize": "BNN BWN LAB LAQ LAT LSQ PACT QNN SCALE_MIN TTQ TWN Affine BinaryConnect DeepCompression DiffQ "
                     "DoReFa DoReFaInput DualCopy Exponential FewestBits FixedRange HashedNets LQNets LSQPlus Mixture "
-                    "Nested Polino PolinoPoints Pruned Scaled Surrogate Ternary VecQ VectorQuantization "
+                    "Nested Polino PolinoPoints Pruned Scaled Surrogate Ternary VecQ VectorQuantization ZipML "
                     "absolute_deviation chain_rule code_size codes_of dampening difference fake_quantize frozen "
                     "group_hoyer hoyer hoyer_square inverse maxbin scale_shape sine squared_deviation stochastic "
                     "threshold waveq",
@@ -194,17 +195,17 @@ __all__ = [
     "Parameter", "Polino", "PolinoPoints", "Position", "Pruned", "Quantize", "QuantizedGradient", "Quantizer",
     "ReLU", "Residual", "Scaled", "SelfAttention", "Sequential", "ShapeError", "ShiftBatchNorm", "Site", "Softmax",
     "Surrogate", "Table", "TapeError", "Tensor", "Ternary", "Twins", "VecQ", "VectorQuantization", "WithResidual",
-    "Within", "XNORConv2D", "__version__", "absolute", "absolute_deviation", "add", "add_up", "average_pool2d",
-    "batch_norm", "blas_threads_in_use", "calibrate", "chain_rule", "check", "clip", "code_size", "codes_of",
-    "concatenate", "conv2d", "convolution_in_use", "dampening", "dense", "difference", "divergence", "divide",
-    "dropout", "embedding", "exp", "fake_quantize", "frozen", "gelu", "global_average_pool2d", "gradcheck",
-    "group_hoyer", "grouped_conv2d", "hold", "hoyer", "hoyer_square", "index", "inverse", "kernels_in_use",
-    "layer_norm", "log", "matmul", "max_pool2d", "maxbin", "maximum", "mean", "multiply", "nearest", "negative",
-    "no_grad", "norm", "one_blas_thread", "penalty_on", "power", "pretend", "primitive", "quantize",
-    "quantized_gradient", "relu", "replay_check", "reshape", "scale_shape", "shift_batch_norm", "sigmoid", "sine",
-    "smooth_of", "softmax", "softmax_cross_entropy", "squared_deviation", "squared_hinge", "stack", "stochastic",
-    "subtract", "sum_of_squares", "tanh", "threads_in_use", "threshold", "transpose", "use_convolution",
-    "use_kernels", "use_threads", "vjp_of", "waveq", "where", "zero_pad2d",
+    "Within", "XNORConv2D", "ZipML", "__version__", "absolute", "absolute_deviation", "add", "add_up",
+    "average_pool2d", "batch_norm", "blas_threads_in_use", "calibrate", "chain_rule", "check", "clip", "code_size",
+    "codes_of", "concatenate", "conv2d", "convolution_in_use", "dampening", "dense", "difference", "divergence",
+    "divide", "dropout", "embedding", "exp", "fake_quantize", "frozen", "gelu", "global_average_pool2d",
+    "gradcheck", "group_hoyer", "grouped_conv2d", "hold", "hoyer", "hoyer_square", "index", "inverse",
+    "kernels_in_use", "layer_norm", "log", "matmul", "max_pool2d", "maxbin", "maximum", "mean", "multiply",
+    "nearest", "negative", "no_grad", "norm", "one_blas_thread", "penalty_on", "power", "pretend", "primitive",
+    "quantize", "quantized_gradient", "relu", "replay_check", "reshape", "scale_shape", "shift_batch_norm",
+    "sigmoid", "sine", "smooth_of", "softmax", "softmax_cross_entropy", "squared_deviation", "squared_hinge",
+    "stack", "stochastic", "subtract", "sum_of_squares", "tanh", "threads_in_use", "threshold", "transpose",
+    "use_convolution", "use_kernels", "use_threads", "vjp_of", "waveq", "where", "zero_pad2d",
 ]
 
 

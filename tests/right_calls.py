@@ -22,6 +22,7 @@ from minilq.quantize.vectors import Vectors
 from minilq.train.loop import Trainer
 from minilq.train.metrics import INPUTS
 from minilq.train.stage import Stage, progressive, prune_cluster, two_stage
+from minilq.train.task import cross_entropy
 from minilq.train.teacher import Distillation, Guided, half_square
 from tests.networks import weights
 from tests.stored_calls import FLAT, PIXELS, STORED
@@ -235,6 +236,7 @@ TRAINING = {
     "correct_biases_by_moments": (post.correct_biases_by_moments, nn.calibrate(network(minilq.LSQ(4)), X),
                                   float_network(), {}),
     "round_layers": (post.round_layers, ranged_network(), X, "gptq"),
+    "gradient_norms": (post.gradient_norms, MODEL, [(X, LABELS)], cross_entropy),
     "shared_out": (post.shared_out, [1.0, 2.0], [4, 4], True),
     "sparsity_on": (objective.sparsity_on, MODEL, "hoyer_square", 1e-3, True),
     "qgt_on": (objective.qgt_on, nn.Sequential(Dense(3, 2, RNG)), weights(minilq.Affine(4)), 1e-3, {"dense1": 1e-3}),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from minilq.later import imported_later
 
 if TYPE_CHECKING:
-    from minilq.post.allocation import shared_out
+    from minilq.post.allocation import gradient_norms, shared_out
     from minilq.post.bias_correction import correct_biases, correct_biases_by_moments
     from minilq.post.calibration import calibrate_ranges
     from minilq.post.collapsing import collapse
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from minilq.post.precision import Round, Spent, adaptive, spent_by, water_filling
 else:
     __getattr__ = imported_later(__name__, {
-        "allocation": "shared_out",
+        "allocation": "gradient_norms shared_out",
         "bias_correction": "correct_biases correct_biases_by_moments",
         "calibration": "calibrate_ranges",
         "collapsing": "collapse",
@@ -29,5 +29,5 @@ else:
         "precision": "Round Spent adaptive spent_by water_filling"})
 
 __all__ = ["Round", "Spent", "Trace", "absorb_high_biases", "adaptive", "calibrate_ranges", "collapse",
-           "correct_biases", "correct_biases_by_moments", "equalize", "fold_batch_norms", "hessian_trace",
-           "round_layers", "shared_out", "spent_by", "water_filling"]
+           "correct_biases", "correct_biases_by_moments", "equalize", "fold_batch_norms", "gradient_norms",
+           "hessian_trace", "round_layers", "shared_out", "spent_by", "water_filling"]

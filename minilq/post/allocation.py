@@ -4,8 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from minilq.arguments import check_flag, is_number, is_whole, shown
+import numpy as np
+
+from minilq.arguments import check_flag, check_function, check_instance, is_number, is_whole, shown
+from minilq.autodiff.tape import Array
+from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError
+from minilq.nn import Layer
+from minilq.post.gradient import loss_and_gradients
+from minilq.train.task import Task, cross_entropy
+
+
+def gradient_norms(model: Layer, batches: Sequence[tuple[Array, Array]], task: Task = cross_entropy,
+                   ) -> dict[str, float]:
+    """How steep the loss is in each weight: the 2-norm of its gradient, mean over some batches, by site.
+
+    Which is what `shared_out` takes: `bits = shared_out(list(norms.values()), [4] * len(norms))`.
+
+    batches     pairs of what the network sees and labels; the paper has five
+    task        (model, x, labels) -> the loss of a batch, and how many answers are right
+    Raises      ConfigError for no batch and for a model without weights; what the task raises
+
+    >>> import numpy as np
+    >>> from minilq import Dense
+    >>> model = Dense(3, 2, np.random.default_rng(0))
+    >>> list(gradient_norms(model, [(np.ones((4, 3), np.float32), np.zeros(4, int))]))
+    ['weight']
+    """
+    check_instance("gradient_norms", "the model", model, Layer, "a Layer")
+    check_function("gradient_norms", "task", task)
+    if not isinstance(batches, (list, tuple)) or not batches or not all(
+            isinstance(one, (list, tuple)) and len(one) == 2 for one in batches):
+        raise ConfigError("gradient_norms", "batches must be a list of pairs (x, labels)", got=shown(batches))
+    latents = {name: site.latent for name, site in model.sites().items()
+               if name.rpartition(".")[2].startswith("weight") and site.latent is not None}
+    if not latents:
+        raise ConfigError("gradient_norms", "there must be a weight", got="a model without one")
+    total = dict.fromkeys(latents, 0.0)
+    for x, labels in batches:
+        _, gradients = loss_and_gradients("gradient_norms", lambda x=x, labels=labels: task(
+            model, Tensor(x), labels)[0], list(latents.values()))  # type: ignore[misc]
+        for name, g in zip(latents, gradients, strict=True):
+            total[name] += float(np.linalg.norm(g)) / len(batches)
+    return total
 
 
 def shared_out(norms: Sequence[float], start: Sequence[int], points: bool = False) -> list[int]:

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         Ternary,
         VecQ,
         VectorQuantization,
+        ZipML,
     )
     from minilq.quantize.methods.scaled import codes_of, fake_quantize
     from minilq.quantize.mixture import Mixture
@@ -64,7 +65,7 @@ else:
         "granularity": "scale_shape",
         "methods": "BNN BWN LAB LAQ LAT LSQ PACT QNN TTQ TWN Affine BinaryConnect DeepCompression DiffQ DoReFa "
                    "DoReFaInput DualCopy Exponential FewestBits FixedRange HashedNets LQNets LSQPlus Nested Polino "
-                   "PolinoPoints Pruned Scaled Ternary VecQ VectorQuantization",
+                   "PolinoPoints Pruned Scaled Ternary VecQ VectorQuantization ZipML",
         "methods.scaled": "codes_of fake_quantize",
         "mixture": "Mixture",
         "penalties": "difference inverse maxbin",
@@ -79,11 +80,11 @@ else:
 __all__ = [
     "BNN", "BWN", "LAB", "LAQ", "LAT", "LSQ", "PACT", "QNN", "SCALE_MIN", "TTQ", "TWN", "Affine", "BinaryConnect",
     "Coded", "DeepCompression", "DiffQ", "DoReFa", "DoReFaInput", "DualCopy", "Even", "Exponential", "FewestBits",
-    "FixedRange", "HashedNets", "Held", "LQNets", "LSQPlus", "Mixture", "Nested", "Polino", "PolinoPoints", "Pruned",
-    "Quantizer", "Scaled", "Surrogate", "Table", "Ternary", "VecQ", "VectorQuantization", "absolute_deviation",
-    "chain_rule", "code_size", "codes_of", "dampening", "difference", "fake_quantize", "frozen", "group_hoyer", "hold",
-    "hoyer", "hoyer_square", "inverse", "maxbin", "nearest", "pretend", "scale_shape", "sine", "squared_deviation",
-    "stochastic", "threshold", "waveq",
+    "FixedRange", "HashedNets", "Held", "LQNets", "LSQPlus", "Mixture", "Nested", "Polino", "PolinoPoints",
+    "Pruned", "Quantizer", "Scaled", "Surrogate", "Table", "Ternary", "VecQ", "VectorQuantization", "ZipML",
+    "absolute_deviation", "chain_rule", "code_size", "codes_of", "dampening", "difference", "fake_quantize",
+    "frozen", "group_hoyer", "hold", "hoyer", "hoyer_square", "inverse", "maxbin", "nearest", "pretend",
+    "scale_shape", "sine", "squared_deviation", "stochastic", "threshold", "waveq",
 ]
 
 

@@ -29,10 +29,11 @@ from minilq.quantize.methods.ttq import TTQ
 from minilq.quantize.methods.twn import TWN
 from minilq.quantize.methods.vecq import VecQ
 from minilq.quantize.methods.vector_quantization import VectorQuantization
+from minilq.quantize.methods.zipml import ZipML
 
 __all__ = [
     "BNN", "BWN", "LAB", "LAQ", "LAT", "LSQ", "PACT", "QNN", "QUANTIZERS", "TTQ", "TWN", "Affine", "BinaryConnect",
     "DeepCompression", "DiffQ", "DoReFa", "DoReFaInput", "DualCopy", "Exponential", "FewestBits", "FixedGrid",
-    "FixedRange", "HashedNets", "LQNets", "LSQPlus", "Nested", "Polino", "PolinoPoints", "Pruned", "Scaled", "Ternary",
-    "VecQ", "VectorQuantization",
+    "FixedRange", "HashedNets", "LQNets", "LSQPlus", "Nested", "Polino", "PolinoPoints", "Pruned", "Scaled",
+    "Ternary", "VecQ", "VectorQuantization", "ZipML",
 ]
