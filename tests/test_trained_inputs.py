@@ -380,13 +380,19 @@ def test_levels_of_a_table_are_for_products_alone():
         convert(model, images)
 
 
+def test_a_layer_of_an_input_alone_has_a_grid_that_does_not_depend_on_it():
+    """In front of a product it may: tests/test_dynamic.py."""
+    model = nn.quantize(nn.Sequential(nn.Quantize()), lambda name: Affine(8))
+    with pytest.raises(ConfigError, match=r"must not depend on the input; got quantize1\.input with Affine"):
+        convert(model, normal(40, 6))
+
+
 @pytest.mark.parametrize(("method", "message"), [
     (Away(), r"or the next below; got dense1\.input with Away"),
-    (Affine(8), r"must not depend on the input; got dense1\.input with Affine"),
     (Trits(), r"one row for all channels; got dense1\.input with Trits"),
     (LQNets(5, signed=False), r"must be 2 to 16.*; got dense1\.input with LQNets"),
     (Upwards(), r"those of the nearest levels; got dense1\.input with Upwards")],
-    ids=["away", "tensor", "tables", "many levels", "upwards"])
+    ids=["away", "tables", "many levels", "upwards"])
 def test_methods_that_cannot_stand_at_inputs_are_refused(method, message):
     model = nn.quantize(nn.Sequential(nn.Dense(4, 3, np.random.default_rng(0))),
                         lambda name: method if name.endswith("input") else None)

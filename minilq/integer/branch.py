@@ -12,6 +12,7 @@ from minilq import nn
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError
 from minilq.integer import transformer
+from minilq.integer.dynamic import is_dynamic, multiply_dynamic
 from minilq.integer.fixed_point import Rescaling
 from minilq.integer.grid import Grid, Levels, grid_over, usual_range
 from minilq.integer.lines import LARGEST, Line, codes_of_grid, integers
@@ -31,6 +32,7 @@ class Conversion:
     grids       of what each Dense, Conv2D and Quantize takes, by its name
     trained     those of them that methods have trained
     rounded     names of the weights that were rounded to 8 bits
+    dynamic     names of the layers whose inputs have a range of their own each time
     """
 
     def __init__(self, network: nn.Sequential, coded: dict[str, Coded], ranges: Ranges, split: bool,
@@ -40,6 +42,7 @@ class Conversion:
         self.grids: dict[str, Grid | Levels] = {}
         self.trained: dict[str, Grid | Levels] = {}
         self.rounded: list[str] = []
+        self.dynamic: list[str] = []
 
     def grid_of(self, name: str, site: nn.Site, called: str = "") -> Grid | Levels:
         """The trained grid of an input site with a method. `name` is that of the place; a tied layer has several."""
@@ -192,6 +195,9 @@ class Branch:
                   kernel: Kernel | None) -> None:
         coded = self.made.weight(layer.weight)
         groups = layer.groups if isinstance(layer, nn.GroupedConv2D) else 1
+        if is_dynamic(layer.input.method):
+            multiply_dynamic(self, name, layer.input, coded, self.made.reals(layer.bias), kernel, groups)
+            return
         along = for_inputs(coded)
         grid, s = self.codes_for(name, layer.input, np.tile(along, groups) if along.size > 1 else along)
         self.multiply(name, coded, grid, s, self.made.reals(layer.bias), kernel, groups)

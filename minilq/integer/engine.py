@@ -39,6 +39,8 @@ absorbed into such a grid: scales along inputs are split. Levels that are not ev
 the middles between them, and with l_0 < l_1 .. the product is l_0 sum w_ij + sum_k (l_k - l_k-1) sum [q_i >= k] w_ij:
 one of zeros and ones for each level but the lowest.
 
+**Dynamic inputs.** Where an input's method takes its range from the input itself, so do the integers: dynamic.py.
+
 **Weights on any grid.** A zero point, an offset, codes of two to four bytes and tables of values are planes, int8
 matrices with scales of their own, that add up to the weight (quantize/coded.py): a sum for each. Of four planes at
 most; weights of more, and float weights (of layers that training left as they are), are rounded to 8 bits at
@@ -73,7 +75,7 @@ Source      Jacob et al. 2018 (arXiv 1712.05877)
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -81,6 +83,7 @@ from minilq.arguments import check_flag, check_plain, check_reals, is_number, is
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError, DTypeError, NonFiniteError, ShapeError
 from minilq.integer.branch import Branch, Conversion
+from minilq.integer.dynamic import is_dynamic
 from minilq.integer.grid import Grid, Levels, grid_of_pixels, grid_over
 from minilq.integer.lines import codes_of_grid
 from minilq.integer.ranges import BATCH, WITH_GRID, Ranges, calibrated, in_a_row, without_images
@@ -103,14 +106,16 @@ class IntegerNetwork:
     grids           of the input of each Dense, Conv2D and Quantize, by its name
     coded           the weights that are multiplied, and the biases that were quantized, by name
     rounded         names of the weights that conversion rounded to 8 bits
+    dynamic         names of the layers whose inputs have no grid, but one each time (integer/dynamic.py)
     logits_scale    logits * logits_scale is in the unit of the float network's logits
     shape           of an image; without Flatten, height and width may be others
     """
 
     def __init__(self, grid: Grid | Levels, grids: dict[str, Grid | Levels], coded: dict[str, Coded],
-                 rounded: list[str], logits_scale: float, shape: tuple[int, ...], steps: list[Step]) -> None:
+                 rounded: list[str], logits_scale: float, shape: tuple[int, ...], steps: list[Step],
+                 dynamic: Sequence[str] = ()) -> None:
         self.grid, self.grids, self.coded, self.rounded = grid, grids, coded, rounded
-        self.logits_scale, self.shape, self.steps = logits_scale, shape, steps
+        self.logits_scale, self.shape, self.steps, self.dynamic = logits_scale, shape, steps, tuple(dynamic)
 
     def __call__(self, codes: Array) -> Array:
         """Logits of input codes: (N, ...) of the grid's dtype -> int32 (N, ...). Raises DTypeError, ShapeError."""
@@ -218,7 +223,7 @@ def convert(model: Sequential | StoredModel, images: Array | None = None, split:
     unit = branch.line.unit.max(keepdims=True)
     branch.rescale(branch.line.rescaling("logits", unit, np.zeros(()), np.int32))
     return IntegerNetwork(grid, made.grids, made.coded, made.rounded, float(unit.item()),
-                          ranges.shapes[next(iter(ranges.shapes))], branch.steps)
+                          ranges.shapes[next(iter(ranges.shapes))], branch.steps, made.dynamic)
 
 
 def _shapes_of(network: Sequential, shape: tuple[int, ...] | None) -> Ranges:
@@ -250,7 +255,7 @@ def _grid_of_images(made: Conversion, network: Sequential, images: Array | None)
 def _first_trained(made: Conversion, network: Sequential) -> Grid | Levels | None:
     flat = False
     for name, layer in in_a_row("", network):
-        if isinstance(layer, WITH_GRID) and layer.input.method is not None:
+        if isinstance(layer, WITH_GRID) and layer.input.method is not None and not is_dynamic(layer.input.method):
             grid = made.grid_of(name, layer.input)
             return None if flat and grid.scale.ndim else grid        # its scales are those of features, not of channels
         if not isinstance(layer, (Flatten, Dropout, MaxPool2D, Quantize, QuantizedGradient)):

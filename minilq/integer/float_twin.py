@@ -10,6 +10,7 @@ import numpy as np
 from minilq.autodiff.tape import Array, no_grad
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ShapeError
+from minilq.integer.dynamic import dynamic_codes
 from minilq.integer.engine import IntegerNetwork
 from minilq.integer.grid import DOWN, Grid, Levels
 from minilq.integer.over_time_twin import over_time_twin
@@ -65,6 +66,9 @@ class FloatTwin:
                 grid = self.network.grids[name]
                 codes[name] = _codes(layer.input, grid, x)
                 x = grid.reals(codes[name] if given is None else given[name])
+            if name in self.network.dynamic:
+                codes[name], reals = dynamic_codes(layer.input, x)       # type: ignore[attr-defined]
+                x = reals(codes[name] if given is None else given[name])
             if isinstance(layer, Recurrent):
                 return self._over_time(name, layer, x, codes, given)
             return self._through(name, layer, x)

@@ -109,7 +109,7 @@ class Product:
 
     def _rescaled(self, x: Array, inside: Array | None = None, eight: bool = False) -> Array:
         """x (..., *inputs), with `eight` codes in a byte -> (product of ..., F)."""
-        groups, (first, *more) = self._groups(x), self.parts
+        groups, (first, *more) = self.groups(x), self.parts
         words = {group: (in_words if eight else packed)(groups[group])
                  for group in {part.group for part in self.parts if part.planes is not None}}
         if first.planes is not None and not more and not first.signs:
@@ -132,11 +132,11 @@ class Product:
         def of_inside(part: Part) -> Array:
             """The sums of one image's windows."""
             assert inside is not None
-            return int8_product(self._groups(inside)[part.group], part.codes)
+            return int8_product(self.groups(inside)[part.group], part.codes)
 
         return self.rescale(map(sums, self.parts))
 
-    def _groups(self, x: Array) -> Array:
+    def groups(self, x: Array) -> Array:
         """One matrix for each group: (..., *inputs) -> (G, product of ..., R)."""
         lead = x.ndim - (1 if self.kernel is None else 3)
         kept = [lead + axis for axis in self.kept]
