@@ -82,7 +82,8 @@ import numpy as np
 from minilq.arguments import check_flag, check_plain, check_reals, is_number, is_whole, shown
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError, DTypeError, NonFiniteError, ShapeError
-from minilq.integer.branch import Branch, Conversion
+from minilq.integer.branch import Branch
+from minilq.integer.conversion import Conversion
 from minilq.integer.dynamic import is_dynamic
 from minilq.integer.grid import Grid, Levels, grid_of_pixels, grid_over
 from minilq.integer.lines import codes_of_grid
