@@ -117,6 +117,28 @@ def images(*shape, seed=0):
 # ---- whole networks
 
 
+@pytest.mark.parametrize("methods", [False, True])
+def test_a_vision_transformer_gives_the_same(methods, run, tmp_path):
+    model, x = models.vit(np.random.default_rng(0), channels=8, heads=2, hidden=12), images(3, 28, 28, 1)
+    random_state(model)
+    if methods:
+        nn.quantize(model, lambda name: Scaled("nearest", granularity="scalar") if name.endswith("weight") else
+                    LSQ(8, signed="probabilities" not in name) if name.endswith("input") else None)
+        set_scales(model, 0.03, 0.1)
+        nn.calibrate(model, x)
+    logits = assert_same(model, x, run, tmp_path / "model.onnx", rtol=1e-5 if not methods else 0.02)
+    assert np.abs(logits[0] - logits[1]).max() > 0.05 * np.abs(logits).max()
+
+
+@pytest.mark.parametrize("form", ["erf", "tanh"])
+def test_a_network_of_tokens_gives_the_same(form, run, tmp_path):
+    rng = np.random.default_rng(0)
+    model = random_state(nn.Sequential(
+        nn.Embedding(9, 4, rng), nn.Position((5, 4), rng), nn.SelfAttention(4, rng, 2), nn.Dense(4, 6, rng),
+        nn.GELU(form), nn.LayerNorm(6), nn.Softmax(), nn.Flatten(), nn.Dense(30, 3, rng)))
+    assert_same(model, rng.integers(0, 9, (4, 5)).astype(np.float32), run, tmp_path / "model.onnx")
+
+
 @pytest.mark.parametrize(("name", "granularity"), [
     ("mnist_mlp", "row"), ("mnist_mlp", "column"), ("mnist_mlp", None), ("lenet", "scalar"), ("lenet", "row"),
     ("lenet", "channel"), ("lenet", "filter"), ("cifar10_cnn", "channel"), ("cifar10_cnn", None),

@@ -32,6 +32,7 @@ from minilq.store.modelfile import StoredModel
 from minilq.store.onnx_graph import Graph, Value
 from minilq.store.onnx_recurrent import recurrent
 from minilq.store.onnx_sites import parameter, seen
+from minilq.store.onnx_transformer import dense, embedding, gelu, layer_norm, position, self_attention, softmax
 from minilq.store.parts import network_and_codes
 
 OPSET = 21
@@ -103,12 +104,6 @@ def _residual(graph: Graph, prefix: str, layer: nn.Residual, x: Value) -> Value:
     return Value(name, layer(x.zeros), body.channels_first)
 
 
-def _dense(graph: Graph, prefix: str, layer: nn.Dense, x: Value) -> Value:
-    z = seen(graph, f"{prefix}input", layer.input, x)
-    weights = parameter(graph, f"{prefix}weight", layer.weight), parameter(graph, f"{prefix}bias", layer.bias)
-    return x.through(layer, graph.node("Gemm", z.name, *weights))
-
-
 def _conv2d(graph: Graph, prefix: str, layer: nn.Conv2D | nn.GroupedConv2D, x: Value, **group: Any) -> Value:
     z = seen(graph, f"{prefix}input", layer.input, graph.channels_first(x))
     kernel = parameter(graph, f"{prefix}weight", layer.weight, (3, 2, 0, 1))             # (F, C, KH, KW)
@@ -169,12 +164,14 @@ def _quantize(graph: Graph, prefix: str, layer: nn.Quantize, x: Value) -> Value:
 
 # Kind -> its translation.
 LAYERS: dict[type[nn.Layer], Callable[..., Value]] = {
-    nn.Dense: _dense, nn.Conv2D: _conv2d, nn.ReLU: _relu, nn.BatchNorm: _batch_norm, nn.Dropout: _nothing,
+    nn.Dense: dense, nn.Conv2D: _conv2d, nn.ReLU: _relu, nn.BatchNorm: _batch_norm, nn.Dropout: _nothing,
     nn.QuantizedGradient: _nothing, nn.MaxPool2D: _max_pool,
     nn.AveragePool2D: _average_pool, nn.GlobalAveragePool2D: _global_average_pool, nn.Flatten: _flatten,
     nn.Quantize: _quantize, nn.Sequential: _sequential, nn.Residual: _residual,
     nn.RNN: recurrent, nn.GRU: recurrent, nn.LSTM: recurrent,
-    nn.GroupedConv2D: _grouped, nn.Concatenate: _concatenate}
+    nn.GroupedConv2D: _grouped, nn.Concatenate: _concatenate,
+    nn.SelfAttention: self_attention, nn.LayerNorm: layer_norm, nn.GELU: gelu, nn.Softmax: softmax,
+    nn.Position: position, nn.Embedding: embedding}
 
 
 def _window(x: Value, size: Any, stride: Any, padding: Padding) -> dict[str, Any]:
