@@ -16,6 +16,7 @@ from minilq.coding.ladder import RUNGS, ladder
 from minilq.coding.packing import pack, unpack
 from minilq.data import Dataset
 from minilq.experiments.config import RunConfig, config_from, read_config
+from minilq.integer import ibert
 from minilq.integer.engine import convert
 from minilq.quantize import statistics
 from minilq.store import modelfile
@@ -74,7 +75,14 @@ def coded_as_started(method, x):
 
 FLAT = nn.Sequential(nn.Flatten(), Dense(90, 2, RNG))
 WHOLE = convert(network(), X)
+IBERT = {
+    **{name: (getattr(ibert, name), np.array([[-300, -2, 0]]), 0.01, "paper") for name in ("i_erf", "i_gelu", "i_exp")},
+    "i_poly": (ibert.i_poly, CODES, 0.1, 2.0, 1.0, 3.0), "i_softmax": (ibert.i_softmax, CODES, 0.01, 8, "code"),
+    "i_sqrt": (ibert.i_sqrt, LABELS), "i_layer_norm": (ibert.i_layer_norm, CODES, 0.1, f32(3) + 2, f32(3), 1),
+    "dyadic": (ibert.dyadic, 0.75), "i_requantize": (ibert.i_requantize, CODES, 0.5, 0.25, 8),
+}
 STORED = {
+    **IBERT,
     "evaluate": (evaluate, FLAT, PIXELS, LABELS, INPUTS["unit"], 2),
     "Dataset": (Dataset, "mine", PIXELS, LABELS, PIXELS, LABELS, ("a", "b")),
     "convert": (convert, network(), X, False, 8, 1e-4, (3,)), "IntegerNetwork.predict": (WHOLE.predict, X),

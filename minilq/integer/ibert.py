@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minilq.arguments import as_array, check_whole, is_number, shown
+from minilq.arguments import as_array, check_whole, is_number, is_whole, shown
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError, DTypeError, ShapeError
 from minilq.integer.polynomials import ERF, EXP, EXP_OF_CODE
@@ -58,6 +58,8 @@ def i_poly(q: Array, scale: float, a: float, b: float, c: float) -> Units:
     [4.98, 10.98]
     """
     q = checked("i_poly", q, scale)
+    if not all(is_number(number) and abs(number) <= 2.0**100 for number in (a, b, c)) or not a:
+        raise ConfigError("i_poly", "a, b and c must be numbers, a not 0", got=shown(a))
     q_b, q_c = math.floor(b / scale), math.floor(c / (a * scale**2))
     fits("i_poly", (largest(q) + abs(q_b))**2 + abs(q_c), scale)
     return Units((q + q_b)**2 + q_c, a * scale**2)
@@ -233,6 +235,8 @@ def i_layer_norm(q: Array, scale: float, gamma: Array, beta: Array, shift: int =
     if q.ndim == 0 or not q.size or not all(isinstance(v, np.ndarray) and v.shape == q.shape[-1:]
                                             for v in (gamma, beta)):
         raise ShapeError("i_layer_norm", "q must be (..., C), gamma and beta arrays (C,)", got=f"q {q.shape}")
+    if not is_whole(shift, 0, 62):
+        raise ConfigError("i_layer_norm", "shift must be a whole number in 0..62", got=shown(shift))
     if not gamma.all():
         raise ConfigError("i_layer_norm", "no gamma may be 0", got="some that are")
     d = q - np.rint(q.mean(axis=-1, keepdims=True)).astype(np.int64)
@@ -257,6 +261,10 @@ def dyadic(M: float) -> tuple[int, int]:
 def i_requantize(q: Array, scale: float, onto: float, bits: int) -> Array:
     """Codes of `bits` bits, steps of `onto`: round(q m 2^-e), scale / onto = m 2^-e, of -2^(bits-1) .. 2^(bits-1) - 1.
     """
+    q = checked("i_requantize", q, scale)
+    if not is_whole(bits, 2, 62):
+        raise ConfigError("i_requantize", "bits must be a whole number in 2..62", got=shown(bits))
+    checked("i_requantize", q, onto)
     m, e = dyadic(scale / onto)
     top = 2**(bits - 1) - 1
     return np.rint(q.astype(np.float64) * m / 2.0**e).clip(-top - 1, top).astype(np.int64)
@@ -276,8 +284,8 @@ def fits(op: str, bound: int, scale: float) -> None:
 
 def checked(op: str, q: Any, scale: Any, form: str = "paper") -> Array:
     """q as int64, once all arguments are what they must be."""
-    if not (is_number(scale) and scale > 0):
-        raise ConfigError(op, "a scale must be a number > 0", got=shown(scale))
+    if not (is_number(scale) and 2.0**-100 <= scale <= 2.0**100):
+        raise ConfigError(op, "a scale must be a number > 0, in 2^-100 .. 2^100", got=shown(scale))
     if not isinstance(form, str) or form not in FORMS:
         raise ConfigError(op, f"form must be one of {', '.join(FORMS)}", got=shown(form))
     return whole(op, q)
