@@ -235,6 +235,7 @@ TRAINING = {
     "correct_biases": (post.correct_biases, nn.calibrate(network(minilq.LSQ(4)), X), X),
     "correct_biases_by_moments": (post.correct_biases_by_moments, nn.calibrate(network(minilq.LSQ(4)), X),
                                   float_network(), {}),
+    "migration": (post.migration, f64(3), f64(3), 0.5), "migrate": (post.migrate, float_network(), X, 0.5),
     "round_layers": (post.round_layers, ranged_network(), X, "gptq"),
     "gradient_norms": (post.gradient_norms, MODEL, [(X, LABELS)], cross_entropy),
     "shared_out": (post.shared_out, [1.0, 2.0], [4, 4], True),

@@ -10,6 +10,7 @@ from minilq import (
     Conv2D,
     Dense,
     Flatten,
+    GlobalAveragePool2D,
     MaxPool2D,
     ReLU,
     Residual,
@@ -81,7 +82,7 @@ def test_codes_of_integers_are_those_of_the_method(symmetric):
     site.change(method)
     x = np.random.default_rng(2).integers(-(2**29), 2**29, (30, 50))
     x[0], x[1], x[2] = np.abs(x[0]), -np.abs(x[1]), 0
-    ends = Ends("dense1.input", site, 2.0**-20)
+    ends = Ends("dense1.input", site, 2, 2.0**-20)
     coded = method.coded(x * 2.0**-20, {})
     d, z = ends.of(x)
     low = method.bounds[0]
@@ -102,11 +103,23 @@ def test_a_file_keeps_them(tmp_path):
 
 def test_what_has_no_such_integers_is_named():
     for inputs, says in ((Affine(9), "must fit into a byte; got dense1.input with 512 codes"),
-                         (Affine(8, granularity="filter"), "granularity scalar or row; got dense1.input"),
+                         (Affine(8, granularity="filter"), "or of each row; got dense1.input"),
                          (Affine(8, without_zero="shift"), "without_zero shift")):
         model = quantize(Sequential(Dense(3, 2, RNG)), {"dense1.input": inputs}.get)
         with pytest.raises(ConfigError, match=says):
             convert(model, REALS[:, 0, 0].repeat(2, axis=1)[:, :3])
+
+
+def test_every_token_has_a_range_of_its_own():
+    """Rows of a Dense layer are what comes for each token; the axes before the last are kept."""
+    rng = np.random.default_rng(0)
+    model = Sequential(Dense(2, 6, rng, 0.5), ReLU(), Dense(6, 4, rng, 0.5), GlobalAveragePool2D())
+    quantize(model, lambda name: Affine(8, granularity=(0, 1, 2)) if name.endswith("input") else None)
+    integers = convert(model, PIXELS)
+    beside = compare(integers, FloatTwin(model, integers), PIXELS)
+    assert all(one.largest <= 1 for one in beside.alone.values())
+    codes = integers.codes_between(integers.grid.codes(PIXELS))
+    assert (codes["dense2"].max(axis=-1) == 255).mean() > 0.9        # each reaches its own end
 
 
 def test_static_and_dynamic_inputs_go_together():

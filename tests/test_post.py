@@ -13,6 +13,7 @@ from minilq import (
     Conv2D,
     Dense,
     Flatten,
+    GlobalAveragePool2D,
     MaxPool2D,
     ReLU,
     Residual,
@@ -22,6 +23,7 @@ from minilq import (
     quantize,
 )
 from minilq.errors import ConfigError, ShapeError
+from minilq.nn import transformer_block
 from minilq.post import (
     absorb_high_biases,
     calibrate_ranges,
@@ -29,6 +31,8 @@ from minilq.post import (
     correct_biases_by_moments,
     equalize,
     fold_batch_norms,
+    migrate,
+    migration,
 )
 from minilq.post.calibration import RULES
 from minilq.post.clipped_normal import clipped_mean
@@ -320,3 +324,59 @@ def test_moments_correct_as_data_do_where_they_are_right():
     moved, wanted = (m.sites()["dense2.bias"].latent.array - before for m in (model, by_data))
     assert np.abs(wanted).max() > 0.02
     np.testing.assert_allclose(moved, wanted, atol=0.1 * np.abs(wanted).max())
+
+
+# --- outliers -------------------------------------------------------------------------------------------------------
+
+def block(seed=0):
+    """A transformer's block on tokens of 12 numbers, of which two are twenty times as large behind the norms."""
+    rng = np.random.default_rng(seed)
+    model = Sequential(transformer_block(12, 2, 24, rng, std=0.3), GlobalAveragePool2D(), Dense(12, 3, rng, 0.5))
+    for name, parameter in model.parameters().items():
+        if name.endswith("gamma"):
+            parameter.array[[2, 7]] *= 20
+    return model
+
+
+TOKENS = np.random.default_rng(5).standard_normal((30, 2, 3, 12)).astype(np.float32)
+
+
+def test_outliers_move_into_weights_and_the_function_stays():
+    model, wanted = block(), logits(block(), TOKENS)
+    s = migrate(model, TOKENS)
+    assert list(s) == ["sequential1.residual1.body.layernorm1", "sequential1.residual2.body.layernorm1"]
+    assert all(one[[2, 7]].min() > 2 * np.delete(one, [2, 7]).max() for one in s.values())
+    np.testing.assert_allclose(logits(model, TOKENS), wanted, rtol=1e-3, atol=1e-4 * np.abs(wanted).max())
+    seen = inputs_of(model, TOKENS, ["sequential1.residual2.body.dense1.input"])
+    largest = np.abs(next(iter(seen.values()))).reshape(-1, 12).max(axis=0)
+    w = model.sites()["sequential1.residual2.body.dense1.weight"].latent.array
+    np.testing.assert_allclose(largest, np.abs(w).max(axis=1), rtol=1e-4)                # alpha = 1/2
+
+
+def test_after_migration_few_bits_lose_less_and_rows_of_their_own_less_still():
+    wanted, errors = logits(block(), TOKENS), {}
+    of_tokens = ("dense1.input", "dense2.input", "project.input", "output.input")
+    for moved in (False, True):
+        for granularity in ("scalar", (0, 1, 2)):
+            model = block()
+            if moved:
+                migrate(model, TOKENS)
+            inputs, weights = Affine(6, granularity=granularity), Affine(8, symmetric=True)
+            quantize(model, lambda name, i=inputs, w=weights: i if name.startswith("seq") and name.endswith(of_tokens)
+                     else w if name.endswith("weight") else None)
+            errors[moved, granularity] = np.square(logits(model, TOKENS) - wanted).mean()
+    assert errors[True, "scalar"] < 0.5 * errors[False, "scalar"]
+    assert errors[True, (0, 1, 2)] < errors[True, "scalar"]
+    assert errors[False, (0, 1, 2)] < errors[False, "scalar"]
+
+
+def test_migration_behind_batch_normalisation_and_where_nothing_is_moved():
+    rng = np.random.default_rng(0)
+    model = Sequential(Conv2D(2, 4, 3, rng), ReLU(), BatchNorm(4), Conv2D(4, 3, 3, rng), Flatten(), Dense(192, 2, rng))
+    wanted = logits(model, IMAGES)
+    assert list(migrate(model, IMAGES, alpha=0.7)) == ["batchnorm1"]
+    np.testing.assert_allclose(logits(model, IMAGES), wanted, rtol=1e-3, atol=1e-6)
+    assert migrate(mlp(), X) == {}
+    assert migration(np.array([0.0, 3.0]), np.array([2.0, 0.0])).tolist() == [1, 1]
+    with pytest.raises(ConfigError, match=r"alpha must be a number in 0\.\.1"):
+        migrate(model, IMAGES, 2)

@@ -1,7 +1,8 @@
 """Dynamic quantization on integers: the range of an input is that of the numbers that have just come.
 
     x           int32 in a unit u that is the same for all
-    a, b        the smallest and the largest of them, of all images at once or of each, and 0;  d = b - a
+    a, b        the smallest and the largest of them, of all images at once, of each image or of each row, and 0
+    d           b - a
     q           round(x top / d) + z,  z = round(-a top / d), codes 0 .. top
     acc_j       sum_i (q_i - z) k_ij, int32
     y_j         s_j u / top (acc_j d) + bias_j: the product acc_j d in 64 bits, shifted to 31, then the line goes on
@@ -43,30 +44,31 @@ def is_dynamic(method: Any) -> TypeGuard[Affine]:
 class Ends:
     """How numbers that have come get codes.
 
-    method      of the input
+    site        of the input, (N, ..., C) of so many axes
     unit        what x = 1 stands for
-    Raises      ConfigError, with the name, for codes of more than a byte, and for ranges of anything but all images, or
-                each one
+    Raises      ConfigError, with the name, for codes of more than a byte, and for ranges along channels or pixels
     """
 
-    def __init__(self, name: str, site: Site, unit: float) -> None:
+    def __init__(self, name: str, site: Site, axes: int, unit: float, kernel: Kernel | None = None) -> None:
         method = site.method
         assert is_dynamic(method)
         low, high = method.bounds
         if high - low > 255:
             raise ConfigError("convert", "the codes of a dynamic range must fit into a byte",
                               got=f"{name} with {high - low + 1} codes", cause="Take 7 or 8 bits")
-        axes = len(site.shape)
-        if (kept := kept_axes(method.granularity, axes)) not in ((), (0,)) or method.without_zero != "extend":
-            raise ConfigError("convert", "a dynamic range is one of all images, or of each: granularity scalar or row",
+        kept = kept_axes(method.granularity, axes)
+        fits = kept == tuple(range(len(kept))) and len(kept) < (axes if kernel is None else 2)
+        if not fits or method.without_zero != "extend":
+            raise ConfigError("convert", "a dynamic range is one of all images, of each image (granularity row), or of "
+                              "each row",
                               got=f"{name} with granularity {method.granularity!r}, without_zero {method.without_zero}")
-        self.each, self.top = bool(kept), high - low
+        self.kept, self.top = len(kept), high - low
         self.middle = (low + high + 1) // 2 - low if method.symmetric else None
         self.least = max(math.ceil(self.top * LEAST_SCALE / unit), 1)
 
     def of(self, x: Array) -> tuple[Array, Array]:
-        """d and z, int64, each (N, 1, ..) or (1, 1, ..)."""
-        axes = tuple(range(1 if self.each else 0, x.ndim))
+        """d and z, int64, with 1 for each axis over which the range goes."""
+        axes = tuple(range(self.kept, x.ndim))
         a = np.minimum(x.min(axis=axes, keepdims=True, initial=0), 0).astype(np.int64)
         b = np.maximum(x.max(axis=axes, keepdims=True, initial=0), 0).astype(np.int64)
         width = b - a if self.middle is None else 2 * np.maximum(-a, b)
@@ -112,16 +114,16 @@ class DynamicProduct:
         d, z = self.ends.of(x)
         q = self.ends.codes(x, d, z)
         seen(self.product.name, q)
-        d, z = (np.broadcast_to(part.reshape(-1), len(x)) for part in (d, z))            # of each image
-        kernel = self.product.kernel
+        kernel, F = self.product.kernel, self.product.parts[0].codes.shape[1]
         if kernel is None:
-            return self._rescaled(q, d, z)
+            rows = (np.broadcast_to(part, (*x.shape[:-1], 1)).reshape(-1) for part in (d, z))
+            return self._rescaled(q, *rows).reshape(*x.shape[:-1], F)
+        d, z = (np.broadcast_to(part.reshape(-1), len(x)) for part in (d, z))            # of each image
         window = kernel.window(q)
         inside = padded(np.ones((1, *q.shape[1:]), bool), window)
         # around an image is the code of 0, which is another one in each
         wide = np.where(inside, padded(q, window), z.astype(np.uint8)[:, None, None, None])
         seen_by = windows(wide, window)
-        F = self.product.parts[0].codes.shape[1]
         y = np.empty((len(q), window.out_height, window.out_width, F), self.product.rescale.dtype)
         step = max(BLOCK // max(math.prod(seen_by.shape[1:]), 1), 1)
         for start in range(0, len(q), step):
@@ -150,7 +152,7 @@ def multiply_dynamic(branch: Branch, name: str, site: Site, coded: Coded, bias: 
     which no product can leave 31 bits, however large the numbers are that come."""
     branch.refine(name, branch.line.unit.max(keepdims=True))
     unit, largest = float(branch.line.scale.max()), float(branch.line.most.max())
-    ends = Ends(f"{name}.input", site, unit)
+    ends = Ends(f"{name}.input", site, 1 + len(branch.made.ranges.shapes[name]), unit, kernel)
     planes = planes_of(coded) if groups == 1 else spread_out(planes_of(coded), groups)
     parts, scales, kept = parts_of(name, planes, np.ones(1))
     sums = np.array([np.abs(part.codes.astype(np.float64)).sum(axis=0) for part in parts])

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from minilq.post.hessian import Trace, hessian_trace
     from minilq.post.high_biases import absorb_high_biases
     from minilq.post.layerwise import round_layers
+    from minilq.post.outliers import migrate, migration
     from minilq.post.precision import Round, Spent, adaptive, spent_by, water_filling
 else:
     __getattr__ = imported_later(__name__, {
@@ -26,8 +27,9 @@ else:
         "hessian": "Trace hessian_trace",
         "high_biases": "absorb_high_biases",
         "layerwise": "round_layers",
+        "outliers": "migrate migration",
         "precision": "Round Spent adaptive spent_by water_filling"})
 
 __all__ = ["Round", "Spent", "Trace", "absorb_high_biases", "adaptive", "calibrate_ranges", "collapse",
            "correct_biases", "correct_biases_by_moments", "equalize", "fold_batch_norms", "gradient_norms",
-           "hessian_trace", "round_layers", "shared_out", "spent_by", "water_filling"]
+           "hessian_trace", "migrate", "migration", "round_layers", "shared_out", "spent_by", "water_filling"]
