@@ -6,6 +6,7 @@ import pytest
 import minilq
 from minilq import Tensor
 from minilq.quantize.positivity import positivity_named
+from tests.test_zoo_few import in_gates
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
@@ -224,3 +225,25 @@ def test_self_attention(heads):
     both(layer, lambda x: theirs(x, x, x)[0], rng.standard_normal((2, 5, 8)))
     for mine, other in zip(weights, others, strict=True):
         np.testing.assert_allclose(mine.grad.T, other.grad.numpy(), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["rnn", "gru", "lstm"])
+def test_recurrent_layers_through_time(kind):
+    """The parameters of PyTorch's layer, taken over gate by gate as in the reference vectors."""
+    rng, inner = np.random.default_rng(0), "candidate.bias" if kind == "gru" else None
+    theirs = getattr(torch.nn, kind.upper())(3, 4, batch_first=True).double()
+    layer = getattr(minilq, kind.upper())(3, 4, rng, states="all", dtype=np.float64)
+    sites = layer.sites()
+    for name, parts in in_gates(kind, lambda name: getattr(theirs, name).detach().numpy()).items():
+        sites[name].latent.array[...] = parts[0] if name == inner else sum(parts)
+        if name == inner:
+            sites["candidate.recurrent_bias"].latent.array[...] = parts[1]
+    a, g = rng.standard_normal((2, 6, 3)), rng.standard_normal((2, 6, 4))
+    x, z = Tensor(a, requires_grad=True), to_torch(a)
+    y, (other, _) = layer(x), theirs(z)
+    np.testing.assert_allclose(y.numpy(), to_numpy(other), rtol=1e-10)
+    y.backward(g)
+    other.backward(torch.from_numpy(g))
+    np.testing.assert_allclose(x.grad, z.grad.numpy(), rtol=1e-9, atol=1e-12)
+    for name, (first, *_) in in_gates(kind, lambda name: getattr(theirs, name).grad.numpy()).items():
+        np.testing.assert_allclose(sites[name].latent.grad, first, rtol=1e-9, atol=1e-12)
