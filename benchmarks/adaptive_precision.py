@@ -16,12 +16,10 @@ import copy
 import sys
 from pathlib import Path
 
-import numpy as np
-from mnist_networks import NETWORKS, accuracy, bytes_of, seen, train
+from mnist_networks import NETWORKS, accuracy, bytes_of, float_network, seen
 
 from minilq import Tensor, softmax_cross_entropy
 from minilq.data import load
-from minilq.objective import l2
 from minilq.post import adaptive
 
 JUDGING = 20_000
@@ -42,9 +40,7 @@ def main() -> None:
     images, labels = seen(data.train_images[:JUDGING]), data.train_labels[:JUDGING]
     print("limit   seed  error  after    times fewer bits: as counted, whole, file")
     for seed in options.seeds:
-        start = NETWORKS[options.network](np.random.default_rng(seed))
-        weights = [site.latent for name, site in start.sites().items() if name.endswith("weight")]
-        train(start, data, options.epochs, seed, {"l2": lambda weights=weights: l2(weights, options.decay)})
+        start = float_network(options.network, data, options.epochs, seed, options.decay)
         before = 1 - accuracy(start, data)
         for limit in options.limits:
             model = copy.deepcopy(start)

@@ -2,10 +2,10 @@
 
 A float network of each seed, unit inputs, trained on 50,000 images; then each method at some strengths, from that
 network, as many epochs again, the same optimizer for all (`front_methods.py`); the thesis' schemes by its own recipe.
-Beside them what costs nothing: the float network rounded to nearest, by any step and granularity. A line of
-benchmarks/front/front.csv each: accuracy on 10,000 training images held out, by which what is drawn is chosen, on the
-10,000 test images, and bytes of the whole .mlq file, with all that it holds. What has a line is not trained again: a
-stopped run goes on when it is started once more.
+Beside them what costs nothing: the float network rounded to nearest, by any step and granularity; also without L2 in
+its training. A line of benchmarks/front/front.csv each: accuracy on 10,000 training images held out, by which what is
+drawn is chosen, on the 10,000 test images, and bytes of the whole .mlq file, with all that it holds. What has a line is
+not trained again: a stopped run goes on when it is started once more.
 
     MINILQ_DATA=folder python benchmarks/front.py --seeds 0 1 2
     python benchmarks/front.py --seeds                   # the table alone
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from front_methods import METHODS
-from mnist_networks import HELD_OUT, accuracy, add_row, bytes_of, float_network, nonzero, rows_of, seen
+from mnist_networks import DECAY, HELD_OUT, accuracy, add_row, bytes_of, float_network, nonzero, rows_of, seen
 
 from minilq import Sequential
 from minilq.data import Dataset, load
@@ -74,12 +74,15 @@ def one(seed: int, chosen: list[str], whole: Dataset, epochs: int) -> None:
     """Everything of a seed that has no line yet."""
     held_out = whole.holdout(HELD_OUT)
     known = {(row["method"], row["setting"], int(row["seed"])) for row in rows_of(TABLE)}
-    begun = time.process_time()
-    start = float_network("784-128-10", held_out, epochs, seed)
-    if ("float", "", seed) not in known:
-        add_row(TABLE, measured("float", "", seed, start, whole, held_out, time.process_time() - begun))
+    for name, decay in (("no L2", 0.0), ("", DECAY)):
+        begun = time.process_time()
+        start = float_network("784-128-10", held_out, epochs, seed, decay)
+        if ("float", name, seed) in known:
+            continue
+        add_row(TABLE, measured("float", name, seed, start, whole, held_out, time.process_time() - begun))
+        method = f"rounded, {name}" if name else "rounded"
         for setting, model in rounded(start, held_out):
-            add_row(TABLE, measured("rounded", setting, seed, model, whole, held_out, 0.0))
+            add_row(TABLE, measured(method, setting, seed, model, whole, held_out, 0.0))
     for method in chosen:
         for setting in METHODS[method].settings:
             if (method, spelled(setting), seed) in known:

@@ -183,12 +183,12 @@ METHODS = {
     "nested": Method(by_recipe, tuple({"threshold": lam, "granularity": by} for lam, by in (
         (1e-9, "row"), (1e-10, "scalar"), (1e-10, "row"))), raw),
     "MaxBin": Method(by_recipe, tuple({"penalty": "maxbin", "rate": rate, "granularity": by} for rate, by in (
-        (1e-10, "scalar"), (1e-9, "column"), (1e-12, "scalar"))), raw),
+        (1e-10, "scalar"), (1e-9, "column"))), raw),
     "Inverse": Method(by_recipe, tuple({"penalty": "inverse", "rate": rate, "granularity": "scalar"} for rate in (
-        1e-10, 1e-11, 1e-12)), raw),
+        1e-11, 1e-12)), raw),
     "Difference": Method(by_recipe, tuple({"penalty": "difference", "rate": rate, "granularity": by} for rate, by in (
-        (1e-9, "scalar"), (1e-8, "column"), (1e-12, "scalar"))), raw),
-    "one scale a layer": Method(by_recipe, tuple({**UNGATED, "threshold": lam} for lam in (1e-8, 3e-9, 1e-9)), unit),
+        (1e-9, "scalar"), (1e-8, "column"))), raw),
+    "one scale a layer": Method(by_recipe, tuple({**UNGATED, "threshold": lam} for lam in (3e-9, 1e-9)), unit),
     "LSQ": Method(with_method(LSQ), (2, 3, 4)),
     "learned size": Method(learned_size, (2e-5, 1e-5, 5e-6, 2e-6, 1e-6)),
     "Deep Compression": Method(deep_compression, ((0.03, 4), (0.05, 8), (0.1, 8), (0.1, 15))),
@@ -199,5 +199,5 @@ METHODS = {
     "Polino's points": Method(with_method(lambda points: PolinoPoints(points, 1024)), (3, 4, 8)),
     "low rank": Method(low_ranked, (4, 8, 16)),
     "Khoram and Li": Method(khoram_li, (0.2, 0.1, 0.05)),
-    "soft sharing": Method(soft_sharing, ((1e-5, 0.99), (1e-6, 0.99), (1e-7, 0.99))),
+    "soft sharing": Method(soft_sharing, ((1e-6, 0.99),)),
 }

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mnist_networks import NETWORKS, accuracy, add_row, bytes_of, dense, nonzero, rows_of, train
+from mnist_networks import accuracy, add_row, bytes_of, dense, float_network, nonzero, rows_of, train
 
 from minilq import Dropout, HashedNets, Pruned, Sequential, quantize
 from minilq.data import Dataset, load
@@ -38,7 +38,7 @@ SHARES = (8, 64)
 
 def hoyer(which: str, data: Dataset, seed: int) -> Iterator[tuple[str, Sequential]]:
     network, rate, quality = HOYER[which]
-    model = train(NETWORKS[network](np.random.default_rng(seed)), data, FLOAT, seed)
+    model = float_network(network, data, FLOAT, seed)
     yield "float", model
     train(model, data, DRAWN, seed, {"hoyer": sparsity_on(model, "hoyer_square", rate)}, fall=False)
     quantize(model, lambda name: Pruned(quality=quality) if name.endswith("weight") else None)
