@@ -93,6 +93,24 @@ def test_convolution(both_backends, dtype, stride, padding, channels, filters, s
          lambda x, w, b: F.conv2d(x, w, b, stride, padding), x, w.transpose(3, 0, 1, 2), b, dtype=dtype)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("channels", "filters", "groups"), [(6, 6, 6), (4, 8, 4), (6, 4, 2)])
+@pytest.mark.parametrize(("stride", "padding"), [(1, 1), ((1, 3), (2, 0))])
+def test_grouped_convolution(dtype, channels, filters, groups, stride, padding):
+    rng = np.random.default_rng(0)
+    shapes = (2, 9, 8, channels), (3, 2, channels // groups, filters), (filters,)
+    x, w, b = (rng.standard_normal(s) for s in shapes)
+    both(lambda x, w, b: minilq.grouped_conv2d(x, minilq.transpose(w, (1, 2, 3, 0)), b, groups, stride, padding),
+         lambda x, w, b: F.conv2d(x, w, b, stride, padding, groups=groups), x, w.transpose(3, 0, 1, 2), b, dtype=dtype)
+
+
+@pytest.mark.parametrize("T", [0.5, 2.0, 7.0])
+def test_divergence(T):
+    z, t = np.random.default_rng(0).standard_normal((2, 5, 10))
+    both(lambda z, t: minilq.divergence(z, t, T), lambda z, t: T * T * F.kl_div(
+        F.log_softmax(z / T, dim=1), F.softmax(t / T, dim=1), reduction="batchmean"), z, t)
+
+
 # Quantizers. PyTorch multiplies by 1/s, in float32 even for doubles, so parameters stand well inside the cells of the
 # grid, or on codes of a scale that is a power of two; and scales have few bits, so that float32 holds all of k s.
 
