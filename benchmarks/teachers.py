@@ -2,6 +2,7 @@
 
     recipe      784-128-10, and the accuracies of the same recipe in PyTorch
     student     784-30-10 of two bits, with and without a teacher 784-300-100-10
+    few         the same students of 3,000 images, whose teacher has seen 60,000
     qgt         784-128-10, drawn to a grid while it is trained, and then put on it
     two         784-128-128-128-10, weights and inputs of two bits: direct, in stages, distilled, guided by a twin
 
@@ -136,21 +137,31 @@ def of_points(model: Sequential, bits: int, data: Dataset, seed: int) -> float:
 
 
 def student(data: Dataset, seed: int) -> Iterable[tuple[str, Callable[[], float]]]:
-    """Students of one hidden layer of 30 units; all alike but for the method and the teacher."""
-    decay, kept = steps({7: 0.1}), {}
+    return students(data, data, seed, 10)
 
-    def run(method: Quantizer | None, taught: bool, sizes: tuple[int, ...] = (784, 30, 10)) -> float:
-        model = fresh(sizes, seed)
+
+def few(data: Dataset, seed: int) -> Iterable[tuple[str, Callable[[], float]]]:
+    """The teacher has seen all images, its students the first 3,000."""
+    part = Dataset("few", data.train_images[:3000], data.train_labels[:3000], data.validation_images,
+                   data.validation_labels, data.classes)
+    return students(data, part, seed, 60)
+
+
+def students(data: Dataset, part: Dataset, seed: int, epochs: int) -> Iterable[tuple[str, Callable[[], float]]]:
+    """Students of one hidden layer of 30 units; all alike but for the method and the teacher."""
+    kept: dict[str, Sequential] = {}
+
+    def run(method: Quantizer | None, taught: bool) -> float:
+        model = fresh((784, 30, 10), seed)
         kept["last"] = model
         if method is not None:
             quantize(model, on_weights(method))
-        return trained(model, data, seed, 10, Distillation(kept["teacher"]) if taught else cross_entropy,
-                       schedule=decay)
+        return trained(model, part, seed, epochs, Distillation(kept["teacher"]) if taught else cross_entropy,
+                       schedule=steps({7 * epochs // 10: 0.1}))
 
     def teacher() -> float:
-        right = run(None, False, (784, 300, 100, 10))
-        kept["teacher"] = kept["last"]
-        return right
+        kept["teacher"] = fresh((784, 300, 100, 10), seed)
+        return trained(kept["teacher"], data, seed, 10, schedule=steps({7: 0.1}))
 
     yield "teacher", teacher
     for taught in (False, True):
@@ -219,7 +230,7 @@ def qgt(data: Dataset, seed: int) -> Iterable[tuple[str, Callable[[], float]]]:
 
 
 SETS: Mapping[str, Callable[[Dataset, int], Iterable[tuple[str, Callable[[], float]]]]] = {
-    "recipe": recipe, "student": student, "qgt": qgt, "two": two}
+    "recipe": recipe, "student": student, "few": few, "qgt": qgt, "two": two}
 NEEDED = ("float", "teacher", "float, alone", "float, taught")
 """Networks that others of their seed begin with."""
 

@@ -13,11 +13,11 @@ REFERENCES = {
 }
 """Of set recipe: the accuracies of two seeds in PyTorch."""
 
+TAUGHT = {f"{name}, taught": f"{name}, alone" for name in (
+    "float", "rounded to 3 levels", "put on Polino's 4 levels", "put on VecQ's 4 levels", "Polino W2", "LSQ W2")}
+
 COMPARED = {
-    "student": {"float, taught": "float, alone", "rounded to 3 levels, taught": "rounded to 3 levels, alone",
-                "put on Polino's 4 levels, taught": "put on Polino's 4 levels, alone",
-                "put on VecQ's 4 levels, taught": "put on VecQ's 4 levels, alone",
-                "Polino W2, taught": "Polino W2, alone", "LSQ W2, taught": "LSQ W2, alone"},
+    "student": TAUGHT, "few": TAUGHT,
     "qgt": {f"{bits} bits, rate {rate}": f"{bits} bits, rate 0" for bits in (2, 3, 4)
             for rate in ("0.001", "0.01", "0.1")},
     "two": {name: "direct" for name in ("two stages", "progressive", "distilled", "guided, logits", "guided, maps")},

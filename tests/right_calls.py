@@ -13,6 +13,7 @@ import minilq
 from minilq import Dense, Parameter, Tensor, nn, objective, optim, post, schedule
 from minilq.data import Dataset, load
 from minilq.data.augment import center_crop, random_brightness, random_crop, random_flip, random_saturation, resize
+from minilq.post.folding import Moment
 from minilq.quantize.buckets import Buckets
 from minilq.quantize.hashing import Hashed
 from minilq.quantize.kmeans import kmeans
@@ -238,6 +239,8 @@ TRAINING = {
     "migration": (post.migration, f64(3), f64(3), 0.5), "migrate": (post.migrate, float_network(), X, 0.5),
     "round_layers": (post.round_layers, ranged_network(), X, "gptq"),
     "gradient_norms": (post.gradient_norms, MODEL, [(X, LABELS)], cross_entropy),
+    "spiq": (post.spiq, nn.Sequential(Dense(3, 2, RNG), nn.BatchNorm(2), Dense(2, 2, RNG)),
+             {"dense1": Moment(f64(2), f64(2))}, 8, 4.0),
     "shared_out": (post.shared_out, [1.0, 2.0], [4, 4], True),
     "sparsity_on": (objective.sparsity_on, MODEL, "hoyer_square", 1e-3, True),
     "qgt_on": (objective.qgt_on, nn.Sequential(Dense(3, 2, RNG)), weights(minilq.Affine(4)), 1e-3, {"dense1": 1e-3}),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from minilq.post.layerwise import round_layers
     from minilq.post.outliers import migrate, migration
     from minilq.post.precision import Round, Spent, adaptive, spent_by, water_filling
+    from minilq.post.static_inputs import spiq
 else:
     __getattr__ = imported_later(__name__, {
         "allocation": "gradient_norms shared_out",
@@ -28,8 +29,9 @@ else:
         "high_biases": "absorb_high_biases",
         "layerwise": "round_layers",
         "outliers": "migrate migration",
-        "precision": "Round Spent adaptive spent_by water_filling"})
+        "precision": "Round Spent adaptive spent_by water_filling",
+        "static_inputs": "spiq"})
 
 __all__ = ["Round", "Spent", "Trace", "absorb_high_biases", "adaptive", "calibrate_ranges", "collapse",
            "correct_biases", "correct_biases_by_moments", "equalize", "fold_batch_norms", "gradient_norms",
-           "hessian_trace", "migrate", "migration", "round_layers", "shared_out", "spent_by", "water_filling"]
+           "hessian_trace", "migrate", "migration", "round_layers", "shared_out", "spent_by", "spiq", "water_filling"]

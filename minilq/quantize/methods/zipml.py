@@ -69,7 +69,7 @@ def between(x: Array, levels: Array, u: Array) -> Array:
 
 @dataclass(frozen=True)
 class ZipML(Quantizer):
-    """ZipML's levels (Zhang et al. 2017): where stochastic rounding has the least variance; dw = g.
+    """ZipML's levels (Zhang et al. 2017, arXiv 1611.05402): where stochastic rounding has the least variance; dw = g.
 
     levels      how many, 2 .. 256: they stay where they are best for what the method started from
     stochastic  in training up or down at random, so that the mean is w; outside training the nearest level
