@@ -15,13 +15,21 @@ LITTLE = 1e-4
 
 
 def least_relative_entropy(x: Array, levels: int = LEVELS) -> Range:
-    """The range around 0, cut off at smallest and largest number, that `of_histogram` finds for 2,001 bins."""
+    """The range around 0, cut off at smallest and largest number, that `of_histogram` finds for 2,001 bins.
+
+    Zeros are left out: they are a code whatever the range, and where most numbers are zeros, as behind a relu or in
+    images, nothing else would count.
+
+    >>> x = np.abs(np.random.default_rng(0).standard_normal(2000))
+    >>> least_relative_entropy(x) == least_relative_entropy(np.append(x, np.zeros(9000)))
+    True
+    """
     x = numbers("least_relative_entropy", x)
     a, b = min_max(x)
     largest = max(-a, b)
     if largest == 0:
         return 0.0, 0.0
-    counts, edges = np.histogram(x, BINS, (-largest, largest))
+    counts, edges = np.histogram(x[x != 0], BINS, (-largest, largest))
     low, high = of_histogram(counts, edges, levels)
     return max(low, min(a, 0.0)), min(high, max(b, 0.0))
 
