@@ -32,13 +32,14 @@ REDUCED = {
     "gate": {"epochs": 6, "thresholds": (1e-10, 3e-9), "seeds": 1},
     "floor-nearest": {"epochs": 6, "thresholds": (1e-8,), "seeds": 1}, "inputs": {"epochs": 10},
     "difference": {"epochs": 14}, "divide": {"scales": 2000},
-    "rivals": {"epochs": 1}, "surrogates": {"epochs": 1, "places": 16, "draws": 4}}
+    "rivals": {"epochs": 1}, "surrogates": {"epochs": 1, "places": 16, "draws": 4},
+    "integer-functions": {}}
 
 # Long enough for a text and a figure, on a tenth of the images. The law of the nested layer is reduced far enough.
 GLIMPSES = REDUCED | {"lambda-epsilon": {"epochs": 4}, "equivalence": {"epochs": 3}, "inputs": {"epochs": 3},
                       "growth-penalties": {"epochs": 6, "frozen_epochs": 2}, "difference": {"epochs": 3},
                       "rivals": {"epochs": 1, "seeds": 2}}
-AS_REDUCED = ["growth-nested", "divide", "surrogates"]
+AS_REDUCED = ["growth-nested", "divide", "surrogates", "integer-functions"]
 
 # What a reduced setting cannot show: the thesis' freeze is longer than this training.
 TOO_SHORT = {"growth-penalties": ["The freeze with β₂ = 0.999 is as long as Adam's memory says"]}
@@ -101,7 +102,8 @@ NUMBERS = {
     "rivals": lambda r: [f"{p.one}, {p.other} {p.of}" for p in r.all] + [f"{100 * p.gap:+.1f} ± {100 * p.error:.1f}"
                                                                        for p in r.all],
     "surrogates": lambda r: [f"{name} {r.agreement(slopes)[0]:.3f}" for name, slopes in r.noisy.items() if slopes.any()]
-    + [f"{b.measured.mean():+.4f}" for b in r.bias.values()]}
+    + [f"{b.measured.mean():+.4f}" for b in r.bias.values()],
+    "integer-functions": lambda r: [f"{error:.4f}" for errors in r.largest.values() for error in errors]}
 
 
 @every_finding

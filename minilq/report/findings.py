@@ -22,7 +22,7 @@ from minilq.experiments.findings import (
 from minilq.experiments.findings.finding import Finding, Measured, number, verdict
 from minilq.experiments.findings.growth import Followed
 from minilq.files import make_folder
-from minilq.report import findings_gradients
+from minilq.report import findings_gradients, findings_integers
 from minilq.report.figures import in_style, save_svg
 from minilq.report.table import WIDTH, aligned, filled
 
@@ -294,4 +294,5 @@ FIGURES: dict[str, tuple[Any, tuple[float, float]]] = {
     "growth-penalties": (_growth_penalties, (9.5, 4.2)), "equivalence": (_equivalence, (10.5, 4)),
     "gate": (_gate, (10.5, 4)), "floor-nearest": (_floor_nearest, (11.5, 3.8)), "inputs": (_inputs, (8.5, 4)),
     "difference": (_difference, (9.5, 7)), "divide": (_divide, (8, 3.8)),
-    "rivals": (findings_gradients.of_rivals, (11, 6)), "surrogates": (findings_gradients.of_surrogates, (12, 4))}
+    "rivals": (findings_gradients.of_rivals, (11, 6)), "surrogates": (findings_gradients.of_surrogates, (12, 4)),
+    "integer-functions": (findings_integers.of_functions, (9, 4))}

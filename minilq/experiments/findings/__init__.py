@@ -13,6 +13,7 @@ from minilq.experiments.findings import (
     growth_nested,
     growth_penalties,
     inputs,
+    integer_functions,
     lambda_epsilon,
     rivals,
     surrogates,
@@ -21,7 +22,7 @@ from minilq.experiments.findings.finding import Finding
 
 FINDINGS = {module.FINDING.name: module.FINDING for module in (
     lambda_epsilon, growth_nested, growth_penalties, equivalence, gate, floor_nearest, inputs, difference, divide,
-    rivals, surrogates)}
+    rivals, surrogates, integer_functions)}
 
 
 def finding_named(name: str) -> Finding:
