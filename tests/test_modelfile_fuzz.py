@@ -223,6 +223,11 @@ LIES_1 = {
     "stride 3": (layer(0, stride=[1, 1, 1]), "settings of a Conv2D"),
     "padding": (layer(0, padding="full"), "settings of a Conv2D"),
     "negative padding": (layer(0, padding=[[0, -1], [0, 0]]), r"padding\.0\.1: must be a whole number"),
+    **{f"{groups} groups": (lambda h, groups=groups: h["layers"].insert(0, {
+        "kind": "GroupedConv2D", "n_in": 4, "n_out": 4, "groups": groups, "size": [1, 1], "stride": [1, 1],
+        "padding": "same"}), None if groups in (3, 2**31) else "GroupedConv2D")
+       for groups in (0, 3, 1.5, "2", None, [2], 2**31)},
+    "a body of text": (lambda h: h["layers"].insert(0, {"kind": "Concatenate", "body": "ReLU"}), "Concatenate"),
     "eps 0": (layer(1, eps=0.0), "settings of a BatchNorm"),
     "eps of an int": (layer(1, eps=1), "settings of a BatchNorm"),
     "momentum 1": (layer(1, momentum=1.0), "settings of a BatchNorm"), "rate": (lambda h: h["layers"].append(

@@ -141,7 +141,7 @@ def _planned(where: str, entry: dict[str, Any], depth: int) -> Plan:
     settings = {name: plan_of(f"{where}.{name}", name, value) for name, value in entry.items() if name != "kind"}
     try:
         shapes = KINDS[kind].shapes(**settings) | shapes
-    except (TypeError, KeyError, ValueError) as error:
+    except (TypeError, KeyError, ValueError, ArithmeticError) as error:
         raise wrong(where, f"a {kind} with its settings", entry) from error
     if not all(type(n) is int and 1 <= n <= MAX_WHOLE for shape in shapes.values() for n in shape):
         raise wrong(where, f"a {kind} of whole numbers from 1", entry)
@@ -155,7 +155,7 @@ def _planned(where: str, entry: dict[str, Any], depth: int) -> Plan:
         try:
             layer = KINDS[kind].made(**{name: made(value) for name, value in settings.items()})
             same = _text({"kind": kind, **_without_layers(layer.settings())}) == _text(_without_layers(entry))
-        except (MinilqError, TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
+        except (MinilqError, TypeError, ValueError, KeyError, AttributeError, ArithmeticError) as error:
             if isinstance(error, DataError):
                 raise
             raise DataError(where, f"must be the settings of a {kind}", got=short(entry),
