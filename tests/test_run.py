@@ -506,11 +506,12 @@ def test_a_teacher_teaches_the_quantized_network_alone_and_the_run_goes_on_with_
     assert without_seconds(run.carry_on(tmp_path / "c", quiet)) == without_seconds(want)
 
 
-def test_a_network_of_images_with_channels_teaches_one_without(tmp_path):
-    settings = config(model="lenet")
+@pytest.mark.parametrize(("teacher", "student"), [("lenet", "mnist_mlp"), ("vit", "mnist_mlp"), ("mnist_mlp", "lenet")])
+def test_a_network_of_images_with_channels_teaches_one_without(teacher, student, tmp_path):
+    settings = config(model=teacher)
     (tmp_path / "config.json").write_text(settings.to_json())
     save_checkpoint(tmp_path / "float.npz", *trainer_for("float", settings, load("digits").head(4)).state())
-    trainer = trainer_for("quantized", config(teacher=str(tmp_path)), load("digits").head(4))
+    trainer = trainer_for("quantized", config(teacher=str(tmp_path), model=student), load("digits").head(4))
     assert type(trainer.task).__name__ == "Distillation"
     trainer.run(1)
 

@@ -242,7 +242,7 @@ def trainer_for(name: str, config: RunConfig, data: Dataset, start_from: Path | 
     to_input = inputs_for(config)
     if name == "quantized" and (teacher := teacher_of(config)) is not None:
         task = Distillation(teacher[0])
-        if teacher[1].model == "lenet":          # whose images have an axis for their channel, which others flatten
+        if config.model == "mnist_mlp":          # it flattens, and the teacher's images may have an axis for channels
             to_input = inputs_for(teacher[1])
     return Trainer(model, adam, data, to_input, config.batch, generators, schedule, augment_for(config),
                    objective_for(config, model), task)
