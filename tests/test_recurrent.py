@@ -311,3 +311,21 @@ def test_a_run_quantizes_gates_as_the_layers_that_they_are_parts_of():
         quantized_sites(RunConfig(model="gru", quantize="inner"), model)
     with pytest.raises(minilq.ConfigError, match="gru needs grey images"):
         RunConfig(model="gru", data="cifar10")
+
+
+def test_dual_copy_is_the_ternary_of_one_half_to_the_last_bit_of_a_training():
+    x, t = np.random.default_rng(0).standard_normal((8, 5, 3)).astype(np.float32), np.arange(8) % 2
+    states = []
+    for method in (DualCopy(), Ternary(0.5)):
+        model = nn.Sequential(made("gru", 3, 4, dtype=np.float32), nn.Dense(4, 2, np.random.default_rng(1)))
+        nn.quantize(model, lambda name, method=method: method if name.startswith("gru1") and name.endswith("weight")
+                    else None)
+        adam = minilq.Adam(model.parameters().values(), 0.05)
+        for _ in range(5):
+            adam.zero_grad()
+            minilq.softmax_cross_entropy(model(x, training=True), t).backward()
+            adam.step()
+        states.append({name: p.numpy() for name, p in model.parameters().items()})
+        assert len(np.unique(model.sites()["gru1.reset.recurrent_weight"]().numpy())) == 3
+    for name, array in states[0].items():
+        np.testing.assert_array_equal(array, states[1][name])
