@@ -265,6 +265,22 @@ def test_integers_are_the_twin_step_by_step(kind, inputs, bits):
         assert np.abs(logits - real).mean() < 0.02 * np.abs(real).max()
 
 
+@pytest.mark.parametrize("factor", [1e3, 1e6])
+@everywhere
+def test_gates_of_huge_sums_are_shut_or_open_and_nothing_overflows(kind, factor):
+    model = nn.Sequential(made(kind, 3, 6, dtype=np.float32, states="all"))
+    for site in model.sites().values():
+        if site.latent is not None:
+            site.latent.array[...] *= factor
+    x = np.random.default_rng(0).standard_normal((50, 40, 3)).astype(np.float32)
+    integers = convert(model, x)
+    codes = integers.grid.codes(x)
+    y = integers(codes) * integers.logits_scale
+    assert np.abs(y).max() <= 1.001
+    if factor == 1e3:                            # the first step, before what is near 0 can take another sign
+        assert np.abs(y[:, 0] - FloatTwin(model, integers)(x)["logits"][:, 0]).max() < 1e-3
+
+
 def test_the_first_step_alone_has_no_codes_of_states():
     model = nn.Sequential(made("gru", dtype=np.float32))
     x = np.random.default_rng(0).standard_normal((50, 1, 3)).astype(np.float32)

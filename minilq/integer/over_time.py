@@ -104,7 +104,7 @@ def gru_before(a: list[Array], p: list[Array], h: Array, c: Array, inner: Inner)
 def lstm(a: list[Array], p: list[Array], h: Array, c: Array, inner: Inner) -> tuple[Array, Array]:
     i, f, o = (squashed(logistic_table(), a[g], p[g]) for g in (0, 1, 3))
     m = squashed(tanh_table(), a[2], p[2])
-    c = (_product(f, c) + _product(i, m)).astype(np.int32)
+    c = _whole(_product(f, c) + _product(i, m))
     of_c = squashed(tanh_table(), c, c)                          # of 2^-15, which is twice UNIT
     return _product(o, of_c).astype(np.int32), c
 
@@ -140,6 +140,11 @@ def _table(f: Callable[[Array], Array]) -> Array:
 def _product(share: Array, v: Array) -> Array:
     """share v, share in whole numbers of 2^-15: rounded, halves up."""
     return (share * v.astype(np.int64) + (1 << ONE - 1)) >> ONE
+
+
+def _whole(v: Array) -> Array:
+    """As int32; beyond 2^30 every gate is shut or open."""
+    return np.clip(v, -(1 << 30), 1 << 30).astype(np.int32)
 
 
 def _unseen(name: str, codes: Array) -> None:
@@ -185,7 +190,7 @@ def over_time(branch: Branch, name: str, layer: Recurrent) -> None:
     branch.steps.append(OverTime(
         name, cell, [steps("weight", grid, gate, made.reals(gate.bias)) for gate in gates],
         [steps("recurrent_weight", of_state, gate, bias) for gate, bias in recurrent],
-        [np.rint(bias / UNIT).astype(np.int32) for _, bias in recurrent], encode, state.steps, inner.steps, of_inner,
+        [_whole(np.rint(bias / UNIT)) for _, bias in recurrent], encode, state.steps, inner.steps, of_inner,
         layer.states == "all"))
     branch.line, branch.grid, branch.exact = _state_line(), None, True
 
