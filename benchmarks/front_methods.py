@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 from mnist_networks import BATCH, seen, train
@@ -48,6 +48,7 @@ SLOW = 0.1
 """On the learning rate of scales there, beside that of weights."""
 WARM = 0.25
 """The share of the epochs over which the price of a bit grows."""
+LAST_KEEP = 0.3
 COMPONENTS = 9
 """Of soft weight sharing, one of them at 0."""
 JUDGED, PART = 20_000, 2_000
@@ -114,10 +115,16 @@ def learned_size(start: Sequential, data: Dataset, epochs: int, seed: int, price
 
 def deep_compression(start: Sequential, data: Dataset, epochs: int, seed: int, setting: tuple[float, int],
                      ) -> Sequential:
-    """Pruned to half of the way, then to a share, then levels; setting: the share that stays, and levels."""
+    """Pruned to half of the way, then to a share, then levels; setting: the share of the first layer's weights that
+    stays, and levels. Of the last layer LAST_KEEP stays."""
     keep, k = setting
+
+    def pruned(power: float, name: str) -> Quantizer | None:
+        layer, _, kind = name.rpartition(".")
+        return Pruned((keep if layer == "dense1" else LAST_KEEP) ** power) if kind == "weight" else None
+
     quarter = epochs // 4
-    stages = [Stage(quarter, weights(Pruned(keep**0.5))), Stage(epochs - 2 * quarter, weights(Pruned(keep))),
+    stages = [Stage(quarter, partial(pruned, 0.5)), Stage(epochs - 2 * quarter, partial(pruned, 1.0)),
               Stage(quarter, weights(DeepCompression(k)))]
     return train(copy.deepcopy(start), data, epochs, seed, stages=stages)
 

@@ -161,3 +161,27 @@ def test_big_endian_numbers_are_taken_everywhere():
     y.sum().backward()
     assert x.grad.tolist() == [[3, 4]]
     assert ops.index(np.array([1.0, 2.0], ">f4"), 1).dtype == np.float32
+
+
+def test_iterating_over_a_tensor_gives_its_rows_and_their_gradients():
+    x = Tensor(np.arange(15.0).reshape(5, 3), requires_grad=True)
+    rows = list(x)
+    assert [row.numpy().tolist() for row in rows] == x.numpy().tolist()
+    sum((i + 1) * row.sum() for i, row in enumerate(rows)).backward()
+    np.testing.assert_array_equal(x.grad, np.outer(np.arange(1, 6), np.ones(3)))
+    assert list(Tensor(np.zeros((0, 3)))) == []
+    with pytest.raises(TypeError, match="unsized"):
+        list(Tensor(np.array(3.0)))
+
+
+@given(n=st.integers(1, 60))
+def test_the_cost_of_iterating_grows_as_the_work(n):
+    """Entries of the gradients that selections give on the way back: n log n of them, and not n^2."""
+    nodes = {row.node for row in Tensor(np.zeros((n, 1)), requires_grad=True)}
+    entries, seen = 0, set()
+    while nodes:
+        node = nodes.pop()
+        seen.add(node)
+        entries += node.inputs[0].size
+        nodes |= {node.inputs[0].node} - seen - {None}
+    assert entries <= 2 * n * (2 + np.log2(n))

@@ -478,7 +478,7 @@ MISTAKES = {
     "add: shapes": lambda: leaf(1.0, 2.0) + np.ones(3),
     "dense: columns of x and rows of w": lambda: ops.dense(np.ones((2, 3)), np.ones((4, 5)), np.ones(5)),
     "dense: columns of w and the length of b": lambda: ops.dense(np.ones((2, 3)), np.ones((3, 5)), np.ones(4)),
-    "dense: shapes must be": lambda: ops.dense(np.ones((2, 2, 3)), np.ones((3, 5)), np.ones(5)),
+    "dense: shapes must be": lambda: ops.dense(np.ones(3), np.ones((3, 5)), np.ones(5)),
     "matmul: both sides": lambda: leaf(1.0, 2.0) @ leaf(1.0, 2.0),
     "matmul: columns of a": lambda: ops.matmul(np.ones((2, 3)), np.ones((2, 3))),
     "matmul: stacks": lambda: ops.matmul(np.ones((2, 1, 3)), np.ones((3, 3, 1))),

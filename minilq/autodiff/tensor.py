@@ -190,7 +190,8 @@ class Tensor:
         return super().__reduce_ex__(protocol)
 
     def __iter__(self) -> Iterator[Tensor]:
-        return (self[i] for i in range(len(self)))
+        len(self)                                # a number cannot be iterated over
+        return iter(OPERATORS["unstack"](self))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         """For np.asarray(x), np.array([x[0], x[1]]), array[0] = x[0]: what follows would know nothing of the tape."""

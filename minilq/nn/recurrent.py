@@ -20,13 +20,13 @@ from minilq.ops import (
     gru_after,
     gru_mix,
     gru_reset,
-    index,
     lstm_cell,
     lstm_output,
     matmul,
     stack,
     tanh,
 )
+from minilq.ops.join import unstack
 from minilq.quantize import hold
 
 Seen = tuple[Tensor, ...]
@@ -104,7 +104,7 @@ class Recurrent(Layer):
                              cause="One sequence needs a batch axis: x[None]" if x.ndim == 2 else "")
         x, seen, carried = self.input(x, training), self.seen(training), self.carried(x)
         states: list[Tensor] = []
-        for t, row in enumerate(_rows(x)):
+        for t, row in enumerate(unstack(x, axis=1)):
             if t:
                 if self.truncate is not None and t % self.truncate == 0:
                     carried = tuple(hold(part.detach()) for part in carried)
@@ -252,14 +252,6 @@ class LSTM(Recurrent):
     @classmethod
     def shapes(cls, **settings: Any) -> dict[str, tuple[int, ...]]:
         return _shapes(("write.", "forget.", "candidate.", "read."), **settings)
-
-
-def _rows(x: Tensor) -> list[Tensor]:
-    """The rows (N, C) of x (N, T, C). By halves: the gradient of a part is as large as what it is a part of."""
-    T = x.shape[1]
-    if T == 1:
-        return [index(x, (slice(None), 0))]
-    return [row for half in (slice(T // 2), slice(T // 2, T)) for row in _rows(index(x, (slice(None), half)))]
 
 
 def _beside(parts: list[Tensor]) -> Tensor:
