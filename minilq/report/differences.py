@@ -9,6 +9,7 @@ HEAD = ("codes that go into", "apart at most", "share apart", "added up: at most
 TWIN = ("The twin has the same integer weights, and sets what goes from layer to layer on the same grids, of 8 bits "
         "where none is trained; in between it computes in float64. So it differs from the network as it was trained "
         "by these grids, and from the integers by rounding alone.")
+POLYNOMIALS = "Both have I-BERT's polynomials for softmax and GELU, which the network as it was trained does not know."
 
 
 def differences(comparison: Comparison, trained: float, twin: float, integers: float) -> str:
@@ -20,4 +21,6 @@ def differences(comparison: Comparison, trained: float, twin: float, integers: f
     rows = [(name, str(own.largest), f"{100 * own.share:.4f} %", str(comparison.together[name].largest),
              f"{100 * comparison.together[name].share:.4f} %") for name, own in comparison.alone.items()]
     same = f"Twin and integers predict the same for {100 * comparison.agreement:.2f} % of the images."
-    return f"{aligned(accuracies)}\n\n{filled([TWIN, same])}\n\n{aligned([HEAD, *rows])}"
+    attends = any(name.endswith(".probabilities") for name in comparison.alone)
+    told = [TWIN, POLYNOMIALS, same] if attends else [TWIN, same]
+    return f"{aligned(accuracies)}\n\n{filled(told)}\n\n{aligned([HEAD, *rows])}"
