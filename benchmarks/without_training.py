@@ -1,8 +1,8 @@
 """What quantization without training costs, and what helps: equalization, bias correction, AdaRound, GPTQ.
 
-Float networks, trained once for each seed and kept in --folder: LeNet-300-100 and LeNet-5 on MNIST, and the CIFAR-10
-network of a short run. Then, without any more training, errors on the test images, in percent, a line for each network
-and seed:
+Float networks, trained once for each seed and kept in --folder: LeNet-300-100 and LeNet-5 on MNIST; and those of run
+folders, such as the CIFAR-10 network of a short run. Then, without any more training, errors on the test images, in
+percent, a line for each network and seed:
 
     rescaled    hidden units multiplied by 10^U(-1.5, 1.5), which leaves the function: weights of 8 bits with one scale
                 for each weight, without and with equalization (LeNet-300-100)
@@ -12,6 +12,8 @@ and seed:
     w3a8        the same of 3 bits
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/without_training.py --networks lenet-300-100 lenet-5 --seeds 0 1 2
+    minilq train --data cifar10 --input unit --epochs 5 --lr 1e-3 --adam torch --out runs/cifar10
+    OPENBLAS_NUM_THREADS=1 python benchmarks/without_training.py --runs runs/cifar10 --tables w8a8 w4a8
 """
 
 from __future__ import annotations
@@ -26,7 +28,10 @@ import numpy as np
 
 from minilq import Adam, Affine, Dense, Flatten, ReLU, Sequential, quantize
 from minilq.data import Dataset, load
-from minilq.experiments.models import cifar10_cnn, lenet
+from minilq.experiments.build import inputs_for
+from minilq.experiments.config import read_config
+from minilq.experiments.models import lenet
+from minilq.experiments.run import trained as of_run
 from minilq.kernels.blas import one_blas_thread
 from minilq.post import calibrate_ranges, correct_biases, equalize, fold_batch_norms, round_layers
 from minilq.post.calibration import RULES
@@ -53,9 +58,7 @@ def grey(images: np.ndarray) -> np.ndarray:
 
 
 NETWORKS: dict[str, tuple[str, Callable[[np.random.Generator], Sequential], ToInput, int]] = {
-    "lenet-300-100": ("mnist", lenet_300_100, unit, 10),
-    "lenet-5": ("mnist", lenet, grey, 8),
-    "cifar10": ("cifar10", cifar10_cnn, unit, 6)}
+    "lenet-300-100": ("mnist", lenet_300_100, unit, 10), "lenet-5": ("mnist", lenet, grey, 8)}
 """Data, network, what it sees, epochs."""
 
 
@@ -78,9 +81,8 @@ def trained(name: str, seed: int, folder: Path, data: Dataset) -> Sequential:
 class Judge:
     """The error on the test images, in percent, and the images that methods look at."""
 
-    def __init__(self, name: str, data: Dataset) -> None:
-        self.to_input = NETWORKS[name][2]
-        self.images, self.data = self.to_input(data.train_images[:IMAGES]), data
+    def __init__(self, data: Dataset, to_input: ToInput) -> None:
+        self.images, self.data, self.to_input = to_input(data.train_images[:IMAGES]), data, to_input
 
     def __call__(self, model: Sequential) -> float:
         return 100 * (1 - evaluate(model, self.data.validation_images, self.data.validation_labels, self.to_input)[1])
@@ -137,7 +139,8 @@ TABLES: dict[str, Callable[[Sequential, Judge, int], Errors]] = {
 @one_blas_thread()
 def main() -> None:
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ask.add_argument("--networks", nargs="+", default=["lenet-300-100", "lenet-5"], choices=list(NETWORKS))
+    ask.add_argument("--networks", nargs="+", default=[], choices=list(NETWORKS))
+    ask.add_argument("--runs", nargs="+", type=Path, default=[])
     ask.add_argument("--tables", nargs="+", default=list(KINDS), choices=KINDS)
     ask.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     ask.add_argument("--data-dir")
@@ -145,13 +148,20 @@ def main() -> None:
     options = ask.parse_args()
     for name in options.networks:
         data = load(NETWORKS[name][0], options.data_dir)
-        judge = Judge(name, data)
+        judge = Judge(data, NETWORKS[name][2])
         for seed in options.seeds:
-            model = trained(name, seed, options.folder, data)
-            for table in options.tables:
-                if table != "rescaled" or name == "lenet-300-100":
-                    cells = [f"{what} {error:.2f}" for what, error in TABLES[table](model, judge, seed)]
-                    print(f"{name} {seed} {table}: {', '.join(cells)}", flush=True)
+            tell(f"{name} {seed}", trained(name, seed, options.folder, data), judge, seed, options.tables)
+    for run in options.runs:
+        config = read_config(run / "config.json")
+        data = load(config.data, options.data_dir)
+        tell(run.name, of_run(run, "float"), Judge(data, inputs_for(config)), config.seed, options.tables)
+
+
+def tell(name: str, model: Sequential, judge: Judge, seed: int, tables: list[str]) -> None:
+    for table in tables:
+        if table != "rescaled" or name.startswith("lenet-300-100"):
+            cells = [f"{what} {error:.2f}" for what, error in TABLES[table](model, judge, seed)]
+            print(f"{name} {table}: {', '.join(cells)}", flush=True)
 
 
 if __name__ == "__main__":

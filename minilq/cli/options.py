@@ -124,6 +124,8 @@ def _quantize(quantize: argparse.ArgumentParser) -> None:
     quantize.add_argument("run", metavar="RUN", help="a run folder, or a point of a sweep")
     train_options.add_methods(quantize.add_argument_group("what is quantized, and how"), "affine")
     steps = quantize.add_argument_group("without training, in this order")
+    steps.add_argument("--smooth", metavar="ALPHA", nargs="?", const=0.5, type=float, help="move outliers of inputs "
+                       "behind a normalisation into the weights, SmoothQuant; 0 nothing, 1 all (no; 0.5)")
     steps.add_argument("--equalize", action="store_true", help="move factors between layers until one scale suits all "
                        "channels; batch normalisation is folded (no)")
     steps.add_argument("--absorb", action="store_true", help="move what a relu never cuts off into the next layer (no)")

@@ -9,7 +9,7 @@ from minilq.cli.output import print_line
 from minilq.cli.reporting import show_figures, show_table
 from minilq.cli.training import methods_in
 
-STEPS = ("equalize", "absorb", "calibrate", "calibrate_weights", "round", "correct_bias", "images")
+STEPS = ("smooth", "equalize", "absorb", "calibrate", "calibrate_weights", "round", "correct_bias", "images")
 
 
 def quantize(options: dict[str, object]) -> int:

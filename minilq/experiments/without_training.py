@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from minilq.arguments import is_whole, shown
+from minilq.arguments import is_number, is_whole, shown
 from minilq.autodiff.tape import Array
 from minilq.data import Dataset
 from minilq.data.augment import center_crop
@@ -49,6 +49,7 @@ from minilq.post import (
     correct_biases_by_moments,
     equalize,
     fold_batch_norms,
+    migrate,
     round_layers,
 )
 from minilq.post.calibration import RULES
@@ -71,6 +72,7 @@ CORRECTIONS = ("images", "moments")
 class Steps:
     """What is done without training, in this order; see minilq/post.
 
+    smooth              alpha of SmoothQuant's migration, out of inputs behind a normalisation into weights; None
     equalize            factors of channels move between layers; batch normalisation is folded first
     absorb              biases that a relu never cuts off move into the next layer
     calibrate           rule for the ranges of inputs, of RULES
@@ -80,6 +82,7 @@ class Steps:
     images              training images that are looked at
     """
 
+    smooth: float | None = None
     equalize: bool = False
     absorb: bool = False
     calibrate: str = "mse"
@@ -96,6 +99,8 @@ class Steps:
                 words = [word for word in known if word is not None]
                 raise ConfigError("quantize", f"--{name.replace('_', '-')} must be one of {', '.join(words)}",
                                   got=shown(value), cause=meant(str(value), words))
+        if self.smooth is not None and not (is_number(self.smooth) and 0 <= self.smooth <= 1):
+            raise ConfigError("quantize", "--smooth must be a number in 0..1", got=shown(self.smooth))
         if not is_whole(self.images, 1):
             raise ConfigError("quantize", "--images must be a whole number, at least 1", got=shown(self.images))
 
@@ -105,7 +110,8 @@ class Steps:
         >>> Steps(equalize=True, round="gptq").describe()
         'equalized, inputs by mse, weights by min-max, rounded by gptq; 500 images'
         """
-        words = [*["equalized"] * self.equalize, *["high biases absorbed"] * self.absorb,
+        words = [*([] if self.smooth is None else [f"smoothed with {self.smooth:g}"]),
+                 *["equalized"] * self.equalize, *["high biases absorbed"] * self.absorb,
                  f"inputs by {self.calibrate}", f"weights by {self.calibrate_weights}",
                  "rounded to nearest" if self.round == "nearest" else f"rounded by {self.round}"]
         if self.correct_bias is not None:
@@ -138,6 +144,8 @@ def quantized(baseline: Sequential, config: RunConfig, images: Array, steps: Ste
     """A copy of a float network, quantized. images: as the network sees them."""
     model = copy.deepcopy(baseline)
     moments: Moments | None = None
+    if steps.smooth is not None:
+        migrate(model, images, steps.smooth)
     if steps.equalize or steps.absorb or steps.correct_bias == "moments":
         moments = fold_batch_norms(model)
     if steps.equalize:

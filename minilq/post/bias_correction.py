@@ -15,7 +15,7 @@ from minilq.post.clipped_normal import clipped_mean
 from minilq.post.folding import Moments, check_moments
 from minilq.post.inputs import in_full_precision
 from minilq.post.outputs import outputs_of, weighted_layers
-from minilq.post.pairs import Pair, array_of, of_constant, pairs, put
+from minilq.post.pairs import Pair, array_of, groups_of, of_constant, pairs, put
 
 L = TypeVar("L", bound=Layer)
 
@@ -86,7 +86,7 @@ def correct_biases_by_moments(model: Sequential, floats: Sequential, moments: Mo
         if pair.name not in moments or not _keeps_mean(pair) or layer.weight.method is None:
             continue
         delta = layer.weight().array.astype(np.float64) - array_of(pair.second.weight.latent)
-        wrong = of_constant(delta, clipped_mean(*moments[pair.name]))
+        wrong = of_constant(delta, clipped_mean(*moments[pair.name]), groups_of(layer))
         put(layer.bias.latent, array_of(layer.bias.latent) - wrong)
         corrected.append(pair.next_name)
     return corrected

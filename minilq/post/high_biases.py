@@ -15,13 +15,14 @@ from minilq.nn import (
     Dropout,
     Flatten,
     GlobalAveragePool2D,
+    GroupedConv2D,
     MaxPool2D,
     ReLU,
     Sequential,
 )
 from minilq.post.folding import Moment, Moments, check_moments
 from minilq.post.outputs import outputs_of
-from minilq.post.pairs import Pair, array_of, of_constant, pairs, put
+from minilq.post.pairs import Pair, array_of, groups_of, of_constant, pairs, put
 
 SIGMAS = 3.0
 """Standard deviations below the mean under which a Gaussian hardly ever is: in 0.135 % of all cases."""
@@ -80,7 +81,7 @@ def _absorbs(pair: Pair) -> bool:
     if others and isinstance(others[0], BatchNorm):
         return True
     constant = (Flatten, Dropout, MaxPool2D, AveragePool2D, GlobalAveragePool2D)
-    border = isinstance(pair.second, Conv2D) and pair.second.padding != "valid"
+    border = isinstance(pair.second, (Conv2D, GroupedConv2D)) and pair.second.padding != "valid"
     return not border and all(isinstance(layer, constant) for layer in others)
 
 
@@ -90,7 +91,7 @@ def _move(pair: Pair, c: Array) -> None:
     if norm is not None:
         norm.mean[...] -= c.astype(norm.mean.dtype)
         return
-    more = of_constant(array_of(pair.second.weight.latent), c)
+    more = of_constant(array_of(pair.second.weight.latent), c, groups_of(pair.second))
     put(pair.second.bias.latent, array_of(pair.second.bias.latent) + more)
 
 

@@ -19,6 +19,7 @@ from minilq.nn import (
     Dropout,
     Flatten,
     GlobalAveragePool2D,
+    GroupedConv2D,
     Layer,
     MaxPool2D,
     ReLU,
@@ -50,11 +51,9 @@ class Pair(NamedTuple):
         return [layer for layer in self.between if not (isinstance(layer, BatchNorm) and idle(layer))]
 
     def incoming(self) -> Array:
-        """The second weight with a first axis that is all of the channel's own, (channels, numbers)."""
-        w = array_of(self.second.weight.latent)
-        # (..., in, out) with in = (pixels, channels) behind a Flatten -> (.., pixels, channels, out)
-        parts = w.reshape(-1, self.channels, w.shape[-1])
-        return parts.transpose(1, 0, 2).reshape(self.channels, -1)
+        """What the second weight multiplies each channel by, (channels, numbers)."""
+        parts = by_channel(array_of(self.second.weight.latent), self.channels, groups_of(self.second))
+        return parts.transpose(2, 1, 0, 3).reshape(self.channels, -1)
 
     def outgoing(self) -> Array:
         """The first weight, (channels, numbers)."""
@@ -77,7 +76,7 @@ def pairs(model: Sequential) -> list[Pair]:
         before: tuple[str, Weighted] | None = None
         between: list[Layer] = []
         for name, layer in row:
-            if type(layer) in (Dense, Conv2D):
+            if type(layer) in (Dense, Conv2D, GroupedConv2D):
                 assert isinstance(layer, Weighted)
                 if before is not None and _fits(before[1], layer):
                     found.append(Pair(*before, tuple(between), name, layer))
@@ -107,7 +106,7 @@ def rows_of(model: Sequential) -> list[list[tuple[str, Layer]]]:
 
 def _fits(first: Weighted, second: Weighted) -> bool:
     """Whether the second takes what the first gives, channel by channel."""
-    return int(second.weight.shape[-2]) % int(first.weight.shape[-1]) == 0
+    return int(second.weight.shape[-2]) * groups_of(second) % int(first.weight.shape[-1]) == 0
 
 
 def _rows(prefix: str, layer: Layer) -> Iterator[list[tuple[str, Layer]]]:
@@ -136,6 +135,17 @@ def idle(norm: BatchNorm) -> bool:
     return all(bool((np.abs(a) < 1e-6).all()) for a in numbers)
 
 
+def groups_of(layer: Weighted) -> int:
+    """Of a convolution in groups, whose outputs see a part of the channels; 1 of others."""
+    return layer.groups if isinstance(layer, GroupedConv2D) else 1
+
+
+def by_channel(w: Array, channels: int, groups: int = 1) -> Array:
+    """A weight (..., in, out), in = (pixels, channels) behind a Flatten, as (windows and pixels, channels of a group,
+    groups, outputs of a group)."""
+    return w.reshape(-1, channels // groups, groups, w.shape[-1] // groups)
+
+
 def array_of(latent: Parameter | None) -> Array:
     """The array of a weight or a bias."""
     assert latent is not None
@@ -158,12 +168,12 @@ def divide_channels(pair: Pair, s: Array) -> None:
         if isinstance(layer, BatchNorm):         # gamma (x / s - mean / s) r + beta / s
             layer.mean[...] /= s.astype(layer.mean.dtype)
             put(layer.beta, layer.beta.array / s)
-    w = array_of(second.weight.latent)
-    put(second.weight.latent, (w.reshape(-1, len(s), w.shape[-1]) * s[:, None]).reshape(w.shape))
+    w, groups = array_of(second.weight.latent), groups_of(second)
+    put(second.weight.latent, (by_channel(w, len(s), groups) * s.reshape(groups, -1).T[:, :, None]).reshape(w.shape))
 
 
-def of_constant(w: Array, c: Array) -> Array:
+def of_constant(w: Array, c: Array, groups: int = 1) -> Array:
     """What a weight gives of an input that is c in each channel, (channels,) -> (out,), float64: windows are whole."""
-    # sum over windows, pixels and channels of w c: (.., channels, out) -> (out,)
-    total: Array = np.einsum("pco,c->o", w.reshape(-1, len(c), w.shape[-1]).astype(np.float64), c)
+    parts = by_channel(w, len(c), groups).astype(np.float64)
+    total: Array = np.einsum("pcgf,gc->gf", parts, c.reshape(groups, -1)).reshape(-1)
     return total
