@@ -8,7 +8,7 @@ drawn is chosen, on the 10,000 test images, and bytes of the whole .mlq file, wi
 not trained again: a stopped run goes on when it is started once more.
 
     MINILQ_DATA=folder python benchmarks/front.py --seeds 0 1 2
-    python benchmarks/front.py --seeds                   # the table alone
+    python benchmarks/front.py --seeds                   # the table and the picture of the README alone
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from front_methods import METHODS
+from front_table import draw, table
 from mnist_networks import DECAY, HELD_OUT, accuracy, add_row, bytes_of, float_network, nonzero, rows_of, seen
 
 from minilq import Sequential
@@ -103,6 +104,8 @@ def main() -> None:
     options = parser.parse_args()
     for seed in options.seeds:
         one(seed, options.methods, load("mnist", options.data), options.epochs)
+    print(table(rows_of(TABLE)))
+    draw(rows_of(TABLE))
 
 
 if __name__ == "__main__":
