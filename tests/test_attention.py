@@ -178,6 +178,15 @@ def test_gradients_through_a_quantized_block_are_those_of_its_smooth_program():
     minilq.replay_check(block, x)
 
 
+def test_no_tokens_have_no_values():
+    block = nn.transformer_block(4, 2, 6, rng())
+    x = Tensor(np.zeros((0, 3, 4), np.float32), requires_grad=True)
+    y = block(x)
+    y.backward(np.zeros(y.shape, np.float32))
+    assert y.shape == x.grad.shape == x.shape
+    assert text_network()(np.zeros((0, 5), np.float32)).shape == (0, 3)
+
+
 def test_attention_says_what_it_wants():
     with pytest.raises(ConfigError, match="heads must divide the channels; got 3 heads of 8 channels"):
         nn.SelfAttention(8, rng(), 3)

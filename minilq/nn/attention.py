@@ -74,7 +74,7 @@ class SelfAttention(Layer):
     def through(self, x: Any, run: Run) -> Any:
         """The forward, in which run(name, layer, x) gives what each layer in it gives; x a Tensor or an array."""
         channels = self.output.weight.shape[0]
-        if x.ndim < 3 or x.shape[-1] != channels or not x.size:
+        if x.ndim < 3 or x.shape[-1] != channels or 0 in x.shape[1:]:
             raise ShapeError("SelfAttention", f"x must be (N, tokens, {channels}), one token at least",
                              got=f"x {x.shape}", cause="One text or image needs a batch axis: x[None]"
                              if x.ndim == 2 else "")
