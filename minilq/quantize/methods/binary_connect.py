@@ -70,8 +70,9 @@ def binary(w: Array, H: float, u: Array | None) -> Array:
 class BinaryConnect(Quantizer):
     """Binary weights (Courbariaux et al. 2015): y = H sgn(w), or a draw with E y = w; dw = g; then w <- clip(w, -H, H).
 
-    H           > 0, the size of both levels: 1 in the paper. The latents stay within -H .. H, which stands in for a
-                mask: what is clipped after the step does not run away
+    H           > 0, the size of both levels: 1 in the paper, which shuts the gates of recurrent networks, where the
+                Glorot bound of the matrix does not (docs/over-time.md). The latents stay within -H .. H, which stands
+                in for a mask: what is clipped after the step does not run away
     stochastic  in training y = H with probability clip((w / H + 1) / 2, 0, 1), else -H. Outside training the signs are
                 taken, so that there are codes. (The paper predicts with the real weights then, as a last stage without
                 a method does.)
