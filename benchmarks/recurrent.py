@@ -165,17 +165,25 @@ def table(name: str, rows: list[dict[str, str]]) -> Iterator[str]:
     for row in sorted(rows, key=lambda row: int(row["seed"])):
         measured[row["network"], row["method"]].append(float(row["result"]))
     digits = 2 if name == "rows" else 4
-    beside = " PyTorch, two seeds |" if name == "rows" else ""
-    yield f"| network | method | its seeds | mean | above float |{beside}"
-    yield "|---" * (6 if beside else 5) + "|"
+    beside = " PyTorch, two seeds | apart | allowed |" if name == "rows" else ""
+    yield f"| network | method | its seeds | mean | beside float |{beside}"
+    yield "|---" * (8 if beside else 5) + "|"
     for experiment in SETS[name]:
         if values := measured[experiment.network, experiment.name]:
             floats = measured[experiment.network, "float"]
             apart = f"{fmean(values) - fmean(floats):+.{digits}f}" if floats and values is not floats else ""
-            theirs = f" {', '.join(f'{value:.2f}' for value in experiment.reference)} |" if beside else ""
+            theirs = of_pytorch(fmean(values), experiment.reference) if beside else ""
             yield (f"| {experiment.network} | {experiment.name} | "
                    f"{', '.join(f'{value:.{digits}f}' for value in values)} | {mean_of(values, digits)} | {apart} |"
                    f"{theirs}")
+
+
+def of_pytorch(mean: float, reference: tuple[float, ...]) -> str:
+    """The rest of a row: accuracies in PyTorch, how far the mean is from theirs, and how far it may be."""
+    if not reference:
+        return " | | |"
+    allowed = max(1.0, 2 * abs(reference[0] - reference[1]))
+    return f" {', '.join(f'{value:.2f}' for value in reference)} | {mean - fmean(reference):+.2f} | {allowed:.2f} |"
 
 
 def mean_of(values: list[float], digits: int) -> str:
