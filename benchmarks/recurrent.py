@@ -2,6 +2,7 @@
 
     rows    an image of MNIST is read row by row, as in the recipe that was run in PyTorch too
     adding  the adding problem over 40 steps, without data: two marked numbers are to be remembered and added
+    gates   no training: what comes into the gates of a GRU before it, for the embedded digits
 
 A network takes from seconds to a minute or two. Each is a line of benchmarks/recurrent/<set>.csv as soon as it is
 trained, and what has a line is not trained again: a stopped run goes on when it is started once more.
@@ -47,6 +48,7 @@ from minilq import (
 from minilq.data import Dataset, load
 from minilq.data.sequences import adding
 from minilq.kernels.blas import one_blas_thread
+from minilq.ops import gru_after
 from minilq.quantize.methods.binary_connect import glorot
 from minilq.train.metrics import evaluate, unit
 
@@ -140,6 +142,26 @@ def of_adding(experiment: Experiment, data: Dataset | None, seed: int) -> float:
         return float(np.mean(np.square(model(Tensor.wrap(x)).numpy() - y)))
 
 
+def into_gates() -> Iterator[str]:
+    """A table of what comes into the reset and update gates of an untrained GRU, at all steps of 200 digits."""
+    x = unit(load("digits").validation_images[:200])
+    yield "| weights | standard deviation | beyond -4 .. 4 | gradient that passes |"
+    yield "|---|---|---|---|"
+    for name, (method, _) in METHODS.items():
+        if "stochastic" in name:
+            continue
+        layer = started(Experiment("gru", name, method), 28, 128, 10, 1).layers["gru1"]
+        W, U, b, c = (part.numpy() for part in layer.seen(False))
+        h, sums = np.zeros((len(x), 128), np.float32), []
+        for t in range(x.shape[1]):
+            a, p = x[:, t] @ W + b, h @ U
+            sums.append((a + p)[:, :256])
+            h = gru_after(a, p, c, h)
+        v = np.array(sums)
+        slope = np.mean(1 - np.square(np.tanh(v / 2)))           # 4 sigma (1 - sigma)
+        yield f"| {name} | {v.std():.2f} | {100 * np.mean(np.abs(v) > 4):.0f} % | {100 * slope:.0f} % |"
+
+
 TRAINED = {"rows": of_rows, "adding": of_adding}
 
 
@@ -195,12 +217,15 @@ def mean_of(values: list[float], digits: int) -> str:
 @one_blas_thread()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("name", choices=SETS, metavar="set", help=", ".join(SETS))
+    parser.add_argument("name", choices=[*SETS, "gates"], metavar="set", help=", ".join([*SETS, "gates"]))
     parser.add_argument("--seeds", type=int, nargs="*", default=(1,), help="none: print the table of what there is")
     parser.add_argument("--networks", nargs="+", default=list(CELLS), metavar="NAME", help=", ".join(CELLS))
     parser.add_argument("--methods", nargs="+", default=list(METHODS), metavar="NAME", help="; ".join(METHODS))
     options = parser.parse_args()
     use_threads(1)
+    if options.name == "gates":
+        print("\n".join(into_gates()))
+        return
     FOLDER.mkdir(exist_ok=True)
     path = FOLDER / f"{options.name}.csv"
     done = {(row["network"], row["method"], row["seed"]) for row in read(path)}
