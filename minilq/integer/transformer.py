@@ -28,6 +28,7 @@ ROW = 2.0**26
 def layer_norm(branch: Branch, name: str, layer: nn.LayerNorm) -> None:
     """One unit for all channels, as they are added; then each row for itself, and gamma and beta as a line."""
     C = layer.gamma.size
+    # not finer than that eps C^3 has 110 bits: numbers that small are nothing beside it
     unit = max(float(branch.line.unit.max()), math.sqrt(layer.eps * C**3) * 2.0**-55)
     branch.refine(name, np.full(C, unit))
     branch.steps.append(Normalise(*dyadic(layer.eps * C**3 / unit**2)))
