@@ -37,21 +37,22 @@ OTHERS = {"learned size": ("bits in the loss", "#000000", "*", "-"),
           "Khoram and Li": ("Khoram and Li, untrained", "#999999", "2", ":")}
 SHOWN = (88, 98.6)
 """Accuracies that are drawn, in %."""
-FLOAT_BYTES = 407_080
+LISTED = 0.95
+FLOAT, FLOAT_BYTES = "not rounded", 407_080
 
 Rows = Sequence[dict[str, str]]
 
 
 def draw(rows: Rows, path: Path = PICTURE) -> None:
     points = pooled(rows)
-    (floats,) = (point for point in points if (point["method"], point["setting"]) == ("float", ""))
+    (floats,) = (point for point in points if (point["method"], point["setting"]) == ("rounded", FLOAT))
     with mpl.rc_context(fname=STYLE):
         figure = Figure(figsize=(7.6, 6.4))
         ax = figure.subplots()
         ax.axhline(100 * floats["test"], color="black", linestyle="--", linewidth=1,
-                   label=f"float network, {floats['entropy'] / 1000:.0f} kB")
+                   label=f"float network, {FLOAT_BYTES / 1000:.0f} kB")
         for method, style in {**FREE, **THESIS, **OTHERS}.items():
-            draw_one(ax, [point for point in points if point["method"] == method], *style)
+            draw_one(ax, [point for point in points if point["method"] == method and point["setting"] != FLOAT], *style)
         ax.set_xscale("log")
         ax.set_xlim(1.3, 90)
         ax.set_ylim(*SHOWN)
@@ -65,11 +66,13 @@ def draw(rows: Rows, path: Path = PICTURE) -> None:
 
 
 def table(rows: Rows) -> str:
-    """Markdown: a line for each strength that is shown."""
+    """Markdown: a line for each strength that is shown and above LISTED."""
     points = pooled(rows)
     lines = ["| method | setting | held out | test | bytes | float32 / bytes |", "|---|---|---|---|---|---|"]
     for method in dict.fromkeys(point["method"] for point in points):
         for point in chosen([point for point in points if point["method"] == method]):
+            if point["held_out"] < LISTED:
+                continue
             sd = point["deviation"]
             lines.append(f"| {method} | {point['setting']} | {100 * point['held_out']:.2f} | {100 * point['test']:.2f} "
                          f"+- {100 * sd['test']:.2f} % | {point['file']:,.0f} +- {sd['file']:,.0f} | "
