@@ -10,10 +10,15 @@ percent, a line for each network and seed:
     w4a8        weights of 4 bits, one scale each, rounded to nearest, by GPTQ and by AdaRound; by each rule for the
                 weights' ranges, and with corrected biases
     w3a8        the same of 3 bits
+    outliers    of a vision transformer: three channels behind each normalisation forty times as large, and the weights
+                behind them as much smaller, which leaves the function; weights and inputs of 8 bits, without and with
+                SmoothQuant's migration, one range for all tokens or one for each
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/without_training.py --networks lenet-300-100 lenet-5 --seeds 0 1 2
     minilq train --data cifar10 --input unit --epochs 5 --lr 1e-3 --adam torch --out runs/cifar10
     OPENBLAS_NUM_THREADS=1 python benchmarks/without_training.py --runs runs/cifar10 --tables w8a8 w4a8
+    minilq train --model vit --epochs 20 --out runs/vit
+    OPENBLAS_NUM_THREADS=1 python benchmarks/without_training.py --runs runs/vit --tables outliers
 """
 
 from __future__ import annotations
@@ -33,8 +38,10 @@ from minilq.experiments.config import read_config
 from minilq.experiments.models import lenet
 from minilq.experiments.run import trained as of_run
 from minilq.kernels.blas import one_blas_thread
-from minilq.post import calibrate_ranges, correct_biases, equalize, fold_batch_norms, round_layers
+from minilq.post import calibrate_ranges, correct_biases, equalize, fold_batch_norms, migrate, round_layers
 from minilq.post.calibration import RULES
+from minilq.post.layerwise import HOW
+from minilq.post.outliers import behind_norms
 from minilq.post.pairs import divide_channels, pairs
 from minilq.schedule import cosine
 from minilq.train.checkpoint import load_checkpoint, save_checkpoint
@@ -44,7 +51,8 @@ from minilq.train.metrics import ToInput, evaluate, unit
 IMAGES = 1000
 """Training images that the methods look at."""
 DECADES = 1.5
-KINDS = ("rescaled", "w8a8", "w4a8", "w3a8")
+OUTLIER = 40.0
+KINDS = ("rescaled", "w8a8", "w4a8", "w3a8", "outliers")
 
 Errors = Iterator[tuple[str, float]]
 
@@ -81,11 +89,13 @@ def trained(name: str, seed: int, folder: Path, data: Dataset) -> Sequential:
 class Judge:
     """The error on the test images, in percent, and the images that methods look at."""
 
-    def __init__(self, data: Dataset, to_input: ToInput) -> None:
-        self.images, self.data, self.to_input = to_input(data.train_images[:IMAGES]), data, to_input
+    def __init__(self, data: Dataset, to_input: ToInput, test: int | None, rules: list[str], how: list[str]) -> None:
+        self.images, self.to_input = to_input(data.train_images[:IMAGES]), to_input
+        self.test, self.labels = data.validation_images[:test], data.validation_labels[:test]
+        self.rules, self.how = rules, how
 
     def __call__(self, model: Sequential) -> float:
-        return 100 * (1 - evaluate(model, self.data.validation_images, self.data.validation_labels, self.to_input)[1])
+        return 100 * (1 - evaluate(model, self.test, self.labels, self.to_input)[1])
 
 
 def with_methods(model: Sequential, judge: Judge, bits: int, rule: str = "mse", weights: str = "min-max",
@@ -112,7 +122,7 @@ def rescaled(model: Sequential, judge: Judge, seed: int) -> Errors:
 
 def eight_bits(model: Sequential, judge: Judge, seed: int) -> Errors:
     yield "float", judge(model)
-    for rule in RULES:
+    for rule in judge.rules:
         yield rule, judge(with_methods(model, judge, 8, rule))
 
 
@@ -121,19 +131,44 @@ def few_bits(bits: int) -> Callable[[Sequential, Judge, int], Errors]:
         yield "float", judge(model)
         folded = copy.deepcopy(model)
         fold_batch_norms(folded)
-        for weights in ("min-max", "mse"):
+        for weights in sorted({"min-max", "mse"} & set(judge.rules)):
             near = with_methods(folded, judge, bits, weights=weights)
             yield f"{weights}: nearest", judge(near)
             yield "+ bias", judge(correct_biases(copy.deepcopy(near), judge.images))
-            for how in ("gptq", "adaround"):
+            for how in judge.how:
                 chosen = round_layers(copy.deepcopy(near), judge.images, how)
                 yield how, judge(chosen)
                 yield "+ bias", judge(correct_biases(chosen, judge.images))
     return errors
 
 
+def outliers(model: Sequential, judge: Judge, seed: int) -> Errors:
+    tokens = Affine(8, granularity=(0, 1, 2))
+
+    def each_token(model: Sequential) -> Sequential:
+        quantized = with_methods(model, judge, 8, "min-max")
+        for one in behind_norms(model).values():
+            quantized.sites()[f"{one.place}.input"].change(tokens)
+        return quantized
+
+    yield "float", judge(model)
+    yield "8 bits", judge(with_methods(model, judge, 8, "min-max"))
+    planted, rng = copy.deepcopy(model), np.random.default_rng([seed, 3])
+    for one in behind_norms(planted).values():
+        s = np.ones(one.norm.gamma.size)
+        s[rng.choice(s.size, 3, replace=False)] = 1 / OUTLIER
+        one.divide(s)
+    yield "outliers, float", judge(planted)
+    yield "8 bits", judge(with_methods(planted, judge, 8, "min-max"))
+    yield "each token", judge(each_token(planted))
+    migrate(planted, judge.images)
+    yield "migrated, 8 bits", judge(with_methods(planted, judge, 8, "min-max"))
+    yield "each token", judge(each_token(planted))
+
+
 TABLES: dict[str, Callable[[Sequential, Judge, int], Errors]] = {
-    "rescaled": rescaled, "w8a8": eight_bits, "w4a8": few_bits(4), "w3a8": few_bits(3)}
+    "rescaled": rescaled, "w8a8": eight_bits, "w4a8": few_bits(4),
+    "w3a8": few_bits(3), "outliers": outliers}
 
 
 @one_blas_thread()
@@ -141,20 +176,25 @@ def main() -> None:
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument("--networks", nargs="+", default=[], choices=list(NETWORKS))
     ask.add_argument("--runs", nargs="+", type=Path, default=[])
-    ask.add_argument("--tables", nargs="+", default=list(KINDS), choices=KINDS)
+    ask.add_argument("--tables", nargs="+", default=list(KINDS[:4]), choices=KINDS)
     ask.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    ask.add_argument("--rules", nargs="+", default=list(RULES), choices=list(RULES))
+    ask.add_argument("--how", nargs="+", default=list(HOW), choices=HOW)
+    ask.add_argument("--test", type=int, help="the first so many test images (all)")
     ask.add_argument("--data-dir")
     ask.add_argument("--folder", type=Path, default=Path("runs/without-training"))
     options = ask.parse_args()
+    asked = options.test, options.rules, options.how
     for name in options.networks:
         data = load(NETWORKS[name][0], options.data_dir)
-        judge = Judge(data, NETWORKS[name][2])
+        judge = Judge(data, NETWORKS[name][2], *asked)
         for seed in options.seeds:
             tell(f"{name} {seed}", trained(name, seed, options.folder, data), judge, seed, options.tables)
     for run in options.runs:
         config = read_config(run / "config.json")
         data = load(config.data, options.data_dir)
-        tell(run.name, of_run(run, "float"), Judge(data, inputs_for(config)), config.seed, options.tables)
+        judge = Judge(data, inputs_for(config), *asked)
+        tell(run.name, of_run(run, "float"), judge, config.seed, options.tables)
 
 
 def tell(name: str, model: Sequential, judge: Judge, seed: int, tables: list[str]) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minilq.arguments import as_array, check_reals, is_number, shown
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError, ShapeError
-from minilq.nn import BatchNorm, Conv2D, Dense, Dropout, Layer, LayerNorm, SelfAttention, Sequential
+from minilq.nn import BatchNorm, Conv2D, Dense, Dropout, LayerNorm, SelfAttention, Sequential
 from minilq.nn.layers import Weighted
 from minilq.post.inputs import look
 from minilq.post.pairs import array_of, put, rows_of
@@ -58,35 +58,53 @@ def migrate(model: Sequential, images: Any, alpha: float = 0.5) -> dict[str, Arr
     ['layernorm1']
     """
     _check_alpha("migrate", alpha)
-    found: dict[str, tuple[LayerNorm | BatchNorm, str, Weighted]] = {}
+    found = behind_norms(model)
+    largest: dict[str, Array] = {}
+
+    def watch(name: str, x: Array) -> None:
+        largest[name] = np.maximum(largest.get(name, 0), np.abs(x).reshape(-1, x.shape[-1]).max(axis=0))
+
+    look("migrate", model, images, {f"{one.place}.input": partial(watch, name) for name, one in found.items()})
+    factors = {name: migration(largest[name], one.largest(), alpha) for name, one in found.items()}
+    for name, s in factors.items():
+        found[name].divide(s)
+    return factors
+
+
+class Behind(NamedTuple):
+    """A normalisation and the layer behind it, whose input site is place.input."""
+
+    norm: LayerNorm | BatchNorm
+    place: str
+    layer: Weighted
+
+    def largest(self) -> Array:
+        """max |w| of each input channel."""
+        w = np.abs(array_of(self.layer.weight.latent))
+        return np.asarray(w.max(axis=tuple(axis for axis in range(w.ndim) if axis != w.ndim - 2)))
+
+    def divide(self, s: Array) -> None:
+        """Divide what the normalisation gives by s, (channels,), and multiply the weight by it."""
+        put(self.norm.gamma, self.norm.gamma.array / s)
+        put(self.norm.beta, self.norm.beta.array / s)
+        put(self.layer.weight.latent, array_of(self.layer.weight.latent) * s[:, None])
+
+
+def behind_norms(model: Sequential) -> dict[str, Behind]:
+    """Every LayerNorm or BatchNorm with a Dense, Conv2D or SelfAttention directly behind it, by its name."""
+    found = {}
     for row in rows_of(model):
         before: tuple[str, LayerNorm | BatchNorm] | None = None
         for name, layer in row:
             place, behind = (f"{name}.project", layer.project) if isinstance(layer, SelfAttention) else (name, layer)
             if before is not None and type(behind) in (Dense, Conv2D):
                 assert isinstance(behind, Weighted)
-                found[before[0]] = (before[1], place, behind)
+                found[before[0]] = Behind(before[1], place, behind)
             if isinstance(layer, (LayerNorm, BatchNorm)):
                 before = name, layer
             elif not isinstance(layer, Dropout):
                 before = None
-    largest: dict[str, Array] = {}
-
-    def watch(name: str, x: Array) -> None:
-        largest[name] = np.maximum(largest.get(name, 0), np.abs(x).reshape(-1, x.shape[-1]).max(axis=0))
-
-    look("migrate", model, images, {f"{place}.input": partial(watch, name) for name, (_, place, _) in found.items()})
-    return {name: _moved(norm, layer, largest[name], alpha) for name, (norm, _, layer) in found.items()}
-
-
-def _moved(norm: Layer, layer: Weighted, x: Array, alpha: float) -> Array:
-    assert isinstance(norm, (LayerNorm, BatchNorm))
-    w = array_of(layer.weight.latent)
-    s = migration(x, np.abs(w).max(axis=tuple(axis for axis in range(w.ndim) if axis != w.ndim - 2)), alpha)
-    put(norm.gamma, norm.gamma.array / s)
-    put(norm.beta, norm.beta.array / s)
-    put(layer.weight.latent, w * s[:, None])
-    return s
+    return found
 
 
 def _check_alpha(op: str, alpha: Any) -> None:
