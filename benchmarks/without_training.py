@@ -10,15 +10,10 @@ percent, a line for each network and seed:
     w4a8        weights of 4 bits, one scale each, rounded to nearest, by GPTQ and by AdaRound; by each rule for the
                 weights' ranges, and with corrected biases
     w3a8        the same of 3 bits
-    outliers    of a vision transformer: three channels behind each normalisation forty times as large, and the weights
-                behind them as much smaller, which leaves the function; weights and inputs of 8 bits, without and with
-                SmoothQuant's migration, one range for all tokens or one for each
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/without_training.py --networks lenet-300-100 lenet-5 --seeds 0 1 2
     minilq train --data cifar10 --input unit --epochs 5 --lr 1e-3 --adam torch --out runs/cifar10
     OPENBLAS_NUM_THREADS=1 python benchmarks/without_training.py --runs runs/cifar10 --tables w8a8 w4a8
-    minilq train --model vit --epochs 20 --out runs/vit
-    OPENBLAS_NUM_THREADS=1 python benchmarks/without_training.py --runs runs/vit --tables outliers
 """
 
 from __future__ import annotations
@@ -38,10 +33,9 @@ from minilq.experiments.config import read_config
 from minilq.experiments.models import lenet
 from minilq.experiments.run import trained as of_run
 from minilq.kernels.blas import one_blas_thread
-from minilq.post import calibrate_ranges, correct_biases, equalize, fold_batch_norms, migrate, round_layers
+from minilq.post import calibrate_ranges, correct_biases, equalize, fold_batch_norms, round_layers
 from minilq.post.calibration import RULES
 from minilq.post.layerwise import HOW
-from minilq.post.outliers import behind_norms
 from minilq.post.pairs import divide_channels, pairs
 from minilq.schedule import cosine
 from minilq.train.checkpoint import load_checkpoint, save_checkpoint
@@ -51,8 +45,7 @@ from minilq.train.metrics import ToInput, evaluate, unit
 IMAGES = 1000
 """Training images that the methods look at."""
 DECADES = 1.5
-OUTLIER = 40.0
-KINDS = ("rescaled", "w8a8", "w4a8", "w3a8", "outliers")
+KINDS = ("rescaled", "w8a8", "w4a8", "w3a8")
 
 Errors = Iterator[tuple[str, float]]
 
@@ -142,33 +135,8 @@ def few_bits(bits: int) -> Callable[[Sequential, Judge, int], Errors]:
     return errors
 
 
-def outliers(model: Sequential, judge: Judge, seed: int) -> Errors:
-    tokens = Affine(8, granularity=(0, 1, 2))
-
-    def each_token(model: Sequential) -> Sequential:
-        quantized = with_methods(model, judge, 8, "min-max")
-        for one in behind_norms(model).values():
-            quantized.sites()[f"{one.place}.input"].change(tokens)
-        return quantized
-
-    yield "float", judge(model)
-    yield "8 bits", judge(with_methods(model, judge, 8, "min-max"))
-    planted, rng = copy.deepcopy(model), np.random.default_rng([seed, 3])
-    for one in behind_norms(planted).values():
-        s = np.ones(one.norm.gamma.size)
-        s[rng.choice(s.size, 3, replace=False)] = 1 / OUTLIER
-        one.divide(s)
-    yield "outliers, float", judge(planted)
-    yield "8 bits", judge(with_methods(planted, judge, 8, "min-max"))
-    yield "each token", judge(each_token(planted))
-    migrate(planted, judge.images)
-    yield "migrated, 8 bits", judge(with_methods(planted, judge, 8, "min-max"))
-    yield "each token", judge(each_token(planted))
-
-
 TABLES: dict[str, Callable[[Sequential, Judge, int], Errors]] = {
-    "rescaled": rescaled, "w8a8": eight_bits, "w4a8": few_bits(4),
-    "w3a8": few_bits(3), "outliers": outliers}
+    "rescaled": rescaled, "w8a8": eight_bits, "w4a8": few_bits(4), "w3a8": few_bits(3)}
 
 
 @one_blas_thread()
@@ -176,7 +144,7 @@ def main() -> None:
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument("--networks", nargs="+", default=[], choices=list(NETWORKS))
     ask.add_argument("--runs", nargs="+", type=Path, default=[])
-    ask.add_argument("--tables", nargs="+", default=list(KINDS[:4]), choices=KINDS)
+    ask.add_argument("--tables", nargs="+", default=list(KINDS), choices=KINDS)
     ask.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     ask.add_argument("--rules", nargs="+", default=list(RULES), choices=list(RULES))
     ask.add_argument("--how", nargs="+", default=list(HOW), choices=HOW)
