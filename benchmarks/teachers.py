@@ -2,7 +2,6 @@
 
     recipe      784-128-10, and the accuracies of the same recipe in PyTorch
     student     784-30-10 of two bits, with and without a teacher 784-300-100-10
-    few         the same students of 3,000 images, whose teacher has seen 60,000
     qgt         784-128-10, drawn to a grid while it is trained, and then put on it
     two         784-128-128-128-10, weights and inputs of two bits: direct, in stages, distilled, guided by a twin
 
@@ -137,17 +136,6 @@ def of_points(model: Sequential, bits: int, data: Dataset, seed: int) -> float:
 
 
 def student(data: Dataset, seed: int) -> Iterable[tuple[str, Callable[[], float]]]:
-    return students(data, data, seed, 10)
-
-
-def few(data: Dataset, seed: int) -> Iterable[tuple[str, Callable[[], float]]]:
-    """The teacher has seen all images, its students the first 3,000."""
-    part = Dataset("few", data.train_images[:3000], data.train_labels[:3000], data.validation_images,
-                   data.validation_labels, data.classes)
-    return students(data, part, seed, 60)
-
-
-def students(data: Dataset, part: Dataset, seed: int, epochs: int) -> Iterable[tuple[str, Callable[[], float]]]:
     """Students of one hidden layer of 30 units; all alike but for the method and the teacher."""
     kept: dict[str, Sequential] = {}
 
@@ -156,8 +144,8 @@ def students(data: Dataset, part: Dataset, seed: int, epochs: int) -> Iterable[t
         kept["last"] = model
         if method is not None:
             quantize(model, on_weights(method))
-        return trained(model, part, seed, epochs, Distillation(kept["teacher"]) if taught else cross_entropy,
-                       schedule=steps({7 * epochs // 10: 0.1}))
+        return trained(model, data, seed, 10, Distillation(kept["teacher"]) if taught else cross_entropy,
+                       schedule=steps({7: 0.1}))
 
     def teacher() -> float:
         kept["teacher"] = fresh((784, 300, 100, 10), seed)
@@ -224,13 +212,13 @@ def qgt(data: Dataset, seed: int) -> Iterable[tuple[str, Callable[[], float]]]:
             {"qgt": qgt_on(model, choose, rate)} if rate else {}))
         return accuracy(quantize(model, choose), data)
 
-    for bits in (2, 3, 4):
+    for bits in (2, 3):
         for rate in (0.0, 1e-3, 1e-2, 1e-1):
             yield f"{bits} bits, rate {rate:g}", lambda bits=bits, rate=rate: run(bits, rate)
 
 
 SETS: Mapping[str, Callable[[Dataset, int], Iterable[tuple[str, Callable[[], float]]]]] = {
-    "recipe": recipe, "student": student, "few": few, "qgt": qgt, "two": two}
+    "recipe": recipe, "student": student, "qgt": qgt, "two": two}
 NEEDED = ("float", "teacher", "float, alone", "float, taught")
 """Networks that others of their seed begin with."""
 

@@ -17,8 +17,8 @@ TAUGHT = {f"{name}, taught": f"{name}, alone" for name in (
     "float", "rounded to 3 levels", "put on Polino's 4 levels", "put on VecQ's 4 levels", "Polino W2", "LSQ W2")}
 
 COMPARED = {
-    "student": TAUGHT, "few": TAUGHT,
-    "qgt": {f"{bits} bits, rate {rate}": f"{bits} bits, rate 0" for bits in (2, 3, 4)
+    "student": TAUGHT,
+    "qgt": {f"{bits} bits, rate {rate}": f"{bits} bits, rate 0" for bits in (2, 3)
             for rate in ("0.001", "0.01", "0.1")},
     "two": {name: "direct" for name in ("two stages", "progressive", "distilled", "guided, logits", "guided, maps")},
 }
