@@ -21,7 +21,8 @@ import functools
 from pathlib import Path
 
 import numpy as np
-from mnist_networks import NETWORKS, add_row, nonzero, seen
+from csv_table import add_row
+from mnist_networks import NETWORKS, nonzero, seen
 
 from minilq import LSQ, Adam, Tensor, no_grad
 from minilq.coding.coders import CODERS

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import csv
 import tempfile
 import time
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from pathlib import Path
 
 import few_levels_tables
 import numpy as np
+from csv_table import add_row, rows_of
 from few_levels_networks import PROTOCOLS, SETS, Experiment, Protocol, network
 
 from minilq import Adam, Tensor, VecQ, nn, no_grad, use_threads
@@ -36,8 +36,6 @@ from minilq.store import modelfile
 from minilq.train.metrics import evaluate, unit
 
 FOLDER = Path(__file__).with_name("few-levels")
-COLUMNS = ("network", "method", "seed", "accuracy", "seconds")
-MORE_COLUMNS = {"mlp": (), "deep": ("validation",), "cnn": ("same", "as_twin", "bytes")}
 
 
 def to_input(experiment: Experiment):
@@ -127,7 +125,7 @@ def on_integers(model: nn.Sequential, images: np.ndarray, training: np.ndarray) 
             "bytes": size}
 
 
-def rows_of(experiment: Experiment, name: str, data: Dataset, seed: int) -> Iterator[dict[str, object]]:
+def lines_of(experiment: Experiment, name: str, data: Dataset, seed: int) -> Iterator[dict[str, object]]:
     """The line of an experiment; those of the free rivals too, where it has no methods."""
     start, seen = time.process_time(), to_input(experiment)
     model, accuracy, validation = trained(experiment, PROTOCOLS[name], data, seed)
@@ -149,15 +147,6 @@ def _row(experiment: Experiment, method: str, seed: int, accuracy: float) -> dic
     return {"network": experiment.network, "method": method, "seed": seed, "accuracy": f"{100 * accuracy:.2f}"}
 
 
-def append(path: Path, rows: list[dict[str, object]]) -> None:
-    new = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS + MORE_COLUMNS[path.stem], restval="", lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerows(rows)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name", choices=SETS, metavar="set", help=", ".join(SETS))
@@ -167,7 +156,7 @@ def main() -> None:
     use_threads(1)
     path = FOLDER / f"{options.name}.csv"
     FOLDER.mkdir(exist_ok=True)
-    done = {(row["network"], row["method"], row["seed"]) for row in few_levels_tables.read(path)}
+    done = {(row["network"], row["method"], row["seed"]) for row in rows_of(path)}
     data = load("mnist") if options.seeds else None
     for seed in options.seeds:                   # all methods with one seed before any with the next
         for experiment in SETS[options.name]:
@@ -175,10 +164,11 @@ def main() -> None:
                 if (experiment.network, experiment.name, str(seed)) in done:
                     print(f"there already: {experiment.network}, {experiment.name}, seed {seed}", flush=True)
                     continue
-                rows = list(rows_of(experiment, options.name, data, seed))
-                append(path, rows)
+                rows = list(lines_of(experiment, options.name, data, seed))
+                for row in rows:
+                    add_row(path, row)
                 print(", ".join(str(value) for value in rows[-1].values()), flush=True)
-    print(few_levels_tables.table(options.name, few_levels_tables.read(path)))
+    print(few_levels_tables.table(options.name, rows_of(path)))
 
 
 if __name__ == "__main__":

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
 import math
 import textwrap
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import fmean, stdev
 
 import numpy as np
@@ -18,14 +16,6 @@ from few_levels_networks import SETS, Experiment
 Row = dict[str, str]
 Measured = dict[tuple[str, str], list[float]]
 """(network, method) -> accuracies in %, by seed."""
-
-
-def read(path: Path) -> list[Row]:
-    """The lines of a file of results; none where there is no file yet."""
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def table(name: str, rows: list[Row]) -> str:

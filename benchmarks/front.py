@@ -20,9 +20,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from csv_table import add_row, rows_of
 from front_methods import METHODS
 from front_table import FLOAT, draw, table
-from mnist_networks import DECAY, HELD_OUT, accuracy, add_row, bytes_of, float_network, nonzero, rows_of, seen
+from mnist_networks import DECAY, HELD_OUT, accuracy, bytes_of, float_network, nonzero, seen
 
 from minilq import Sequential
 from minilq.data import Dataset, load

@@ -38,6 +38,8 @@ OTHERS = {"learned size": ("bits in the loss", "#000000", "*", "-"),
 SHOWN = (88, 98.6)
 """Accuracies that are drawn, in %."""
 LISTED = 0.95
+SAME = ("input", "rounding", "gate", "penalty")
+"""Of settings, what all of a method have."""
 FLOAT, FLOAT_BYTES = "not rounded", 407_080
 
 Rows = Sequence[dict[str, str]]
@@ -69,12 +71,13 @@ def table(rows: Rows) -> str:
     """Markdown: a line for each strength that is shown and above LISTED."""
     points = pooled(rows)
     lines = ["| method | setting | held out | test | bytes | float32 / bytes |", "|---|---|---|---|---|---|"]
-    for method in dict.fromkeys(point["method"] for point in points):
+    for method in (*FREE, *OTHERS, *THESIS):
         for point in chosen([point for point in points if point["method"] == method]):
             if point["held_out"] < LISTED:
                 continue
             sd = point["deviation"]
-            lines.append(f"| {method} | {point['setting']} | {100 * point['held_out']:.2f} | {100 * point['test']:.2f} "
+            setting = ", ".join(part for part in point["setting"].split(", ") if not part.startswith(SAME))
+            lines.append(f"| {method} | {setting} | {100 * point['held_out']:.2f} | {100 * point['test']:.2f} "
                          f"+- {100 * sd['test']:.2f} % | {point['file']:,.0f} +- {sd['file']:,.0f} | "
                          f"{FLOAT_BYTES / point['file']:.0f} |")
     return "\n".join(lines)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +13,6 @@ import numpy as np
 from minilq import Adam, Conv2D, Dense, Flatten, MaxPool2D, Parameter, ReLU, Sequential
 from minilq.coding.sizes import entropy_coded
 from minilq.data import Dataset
-from minilq.files import write_bytes
 from minilq.nn import coded_in
 from minilq.objective import Objective, l2
 from minilq.schedule import constant, cosine
@@ -94,17 +90,3 @@ def bytes_of(model: Sequential) -> dict[str, int]:
 def nonzero(model: Sequential) -> int:
     """Weights that the network multiplies with, which are not 0."""
     return sum(int(np.count_nonzero(site().numpy())) for name, site in model.sites().items() if name.endswith("weight"))
-
-
-def rows_of(path: Path) -> list[dict[str, str]]:
-    """The rows of a table, none where there is no file."""
-    return list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))) if path.exists() else []
-
-
-def add_row(path: Path, row: dict[str, Any]) -> None:
-    """One row more, of the file as a whole."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(row), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows([*rows_of(path), row])
-    write_bytes(path, text.getvalue().encode())

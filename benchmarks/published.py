@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mnist_networks import accuracy, add_row, bytes_of, dense, float_network, nonzero, rows_of, train
+from csv_table import add_row, rows_of
+from mnist_networks import accuracy, bytes_of, dense, float_network, nonzero, train
 
 from minilq import Dropout, HashedNets, Pruned, Sequential, quantize
 from minilq.data import Dataset, load

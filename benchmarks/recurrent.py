@@ -15,7 +15,6 @@ trained, and what has a line is not trained again: a stopped run goes on when it
 from __future__ import annotations
 
 import argparse
-import csv
 import math
 import time
 from collections import defaultdict
@@ -25,6 +24,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 import numpy as np
+from csv_table import add_row, rows_of
 
 from minilq import (
     GRU,
@@ -53,7 +53,6 @@ from minilq.quantize.methods.binary_connect import glorot
 from minilq.train.metrics import evaluate, unit
 
 FOLDER = Path(__file__).with_name("recurrent")
-COLUMNS = ("network", "method", "seed", "result", "seconds")
 CELLS = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
 EPOCHS, BATCH = 2, 128
 STEPS, UPDATES, SEQUENCES = 40, 1500, 50
@@ -165,22 +164,6 @@ def into_gates() -> Iterator[str]:
 TRAINED = {"rows": of_rows, "adding": of_adding}
 
 
-def read(path: Path) -> list[dict[str, str]]:
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def append(path: Path, row: dict[str, object]) -> None:
-    new = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
-
-
 def table(name: str, rows: list[dict[str, str]]) -> Iterator[str]:
     """In Markdown, of what has been trained so far."""
     measured: dict[tuple[str, str], list[float]] = defaultdict(list)
@@ -228,7 +211,7 @@ def main() -> None:
         return
     FOLDER.mkdir(exist_ok=True)
     path = FOLDER / f"{options.name}.csv"
-    done = {(row["network"], row["method"], row["seed"]) for row in read(path)}
+    done = {(row["network"], row["method"], row["seed"]) for row in rows_of(path)}
     data = load("mnist") if options.name == "rows" and options.seeds else None
     for seed in options.seeds:                   # all methods with one seed before any with the next
         for experiment in SETS[options.name]:
@@ -237,10 +220,10 @@ def main() -> None:
                 continue
             start = time.process_time()
             result = TRAINED[options.name](experiment, data, seed)
-            append(path, {"network": experiment.network, "method": experiment.name, "seed": seed,
+            add_row(path, {"network": experiment.network, "method": experiment.name, "seed": seed,
                           "result": f"{result:.6g}", "seconds": f"{time.process_time() - start:.1f}"})
             print(f"{experiment.network}, {experiment.name}, seed {seed}: {result:.6g}", flush=True)
-    print("\n".join(table(options.name, read(path))))
+    print("\n".join(table(options.name, rows_of(path))))
 
 
 if __name__ == "__main__":

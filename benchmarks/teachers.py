@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import argparse
 import copy
-import csv
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
+from csv_table import add_row, rows_of
 from few_levels_networks import dense_layers, fan_in
 from teachers_table import table
 
@@ -54,7 +54,6 @@ from minilq.train.task import Task, cross_entropy
 from minilq.train.teacher import Distillation, Guided, half_square
 
 FOLDER = Path(__file__).with_name("teachers")
-COLUMNS = ("method", "seed", "accuracy", "seconds")
 Choose = Callable[[str], Quantizer | None]
 
 
@@ -223,22 +222,6 @@ NEEDED = ("float", "teacher", "float, alone", "float, taught")
 """Networks that others of their seed begin with."""
 
 
-def read(path: Path) -> list[dict[str, str]]:
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def append(path: Path, row: Mapping[str, object]) -> None:
-    new = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name", choices=SETS, metavar="set", help=", ".join(SETS))
@@ -249,7 +232,7 @@ def main() -> None:
     path = FOLDER / f"{options.name}.csv"
     data = load("mnist") if options.seeds else None
     for seed in options.seeds:
-        done = {row["method"] for row in read(path) if row["seed"] == str(seed)}
+        done = {row["method"] for row in rows_of(path) if row["seed"] == str(seed)}
         todo = list(SETS[options.name](data, seed))
         missing = {name for name, _ in todo} - done
         for name, run in todo:
@@ -257,10 +240,10 @@ def main() -> None:
                 start = time.process_time()
                 right = run()
                 if name in missing:
-                    append(path, {"method": name, "seed": seed, "accuracy": f"{right:.2f}",
+                    add_row(path, {"method": name, "seed": seed, "accuracy": f"{right:.2f}",
                                   "seconds": f"{time.process_time() - start:.1f}"})
                     print(f"{options.name}, {name}, seed {seed}: {right:.2f}", flush=True)
-    print(table(options.name, read(path)))
+    print(table(options.name, rows_of(path)))
 
 
 if __name__ == "__main__":
