@@ -43,8 +43,8 @@ def learned_rounding(w: Array, grid: RowGrid, H: Array, T: Array | None = None, 
 
     >>> X = np.array([[1.0, 1.0], [0.2, -0.2]])            # only the sum of the two weights matters
     >>> grid = RowGrid(np.array([1.0]), np.array([0]), -4, 3)
-    >>> float(learned_rounding(np.array([[0.4], [0.4]]), grid, X.T @ X).sum())
-    1.0
+    >>> learned_rounding(np.array([[0.45], [0.35]]), grid, X.T @ X).ravel().tolist()
+    [1.0, 0.0]
     """
     w, H, T = checked("learned_rounding", w, H, T)
     check_whole("learned_rounding", "steps", steps)
