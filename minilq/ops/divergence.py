@@ -13,6 +13,9 @@ from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError, DTypeError, ShapeError
 from minilq.ops.broadcast import check_floats
 
+HOTTEST = 2.0**20
+"""Temperatures beyond leave nothing of float32's differences."""
+
 
 @primitive
 def divergence(logits: Any, teacher: Any, temperature: float = 2.0) -> Array:
@@ -25,7 +28,7 @@ def divergence(logits: Any, teacher: Any, temperature: float = 2.0) -> Array:
                 dt_ij = g T q_ij (log q_ij - log p_ij - KL(q_i || p_i))/N
     Shapes      logits z and teacher t (N, C) -> ()
     Dtype       float32 or float64, the same for both, preserved
-    Raises      ShapeError for other shapes and for no row; DTypeError; ConfigError for a temperature that is not > 0
+    Raises      ShapeError for other shapes and no row; DTypeError; ConfigError for a temperature not in 2^-20 .. 2^20
     Source      Hinton, Vinyals, Dean 2015 (arXiv 1503.02531), section 2; Polino et al. 2018 (arXiv 1802.05668), section
                 3, whose released code divides by N C
 
@@ -41,8 +44,8 @@ def divergence(logits: Any, teacher: Any, temperature: float = 2.0) -> Array:
     if teacher.dtype != logits.dtype:
         raise DTypeError("divergence", "logits and teacher must have one dtype",
                          got=f"{logits.dtype} and {teacher.dtype}")
-    if not (is_number(temperature) and temperature > 0):
-        raise ConfigError("divergence", "the temperature must be a number > 0", got=shown(temperature))
+    if not (is_number(temperature) and 1 / HOTTEST <= temperature <= HOTTEST):
+        raise ConfigError("divergence", "the temperature must be a number in 2^-20 .. 2^20", got=shown(temperature))
     log_q, log_p = log_softmax(teacher / temperature), log_softmax(logits / temperature)
     return np.asarray(temperature**2 * (np.exp(log_q) * (log_q - log_p)).sum(axis=1).mean())
 

@@ -11,6 +11,7 @@ from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError, meant
 from minilq.nn import Layer, Sequential, Twins
 from minilq.ops import add_up, divergence, softmax_cross_entropy, sum_of_squares
+from minilq.ops.divergence import HOTTEST
 from minilq.quantize import Quantizer
 from minilq.train.task import right_in
 
@@ -25,7 +26,7 @@ class Distillation:
 
     Quantized distillation is this task for a student whose weights have a method, such as Polino(4); the loss is taken
     at what the network sees of them.
-    Raises          ConfigError for a teacher that is no Layer, a temperature that is not > 0, a share outside 0 .. 1
+    Raises          ConfigError for what is no Layer, a temperature not in 2^-20 .. 2^20, a share outside 0 .. 1
     Source          Hinton, Vinyals, Dean 2015 (arXiv 1503.02531); Polino, Pascanu, Alistarh 2018 (arXiv 1802.05668),
                     section 3
 
@@ -44,8 +45,9 @@ class Distillation:
 
     def __post_init__(self) -> None:
         check_instance("Distillation", "the teacher", self.teacher, Layer, "a Layer")
-        if not (is_number(self.temperature) and self.temperature > 0):
-            raise ConfigError("Distillation", "the temperature must be a number > 0", got=shown(self.temperature))
+        if not (is_number(self.temperature) and 1 / HOTTEST <= self.temperature <= HOTTEST):
+            raise ConfigError("Distillation", "the temperature must be a number in 2^-20 .. 2^20",
+                              got=shown(self.temperature))
         if not (is_number(self.share) and 0 <= self.share <= 1):
             raise ConfigError("Distillation", "the teacher's share must be a number in 0..1", got=shown(self.share))
 
