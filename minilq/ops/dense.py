@@ -73,7 +73,8 @@ def dense(x: Any, w: Any, b: Any) -> Array:
                          "A kernel in (out, in) order has to be transposed" if x.shape[-1] == w.shape[1] else "")
     if w.shape[1] != b.shape[0]:
         raise ShapeError("dense", "columns of w and the length of b must match", got=f"w {w.shape}, b {b.shape}")
-    return (product(_rows(x), w) + b).reshape(*x.shape[:-1], w.shape[1])
+    y = product(_rows(x), w) + b
+    return y if x.ndim == 2 else y.reshape(*x.shape[:-1], w.shape[1])
 
 
 @vjp_of(dense, kind="exact", needs="x w", at=normal((3, 4), (4, 2), (2,)))
@@ -81,7 +82,9 @@ def dense_vjp(g: Array, y: Array, x: Array, w: Array, b: Array,
               need: tuple[bool, ...] = (True, True, True)) -> tuple[Array | None, Array, Array]:
     # y_ij = sum_k x_ik w_kj + b_j   =>   dx_ik = sum_j g_ij w_kj
     g = _rows(g)
-    dx = np.dot(g, w.T).reshape(x.shape) if need[0] else None
+    dx = np.dot(g, w.T) if need[0] else None
+    if dx is not None and x.ndim > 2:
+        dx = dx.reshape(x.shape)
     #                                =>   dw_kj = sum_i x_ik g_ij
     dw = product(_rows(x).T, g)
     #                                =>   db_j = sum_i g_ij
@@ -91,7 +94,7 @@ def dense_vjp(g: Array, y: Array, x: Array, w: Array, b: Array,
 
 def _rows(x: Array) -> Array:
     """(N, ..., C) -> (N ..., C)."""
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 @twin("dense")
