@@ -53,7 +53,10 @@ def draw(rows: Rows, path: Path = PICTURE) -> None:
         ax = figure.subplots()
         ax.axhline(100 * floats["test"], color="black", linestyle="--", linewidth=1,
                    label=f"float network, {FLOAT_BYTES / 1000:.0f} kB")
+        there = {point["method"] for point in points}
         for method, style in {**FREE, **THESIS, **OTHERS}.items():
+            if method not in there:
+                continue
             draw_one(ax, [point for point in points if point["method"] == method and point["setting"] != FLOAT], *style)
         ax.set_xscale("log")
         ax.set_xlim(1.3, 90)
