@@ -79,8 +79,7 @@ def test_other_commands_take_it(quantized, capsys):
     assert status == 0
     assert "nothing is left to train" in out
     status, _, err = call(capsys, "quantize", folder, "--out", folder)
-    assert (status, err) == (2, [f"minilq: train: {folder} already holds a run. Go on with --resume, or choose another "
-                                 "--out"])
+    assert (status, err) == (2, [f"minilq: quantize: {folder} already holds a run. Choose another --out"])
 
 
 @pytest.mark.deep

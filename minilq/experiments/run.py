@@ -84,13 +84,14 @@ def start(config: RunConfig, folder: str | Path, log: Log, watch: Watch | None =
     return _run(config, data, folder, log, watch or each_epoch(log), baseline)
 
 
-def refuse_to_overwrite(folder: Path) -> None:
+def refuse_to_overwrite(folder: Path, op: str = "train") -> None:
     """ConfigError where a folder holds a run, or anything that one would overwrite."""
     if any(os.path.exists(folder / file) for file in OF_A_RUN):
-        raise ConfigError("train", f"{folder} already holds a run",
-                          cause="Go on with --resume, or choose another --out")
+        raise ConfigError(op, f"{folder} already holds a run",
+                          cause="Go on with --resume, or choose another --out" if op == "train" else
+                          "Choose another --out")
     if others := [file for file in WRITTEN if os.path.lexists(folder / file)]:
-        raise ConfigError("train", f"{folder} must hold nothing that a run would overwrite", got=", ".join(others),
+        raise ConfigError(op, f"{folder} must hold nothing that a run would overwrite", got=", ".join(others),
                           cause="Choose another --out")
 
 

@@ -12,7 +12,7 @@ import copy
 import json
 import os
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +174,7 @@ def start(path: Path, settings: dict[str, Any], steps: Steps, folder: Path, log:
     """Quantize the float network at a path into a folder of its own. Returns the result, with `nearest`: accuracy and
     loss with the same methods, all ranges from smallest to largest number, rounded to nearest."""
     folder = as_path(folder)
-    refuse_to_overwrite(folder)
+    refuse_to_overwrite(folder, "quantize")
     baseline, before = float_at(path, "quantize")
     config = settings_of(path, before, settings)
     methods_for(config, baseline, streams(config.seed))          # what is wrong with them is found out now
@@ -219,4 +219,4 @@ def _history(path: Path) -> list[Row]:
 
 def described(result: dict[str, Any]) -> str:
     """The steps of a result in a line."""
-    return replace(Steps(), **result["steps"]).describe()
+    return Steps(**result["steps"]).describe()

@@ -42,8 +42,9 @@ def check_moments(op: str, moments: Any, or_none: bool = True) -> None:
 def fold_batch_norms(model: Sequential) -> Moments:
     """Fold every BatchNorm that directly follows a Dense or Conv2D into it; it stays, and does nothing any more.
 
-    The network keeps its layers, so that it is saved and loaded like any other. What the BatchNorm has learned says
-    how its output is distributed, mean beta and standard deviation |gamma|, which is returned by the names of layers.
+    The network keeps its layers, so that it is saved and loaded like any other; `nn.fold` makes one without them. What
+    the BatchNorm has learned says how its output is distributed, mean beta and standard deviation |gamma|, which is
+    returned by the names of layers.
 
     model       in full precision, changed in place; what it computes in inference stays
     Raises      ConfigError for a network with a method
