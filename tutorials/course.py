@@ -1,6 +1,6 @@
 """What every notebook of the course begins with: the look of the figures, the library's code, the checks of exercises.
 
-    from course import QUICK, check, check_gradient, panels, show
+    from course import QUICK, check, check_function, check_gradient, panels, show
 
 Importing it sets the style of every figure. The notebooks find it because it lies beside them.
 """
@@ -20,12 +20,16 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
-import numpy as np
+from checks import check as check
+from checks import check_function as check_function
+from checks import check_gradient as check_gradient
+from checks import given as given
+from checks import verdicts as verdicts
 from cycler import cycler
 from matplotlib.axes import Axes
 
 import minilq
-from minilq import gradcheck, one_blas_thread
+from minilq import one_blas_thread
 from minilq.report.figures import STYLE
 
 QUICK = os.environ.get("MINILQ_QUICK") == "1"
@@ -42,9 +46,6 @@ plt.rcParams.update({
 })
 
 contextlib.ExitStack().enter_context(one_blas_thread())          # for as long as the notebook's process lives
-
-verdicts: list[str] = []
-"""What the checks have said so far: "not yet", "correct" or "wrong"; for the runner, which solves every exercise."""
 
 
 def panels(columns: int = 1, rows: int = 1, height: float = 2.6, **options: Any) -> Any:
@@ -78,47 +79,6 @@ def show(*functions: Callable[..., Any], doc: bool = False) -> None:
         path = Path(inspect.getsourcefile(function) or "")
         print("\n" * (position > 0) + f"# {_place(path)}")
         print((source if doc else _without_docstring(source)).rstrip())
-
-
-def check(yours: Any, expected: Any, rtol: float = 1e-6, atol: float = 1e-12) -> None:
-    """Say whether your answer equals the expected one, and name the worst entry if it does not.
-
-    yours     a number or an array; None and ... mean that nothing is there yet
-    expected  the same, of the same shape; |yours - expected| must not exceed atol + rtol * |expected|
-    """
-    if yours is None or yours is ...:
-        return _say("not yet", "replace the ... by your own line, and run the cell again")
-    a, b = np.asarray(yours, dtype=np.float64), np.asarray(expected, dtype=np.float64)
-    if a.shape != b.shape:
-        return _say("wrong", f"your shape is {a.shape}, and it should be {b.shape}")
-    excess = np.abs(a - b) - rtol * np.abs(b)
-    excess = np.where(np.isfinite(a), excess, np.inf)
-    if np.all(excess <= atol):
-        return _say("correct", f"{a.size} entries compared" if a.ndim else f"{float(b):.6g}")
-    worst = tuple(int(i) for i in np.unravel_index(np.argmax(excess), a.shape))
-    where = f"worst entry {list(worst)}: " if a.ndim else ""
-    return _say("wrong", f"{where}yours {float(a[worst]):.9g}, expected {float(b[worst]):.9g}")
-
-
-def check_gradient(forward: Callable[..., Any], vjp: Callable[..., Any], *inputs: Any, seed: int = 0) -> None:
-    """Say whether vjp(g, y, *inputs), a tuple of gradients, agrees with finite differences of forward(*inputs).
-
-    The inputs are float64 arrays. The verdict comes from `minilq.gradcheck` and names the worst entry.
-    """
-    y = np.asarray(forward(*inputs))
-    answer = vjp(np.ones_like(y), y, *inputs)
-    if answer is None or answer is ... or (isinstance(answer, tuple) and any(a is None or a is ... for a in answer)):
-        return _say("not yet", "replace the ... by your own line, and run the cell again")
-    try:
-        report = gradcheck(forward, *inputs, vjp=vjp, seed=seed, raises=False)
-    except minilq.MinilqError as error:          # a wrong shape, or no tuple
-        return _say("wrong", str(error))
-    return _say("correct" if report else "wrong", str(report))
-
-
-def _say(verdict: str, detail: str) -> None:
-    verdicts.append(verdict)
-    print(f"{verdict}: {detail}")
 
 
 def _place(path: Path) -> str:
