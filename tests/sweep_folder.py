@@ -35,8 +35,8 @@ def point_of(scheme, granularity="row", strength=1e-10, start="scratch", seed=42
     """What result.json holds, with the command and the name."""
     name = f"{scheme}-{granularity}-{strength:g}-{rounding}-{input}-{start}-{seed}"
     common = {"scheme": scheme, "seed": seed, "input": input, "data": data, "model": "mnist_mlp", "epochs": epochs,
-              "steps": STEPS * epochs // 20, "train_images": 60_000, "parameters": WEIGHTS, "bytes_float32": BYTES,
-              "bytes_float32_zip": 377_487}
+              "steps": STEPS * epochs // 20, "train_images": 60_000, "validation_images": 10_000,
+              "parameters": WEIGHTS, "bytes_float32": BYTES, "bytes_float32_zip": 377_487}
     if scheme == "float":
         noise = np.random.default_rng(seed).normal(0, 0.002)
         return {**common, "name": f"float-{input}-{seed}", "accuracy": 0.9657 + float(noise), "loss": 0.4,

@@ -55,7 +55,9 @@ def _pooled(members: list[Point]) -> dict[str, Any]:
         names = ", ".join(str(point.get("name")) for point in members if point["seed"] == twice)
         raise ConfigError("pool", "points of the same settings must differ in the seed", got=f"{names} of seed {twice}")
     values = {name: [measure(point, name) for point in members] for name in MEASURES if has(members[0], name)}
+    images = min(int(point.get("validation_images", 0)) for point in members)            # 0 in earlier versions
     return {**{name: members[0][name] for name in SETTINGS if name in members[0]},
+            "validation_images": images or None,
             **{name: fmean(each) for name, each in values.items()},
             "deviation": {name: _deviation(each) for name, each in values.items()},
             "seeds": seeds, "members": members}

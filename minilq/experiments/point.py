@@ -142,6 +142,7 @@ def _result(point: Point, model: Sequential, data: Dataset) -> dict[str, Any]:
         what["variant"] = point.variant
     return {**what, "seed": config.seed, "input": config.input, "data": config.data, "model": config.model,
             "epochs": config.epochs, "steps": steps, "train_images": len(data.train_images),
+            "validation_images": len(data.validation_images),
             **measure(model, data, config), **counted(config, model, model)}
 
 

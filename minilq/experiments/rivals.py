@@ -25,8 +25,8 @@ from minilq.train.history import LARGEST
 ROUNDED = "rounded.json"
 SCHEME = "rounded"
 
-OF_FLOAT = ("seed", "input", "data", "model", "epochs", "steps", "train_images", "variant", "parameters",
-            "bytes_float32", "bytes_float32_zip", "command")
+OF_FLOAT = ("seed", "input", "data", "model", "epochs", "steps", "train_images", "validation_images", "variant",
+            "parameters", "bytes_float32", "bytes_float32_zip", "command")
 """What a rounded network has of the float network that it was made of."""
 
 COUNTS = ("unique_integers", "integer_min", "integer_max", "bits", "bits_unique", "scales", "bytes_packed",

@@ -11,6 +11,7 @@ from minilq.report.figures import in_style
 from minilq.report.page_csv import points_csv
 from minilq.report.page_fronts import switched_fronts
 from minilq.report.page_published import published
+from minilq.report.page_short import short
 from minilq.report.page_summary import facts, missing, summary
 from minilq.report.page_tables import fold, points_table
 from minilq.report.svg import inline, svg_of
@@ -36,6 +37,7 @@ def write_page(folder: Path) -> Path:
     curves, scales = (_gallery(drawings, folder) for drawings in (curve_drawings(sweep), scale_drawings(sweep)))
     title = f"Sweep {shown(sweep.grid)} on {shown(sweep.data)}"
     sections = [
+        ("short", "In short", short(sweep)),
         ("fronts", "The front", switched_fronts(sweep, dict(zip(style.COSTS, fronts, strict=True))) if fronts else ""),
         ("published", "Published beside measured", published(sweep)),
         ("curves", "Accuracy and loss by epoch", curves),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from minilq.experiments.agreement import AGREES, DIFFERS, NOT_COMPARED, PUBLISHED_FOR, Comparison, compare
+from minilq.experiments.agreement import AGREES, DIFFERS, NOT_COMPARED, PUBLISHED_FOR, SEED_SPREAD, Comparison, compare
 from minilq.experiments.pareto import Point
 from minilq.experiments.thesis import MIB
 from minilq.report import sweep_style as style
@@ -17,9 +17,9 @@ SOURCES = ("“thesis”: the published thesis; “reproduced”: a second imple
            "thesis’ own code agrees.")
 TOLERANCE = (
     "<p>Runs that differ in nothing but their seed do not give the same numbers. What still counts as agreement:</p>"
-    "<dl><div><dt>accuracy</dt><dd>2 × 0.4 points × √(1/n + 1/m) for n published and m measured seeds: two standard "
-    "errors of the difference. Seeds spread by 0.2 to 0.4 points; the larger is taken for all. 1.1 points for one run "
-    "against one. Collapsed networks, published below 50 %, are not compared in accuracy.</dd></div>"
+    f"<dl><div><dt>accuracy</dt><dd>2 × {100 * SEED_SPREAD:.2f} points × √(1/n + 1/m) for n published and m measured "
+    "seeds: two standard errors of the difference, by the largest standard deviation over seeds that was published. "
+    "Collapsed networks, published below 50 %, are not compared in accuracy.</dd></div>"
     "<div><dt>integers, ends of the range</dt><dd>20 %, at least 1. Seeds move 20 integers by one or two, and the "
     "thesis’ own 24 and the 20 of the reproduction are a sixth apart.</dd></div>"
     "<div><dt>zip</dt><dd>every size that rounds to the printed figure, and 10 % beside: a fifth more integers is a "

@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
-from minilq.experiments.agreement import SEED_SPREAD
+from minilq.experiments.chance import ERRORS
 from minilq.experiments.pareto import Point
 from minilq.report import sweep_style as style
+from minilq.report.page_idle import warnings
 from minilq.report.page_rounded import against_rounding
+from minilq.report.page_short import told_apart
 from minilq.report.page_tables import fold
 from minilq.report.sweep_data import SweepData
 from minilq.report.text import shown
 
 
 def summary(sweep: SweepData) -> str:
-    """Three sentences on the quantized networks: how many are as good as floats, the smallest of those, the best."""
+    """Sentences on the quantized networks: how many are as good as floats, the smallest of those, the best; what can be
+    told apart; what costs nothing."""
     if not sweep.quantized:
         return "<p>No quantized network is finished yet: there are no figures.</p>"
     many, apart = len(sweep.quantized), len(style.variants(sweep.quantized)) > 1
     best = max(sweep.quantized, key=lambda point: (point["accuracy"], -point["bytes_packed"]))
     lines = [f"The most accurate of {many} quantized network{'s' * (many > 1)}: {_found(best, apart)}"]
     if sweep.baselines:
-        baselines = {point["input"]: point["accuracy"] for point in sweep.baselines}
-        lost = [(max(baselines.values()) - point["accuracy"], point) for point in sweep.quantized]
-        near = [point for loss, point in lost if loss <= SEED_SPREAD]
-        level = f"the float baseline’s {100 * max(baselines.values()):.2f} %"
+        floats = max(sweep.baselines, key=lambda point: float(point["accuracy"]))
+        near = [point for point in sweep.quantized if not sweep.chance.better(floats, point)]
+        level = f"the float baseline’s {100 * floats['accuracy']:.2f} %"
+        more = ERRORS * sweep.chance.error(floats, best)
         if near:
             smallest = min(near, key=lambda point: (point["bytes_packed"], -point["accuracy"]))
-            lines = [f"<strong>{len(near)} of {many}</strong> quantized networks lose at most "
-                     f"{100 * SEED_SPREAD:.1f} points against {level}; a seed alone moves as much.",
+            lose = f"lose less than {100 * more:.2f} points, more than chance, against" if more else "are as good as"
+            lines = [f"<strong>{len(near)} of {many}</strong> quantized networks {lose} {level}.",
                      f"The smallest of these: {_found(smallest, apart)}", f"The most accurate: {_found(best, apart)}"]
         else:
-            lines.append(f"All lose more than {100 * SEED_SPREAD:.1f} points against {level}; a seed moves no more.")
-    return "".join(f"<p>{line}</p>" for line in lines) + against_rounding(sweep)
+            lose = f"lose {100 * more:.2f} points, more than chance, or more" if more else "lose accuracy"
+            lines.append(f"All {lose} against {level}.")
+    return "".join(f"<p>{line}</p>" for line in lines) + told_apart(sweep) + against_rounding(sweep)
 
 
 def _found(point: Point, apart: bool) -> str:
@@ -68,6 +72,6 @@ def missing(sweep: SweepData) -> str:
         parts.append("<p>There is no line for the float network merely rounded to nearest: it was not rounded, or not "
                      "in the same parameters as the quantized networks.</p>")
     if sweep.quantized and max(len(point["seeds"]) for point in sweep.quantized) == 1:
-        parts.append("<p>One seed for each point: there are no error bars. Seeds spread accuracy by 0.2 to 0.4 points; "
-                     "smaller differences say nothing.</p>")
+        parts.append("<p>One seed for each point: there are no error bars, and how far seeds spread is not known.</p>")
+    parts += warnings(sweep)
     return f'<section class="warn" id="missing">{"".join(parts)}</section>' if parts else ""

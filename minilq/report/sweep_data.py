@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from minilq.errors import DataError, escaped
+from minilq.experiments.chance import Chance, chance_of
 from minilq.experiments.choices import ROUNDINGS
 from minilq.experiments.config import MODELS
 from minilq.experiments.pareto import COSTS, dominated, pool
@@ -19,7 +20,7 @@ from minilq.experiments.sweep import read_failures, read_points, read_sweep
 from minilq.experiments.thesis import DATA
 from minilq.quantize.methods import QUANTIZERS
 from minilq.report.sweep_curves import Curve, curve_of
-from minilq.report.sweep_style import GRANULARITIES, SCHEMES, STARTS, order
+from minilq.report.sweep_style import GRANULARITIES, SCHEMES, STARTS, lowest_shown, order
 from minilq.train.history import LARGEST, read_history
 from minilq.train.metrics import INPUTS
 
@@ -52,6 +53,7 @@ class SweepData:
     quantized   pooled over the seeds      baselines   pooled over the seeds
     rounded     the best float network, merely rounded, as points (experiments/rivals.py); none where a quantized
                 network has other parameters, but for biases
+    chance      what chance does to accuracies, of all points but those so far below the best that they have collapsed
     fronts      name of a point -> the costs for which it lies on the front of its granularity and start
     curves      name of a point -> what it did by epoch
     failures    name -> message            missing     names of points that are neither finished nor failed
@@ -63,6 +65,7 @@ class SweepData:
     quantized: list[dict[str, Any]]
     baselines: list[dict[str, Any]]
     rounded: list[dict[str, Any]]
+    chance: Chance
     fronts: dict[str, list[str]]
     curves: dict[str, Curve]
     failures: dict[str, str]
@@ -81,9 +84,11 @@ def read_sweep_data(folder: Path) -> SweepData:
     rounded = pool(rivals(points))
     if rounded and any(abs(1 - point["parameters"] / rounded[0]["parameters"]) > BIASES for point in quantized):
         rounded = []
+    cut = lowest_shown([point["accuracy"] for point in pooled]) or 0 if pooled else 0
     return SweepData(
         Path(str(sweep.get("grid"))).name, str(sweep.get("data")), points, quantized,
-        [point for point in pooled if point["scheme"] == "float"], rounded, _fronts([*quantized, *rounded]),
+        [point for point in pooled if point["scheme"] == "float"], rounded,
+        chance_of([point for point in pooled if point["accuracy"] >= cut]), _fronts([*quantized, *rounded]),
         {point["name"]: curve_of(read_history(point["folder"] / HISTORY)) for point in points},
         failures, sorted(set(sweep["points"]) - done - set(failures)))
 
@@ -107,6 +112,8 @@ def _checked(point: dict[str, Any]) -> dict[str, Any]:
                 continue
             if value is None or not (math.isfinite(value) and low <= value <= high):
                 raise ValueError(f"{name} {value}, not from {low:g} to {high:g}")
+        if "validation_images" in point and not 1 <= (_number(point, "validation_images") or 0) <= COUNT[1]:
+            raise ValueError(f"validation_images {point['validation_images']}, no number of images")
         loss = _number(point, "loss")
         if loss is None or LARGEST < abs(loss) < math.inf:
             raise ValueError(f"loss {loss}, no number that makes sense")
