@@ -1,7 +1,9 @@
 """minilq methods: every class that is registered, told by itself and by what it does; one, with its curves."""
 
+import runpy
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -174,3 +176,10 @@ def test_a_method_of_ones_own_that_is_half_done_has_formulas_alone():
         assert text.startswith("begun: y = what I do not know yet.\n\nIt cannot be drawn")
     finally:
         del QUANTIZERS["begun"]
+
+
+def test_the_list_in_the_docs_is_what_the_classes_say():
+    docs = Path(__file__).parents[1] / "docs"
+    text = runpy.run_path(str(docs / "list_methods.py"))["text"]()
+    assert text == (docs / "methods.md").read_text(encoding="utf-8"), "Run python docs/list_methods.py"
+    assert all(f"\n## {name}\n" in text for name in QUANTIZERS)

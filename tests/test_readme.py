@@ -90,4 +90,10 @@ def test_links_and_pictures_lead_somewhere(path):
 
 
 def test_every_text_can_be_reached_from_the_readme():
-    assert [path.name for path in TEXTS if path.name != "README.md" and f"(docs/{path.name})" not in README] == []
+    reached, waiting = set(), [ROOT / "README.md"]
+    while waiting:
+        path = waiting.pop()
+        reached.add(path)
+        linked = [(path.parent / target).resolve() for target in re.findall(r"\]\(([\w./-]+\.md)[)#]", TEXTS[path])]
+        waiting += [other for other in linked if other in TEXTS and other not in reached]
+    assert set(TEXTS) - reached == set()

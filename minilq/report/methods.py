@@ -109,7 +109,7 @@ def _tried(kind: type[Quantizer]) -> tuple[str, str, str, str, str]:
     rng = np.random.default_rng(0)
     x = Tensor(rng.standard_normal((8, 4)), requires_grad=True)
     try:
-        method = _instance(kind)
+        method = instance(kind)
         held = method.start(x.array)
         y = method(x, held, training=True)
         grid = method.coded(x.array, held).grid
@@ -128,7 +128,7 @@ def _tried(kind: type[Quantizer]) -> tuple[str, str, str, str, str]:
             "; ".join(gradients) or "exact", "; ".join(dict.fromkeys(sources)))
 
 
-def _instance(kind: type[Quantizer]) -> Quantizer:
+def instance(kind: type[Quantizer]) -> Quantizer:
     """The method with its defaults, or with the first flags that its class says to try."""
     try:
         return kind()
