@@ -162,3 +162,12 @@ def test_the_runner_fails_on_a_warning_and_on_stderr(tmp_path, source):
 def test_help_of_the_runner():
     out = subprocess.run([sys.executable, str(FOLDER / "run.py"), "--help"], capture_output=True, text=True, check=True)
     assert "--quick" in out.stdout
+
+
+@pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path.name < "13"], ids=lambda path: path.stem)
+def test_the_minutes_are_those_of_the_map(path):
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    read, solve = re.search(rf"\({path.name}\) \|[^|]*\| (\d+) / (\d+) \|", text).groups()
+    words = {"50": "50 minutes", "55": "55 minutes", "60": "an hour", "65": "65 minutes", "70": "70 minutes"}[solve]
+    begin = " ".join(run.cells_of(path)[0]["source"].split())
+    assert f"Time: {read} minutes to read, {words} with the exercises." in begin
