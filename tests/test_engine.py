@@ -115,6 +115,22 @@ def pictures(draw, rng, shape):
     return rng.standard_normal(shape).astype(np.float32) if kind == "normal" else INPUTS[kind](pixels)
 
 
+@given(seed=seeds, gammas=st.sampled_from([(0.3, 1.0), (-1.5, 0.0, 0.7)]), twice=st.booleans())
+def test_codes_are_made_before_the_largest_is_taken(seed, gammas, twice):
+    rng = np.random.default_rng(seed)
+    pools = [nn.MaxPool2D(2), nn.MaxPool2D((1, 2), 1, "same")] if twice else [nn.MaxPool2D(3, 2, "same")]
+    model = nn.Sequential(nn.Conv2D(2, 5, 3, rng, std=0.3), nn.BatchNorm(5), *pools, nn.BatchNorm(5), nn.ReLU(),
+                          nn.Conv2D(5, 3, 2, rng, std=0.3))
+    images = rng.standard_normal((5, 9, 8, 2)).astype(np.float32)
+    network = convert(disturbed(model, rng, gammas), images)
+    steps = [type(step).__name__ for step in network.steps]
+    between = ["Rescale"] if any((layer.gamma.array < 0).any() for name, layer in model.layers.items()
+                                 if name == "batchnorm2") else []
+    assert steps == ["Product", *["Maximum"] * len(pools), *between, "Product"]
+    alone = compare(network, FloatTwin(model, network), images).alone
+    assert max(difference.largest for difference in alone.values()) <= 1
+
+
 @pytest.mark.filterwarnings("ignore:convert")    # dead layers are among them
 @given(made=networks(), split=st.booleans(), outside=st.sampled_from([0, 1e-4, 0.05]), bits=st.sampled_from([8, 16]))
 def test_codes_differ_by_at_most_one_when_inputs_are_equal(made, split, outside, bits):

@@ -90,7 +90,7 @@ def test_every_twin_has_a_test_here():
         # in test_one_bit.py and test_binary.py
         "bits.common_bits", "bits.differing_bits", "bits.rescaled_counts",
         # in test_product.py
-        "integer.product",
+        "grid.codes_on", "integer.product", "integer_conv.rescaled_convolution", "integer_conv.rescaled_product",
         # in test_kernels_images.py
         "dropout.masked", "normalise.gradient_sums", "normalise.input_gradient", "normalise.normalised",
         "normalise.statistics", "pool.maxima", "pool.maxima_gradient", "pool.means", "pool.means_gradient",

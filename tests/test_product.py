@@ -11,12 +11,23 @@ import pytest
 from hypothesis import given
 
 from minilq.errors import DTypeError, ShapeError
-from minilq.integer.product import LONGEST, int8_product, product
+from minilq.integer.fixed_point import Rescaling
+from minilq.integer.grid import codes_on
+from minilq.integer.product import (
+    LONGEST,
+    Multiplied,
+    int8_product,
+    product,
+    rescaled_convolution,
+    rescaled_product,
+)
+from minilq.kernels import grid as grid_kernel
 from minilq.kernels import integer as kernels
-from minilq.kernels import integer_tile, threads
+from minilq.kernels import integer_conv, integer_tile, threads
 from minilq.kernels.tile import Shape
-from tests.strategies import seeds
-from tests.test_kernels import arranged
+from minilq.ops.window import geometry
+from tests.strategies import convolutions, seeds
+from tests.test_kernels import arranged, both
 from tests.test_kernels_images import compiled
 
 SIDES = st.tuples(st.integers(0, 40), st.integers(0, 70), st.sampled_from([0, 1, 5, 16, 31, 32, 33, 70]))
@@ -139,3 +150,81 @@ def test_a_processor_without_special_instructions(tmp_path, monkeypatch):
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     printed = subprocess.run([sys.executable, "-c", OTHER_PROCESSOR], capture_output=True, text=True, check=True).stdout
     assert printed == "None False\n"
+
+
+# ---- whole layers: sums that become codes before they reach the memory
+
+
+def rescalings(rng, F, dtype, largest=2**31 - 1):
+    """Lines of any sign and steepness whose ends the dtype holds, and that no sum carries out of 64 bits."""
+    info, shift = np.iinfo(dtype), rng.integers(1, 31, F)
+    low, high = np.sort(rng.integers(info.min, info.max, (2, F), endpoint=True), axis=0)
+    factor = rng.integers(-largest, largest, (1, F), endpoint=True)
+    factor[rng.random((1, F)) < 0.2] = rng.choice([0, 1, largest, -largest])
+    low, high = ((end << shift) + (np.int64(1) << shift >> 1) for end in (low, high))
+    return Rescaling(factor, rng.integers(-2**40, 2**40, F), low, high, shift, dtype)
+
+
+@given(case=convolutions(channels=(1, 3, 4, 33), filters=(1, 10, 32, 40)), seed=seeds, extreme=st.booleans(),
+       dtype=st.sampled_from([np.uint8, np.uint16, np.int32]), border=st.integers(0, 255))
+def test_a_convolution_gives_the_codes_of_its_windows(case, seed, extreme, dtype, border):
+    shape, (KH, KW, C, F), stride, padding = case[0].shape, case[1].shape, *case[3:]
+    rng = np.random.default_rng(seed)
+    x = bytes_of(rng, shape, np.uint8, extreme)
+    by = Multiplied(bytes_of(rng, (KH * KW * C, F), np.int8, extreme), rescalings(rng, F, dtype))
+    window = geometry("test", *shape[1:3], (KH, KW), stride, padding)
+    for _ in range(2):                           # the second time with what was packed the first
+        (want, _), (got, _) = both("integer_conv.rescaled_convolution", arranged(rng, x), by, window, border)
+        if got is not NotImplemented:
+            assert got.dtype == want.dtype == dtype
+            np.testing.assert_array_equal(got, want)
+
+
+@given(seed=seeds, sides=SIDES, extreme=st.booleans(), dtype=st.sampled_from([np.uint8, np.uint16, np.int32]))
+def test_a_dense_layer_gives_the_codes_of_its_rows(seed, sides, extreme, dtype):
+    M, K, F = sides[0], sides[1], max(sides[2], 1)
+    rng = np.random.default_rng(seed)
+    x = bytes_of(rng, (M, K), np.uint8, extreme)
+    by = Multiplied(bytes_of(rng, (K, F), np.int8, extreme), rescalings(rng, F, dtype))
+    (want, _), (got, _) = both("integer_conv.rescaled_product", arranged(rng, x), by)
+    if got is not NotImplemented:
+        assert got.dtype == want.dtype == dtype
+        np.testing.assert_array_equal(got, want)
+
+
+def test_a_factor_of_32_bits_is_left_to_the_reference():
+    codes = np.full((3, 2), 7, np.int8)
+    lines = rescalings(np.random.default_rng(0), 2, np.int32)._replace(factor=np.array([[2**31, 5]]))
+    by, x = Multiplied(codes, lines), np.full((9, 3), 200, np.uint8)
+    assert integer_conv.rescaled_product(x, by) is NotImplemented
+    np.testing.assert_array_equal(rescaled_product(x, by), lines([int8_product(x, codes)]))
+
+
+@given(seed=seeds, dtype=st.sampled_from([np.float32, np.float64]), scale=st.sampled_from([1.0, 1 / 255, 0.37, 1e-30]),
+       zero=st.integers(-300, 300), offset=st.sampled_from([0.0, 0.3, -1e20]), half=st.sampled_from([0.5, 2.0**-16]),
+       top=st.sampled_from([2, 15, 255, 65535]), shape=st.sampled_from([(0,), (1,), (3, 1, 5), (67,)]))
+def test_the_codes_of_a_grid(seed, dtype, scale, zero, offset, half, top, shape):
+    rng = np.random.default_rng(seed)
+    x = rng.choice([*rng.standard_normal(5) * scale * top, *(np.arange(9) - 4.5) * scale, np.inf, -np.inf, -0.0], shape)
+    grid = np.array(scale), zero, offset, half, top, np.uint8 if top < 256 else np.uint16
+    want, got = (f(arranged(rng, x.astype(dtype)), *grid) for f in (codes_on.__wrapped__, grid_kernel.codes_on))
+    if got is not NotImplemented:
+        assert got.dtype == want.dtype
+        np.testing.assert_array_equal(got, want)
+
+
+@compiled
+def test_the_number_of_threads_changes_no_code():
+    rng = np.random.default_rng(0)
+    by = Multiplied(bytes_of(rng, (27, 40), np.int8, False), rescalings(rng, 40, np.uint8))
+    x = bytes_of(rng, (7, 41, 39, 3), np.uint8, False)
+    window, before, results = geometry("test", 41, 39, (3, 3), (1, 1), "same"), threads.threads_in_use(), []
+    assert x.size > threads.SMALL // 4
+    try:
+        for count in (1, 2, 3):
+            threads.use_threads(count)
+            results.append(rescaled_convolution(x, by, window, 5))
+    finally:
+        threads.use_threads(before)
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])

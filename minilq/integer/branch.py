@@ -31,12 +31,15 @@ class Branch:
     grid        when the integers are codes that a product can take as they are
     exact       whether they are int32 in a unit so fine that their rounding does not matter
     product     what makes the step of a product from its rescaling, until that is known
+    pools       windows whose largest numbers are taken, of what that step will give: the larger the number the larger
+                its code, so that the codes can be made first, without int32 between
     """
 
     def __init__(self, made: Conversion, line: Line, grid: Grid | Levels | None, exact: bool = False) -> None:
         self.made, self.line, self.grid, self.exact = made, line, grid, exact
         self.steps: list[Step] = []
         self.product: Callable[[Rescaling], Step] | None = None
+        self.pools: list[Kernel] = []
 
     def through(self, name: str, layer: nn.Layer) -> None:
         """Add what the layer does. The names are those of `walk`."""
@@ -70,6 +73,8 @@ class Branch:
                 gamma, beta, mean, variance = (a.astype(np.float64) for a in (
                     layer.gamma.array, layer.beta.array, layer.mean, layer.variance))
                 factor = gamma / np.sqrt(variance + layer.eps)
+                if self.pools and (factor < 0).any():
+                    self.refine(name)
                 self.act(self.line.affine(factor, beta - factor * mean))
             case nn.SelfAttention():
                 transformer.attention(self, name, layer)
@@ -96,9 +101,13 @@ class Branch:
                         self.grid = self.made.trained[name] = spread
                 self.steps.append(Reshape(math.prod(shape)))
             case nn.MaxPool2D():
-                if self.product is not None or not self.line.plain:
+                kernel = Kernel(layer.size, layer.stride, layer.padding)
+                if self.product is not None:
+                    self.pools.append(kernel)
+                    return
+                if not self.line.plain:
                     self.refine(name)
-                self.steps.append(Maximum(Kernel(layer.size, layer.stride, layer.padding)))
+                self.steps.append(Maximum(kernel))
             case nn.AveragePool2D():
                 self.refine(name)
                 self.steps.append(Mean(Kernel(layer.size, layer.stride, layer.padding)))
@@ -118,7 +127,8 @@ class Branch:
     def rescale(self, rescaling: Rescaling) -> None:
         """Make other integers of what there is, in one step with the product before."""
         self.steps.append(Rescale(rescaling) if self.product is None else self.product(rescaling))
-        self.product = None
+        self.steps += map(Maximum, self.pools)
+        self.product, self.pools = None, []
 
     def refine(self, name: str, unit: Array | None = None) -> None:
         """int32 in a unit of each channel, fine and never too small, unless that is what there is."""

@@ -22,8 +22,8 @@ import numpy as np
 from minilq.autodiff.tape import Array
 from minilq.errors import ConfigError
 from minilq.integer.lines import LARGEST, integers
-from minilq.integer.product import int8_product
-from minilq.integer.steps import BLOCK, Kernel, Part, Product, Seen
+from minilq.integer.product import BLOCK, int8_product
+from minilq.integer.steps import Kernel, Part, Product, Seen
 from minilq.integer.weights import parts_of, planes_of, spread_out
 from minilq.nn import Site
 from minilq.ops.window import padded, windows

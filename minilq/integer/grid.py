@@ -9,6 +9,7 @@ import numpy as np
 from minilq.arguments import as_array, check_reals
 from minilq.autodiff.tape import Array
 from minilq.errors import NonFiniteError, ShapeError
+from minilq.kernels import twin
 
 DOWN = 2.0**-16
 """The `half` of codes that are rounded down: what is a code but for the last bits of the factors stays one."""
@@ -60,8 +61,7 @@ class Grid(NamedTuple):
             raise NonFiniteError("grid", "x must be numbers, for which there are codes", got="NaN")
         if self.top == 1:                        # without a sum that x near to its end, as signs near 0, is lost in
             return np.asarray(x >= self.scale * (1 - self.zero - self.half) + self.offset).astype(self.dtype)
-        q = np.floor((x - self.offset) / self.scale + self.half) + self.zero
-        return np.clip(q, 0, self.top).astype(self.dtype)
+        return codes_on(x, self.scale, self.zero, self.offset, self.half, self.top, self.dtype)
 
     def spread(self, shape: tuple[int, ...]) -> Grid:
         """The same for inputs of this shape made flat: one scale for each feature."""
@@ -140,6 +140,14 @@ class Levels(NamedTuple):
     def reals(self, q: Array) -> Array:
         """What the codes stand for, float64."""
         return np.asarray(self.levels[q])
+
+
+@twin("grid")
+def codes_on(x: Array, scale: Array, zero: int | Array, offset: float | Array, half: float, top: int,
+             dtype: type[Any]) -> Array:
+    """floor((x - offset) / scale + half) + zero, in float64, and what is beyond 0 .. top set to them; x has no NaN."""
+    q = np.floor((x - np.float64(offset)) / scale + half) + zero
+    return np.asarray(np.clip(q, 0, top)).astype(dtype)
 
 
 def _check_spread(x: Array, scale: Array) -> None:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 
 from minilq.autodiff.tape import Array
 from minilq.errors import DTypeError, ShapeError
+from minilq.integer.fixed_point import Rescaling
 from minilq.kernels import twin
+from minilq.kernels.window import Window
+from minilq.ops.window import padded, windows
 
 LONGEST = (2**31 - 1) // (255 * 128)
 """The longest sum of products of a uint8 and an int8 number that always fits into int32: 65793 of them."""
+
+BLOCK = 1 << 20
+"""Bytes of the largest column matrix of codes that is held; one image at least."""
 
 
 def int8_product(x: Array, w: Array) -> Array:
@@ -42,3 +51,34 @@ def product(x: Array, w: Array) -> Array:
     """`int8_product` of checked arguments. In float64, which BLAS multiplies fast: every partial sum is a whole number
     below 2^31, far from 2^53, so nothing is ever rounded, in any order of summation."""
     return np.dot(x.astype(np.float64), w.astype(np.float64)).astype(np.int32)
+
+
+@dataclass
+class Multiplied:
+    """Weight codes that inputs are multiplied by, many times, and what makes codes of the sums.
+
+    codes       int8 (R, F), never written into
+    packed      both in the order in which the kernel reads them, from when it first has
+    """
+
+    codes: Array
+    rescale: Rescaling
+    packed: Any = None
+
+
+@twin("integer_conv")
+def rescaled_product(x: Array, by: Multiplied) -> Array:
+    """Codes of the sums: x (M, R) uint8 -> (M, F), of the rescaling's dtype."""
+    return by.rescale([int8_product(x, by.codes)])
+
+
+@twin("integer_conv")
+def rescaled_convolution(x: Array, by: Multiplied, window: Window, border: int) -> Array:
+    """The same for what each window sees of images around which a code stands: (N, H, W, C) -> (N, OH, OW, F)."""
+    y = np.empty((len(x), window.out_height, window.out_width, by.codes.shape[1]), by.rescale.dtype)
+    step = max(BLOCK // max(window.out_height * window.out_width * len(by.codes), 1), 1)
+    for start in range(0, len(x), step):
+        part = slice(start, start + step)
+        seen = windows(padded(x[part], window, border), window)
+        y[part] = by.rescale([int8_product(seen.reshape(-1, len(by.codes)), by.codes)]).reshape(y[part].shape)
+    return y

@@ -5,6 +5,7 @@ A step takes its array and `seen`, which is told the codes that each product mul
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,13 +18,10 @@ from minilq.errors import ShapeError
 from minilq.integer.bits import in_bytes, in_words, packed
 from minilq.integer.fixed_point import Rescaling
 from minilq.integer.one_bit import BitPlanes, bit_product, rescaled_bit_product
-from minilq.integer.product import int8_product
+from minilq.integer.product import BLOCK, Multiplied, int8_product, rescaled_convolution, rescaled_product
 from minilq.kernels.window import Window
 from minilq.ops.pool import pixels
 from minilq.ops.window import Padding, geometry, padded, windows
-
-BLOCK = 1 << 20
-"""Bytes of the largest column matrix of codes that is held; one image at least."""
 
 Seen = Callable[[str, Array], None]
 Step = Callable[[Array, Seen], Array]
@@ -87,10 +85,14 @@ class Product:
 
     def __call__(self, x: Array, seen: Seen) -> Array:
         seen(self.name, x)
+        by, F = self.alone, self.parts[0].codes.shape[1]
         if self.kernel is None:
-            return self._rescaled(x).reshape(*x.shape[:-1], self.parts[0].codes.shape[1])
+            y = self._rescaled(x) if by is None else rescaled_product(x.reshape(-1, x.shape[-1]), by)
+            return y.reshape(*x.shape[:-1], F)
         window = self.kernel.window(x)
-        y = np.empty((len(x), window.out_height, window.out_width, self.parts[0].codes.shape[1]), self.rescale.dtype)
+        if by is not None:
+            return rescaled_convolution(x, by, window, self.border)
+        y = np.empty((len(x), window.out_height, window.out_width, F), self.rescale.dtype)
         numbers = window.out_height * window.out_width * window.KH * window.KW * x.shape[3]
         step = max(BLOCK // max(numbers, 1), 1)
         inside = windows(padded(np.ones((1, *x.shape[1:]), np.uint8), window), window)   # (1, OH, OW, KH, KW, C)
@@ -102,6 +104,13 @@ class Product:
             seen_by = windows(padded(x[part], window, border), window)
             y[part] = self._rescaled(seen_by, inside, eight).reshape(y[part].shape)
         return y
+
+    @functools.cached_property
+    def alone(self) -> Multiplied | None:
+        """The codes, where one product of bytes is all there is to do."""
+        first, *more = self.parts
+        usual = not (more or self.kept or first.byte or first.planes is not None or first.signs or first.above)
+        return Multiplied(first.codes, self.rescale) if usual else None
 
     def _counted(self) -> bool:
         """Whether bits are counted in all products of the input, which has one group."""
@@ -208,11 +217,10 @@ class Maximum:
 
     def __call__(self, x: Array, seen: Seen) -> Array:
         window = self.kernel.window(x)
-        z = windows(padded(x, window, np.iinfo(x.dtype).min), window)            # (N, OH, OW, KH, KW, C)
-        y = z[:, :, :, 0, 0]
-        for u, v in np.ndindex(window.KH, window.KW):
-            y = np.maximum(y, z[:, :, :, u, v])
-        return y
+        y = padded(x, window, np.iinfo(x.dtype).min)             # (N, H + top + bottom, W + left + right, C)
+        OH, OW, SH, SW = window.out_height, window.out_width, window.SH, window.SW
+        y = functools.reduce(np.maximum, (y[:, u:u + SH * (OH - 1) + 1:SH] for u in range(window.KH)))
+        return functools.reduce(np.maximum, (y[:, :, v:v + SW * (OW - 1) + 1:SW] for v in range(window.KW)))
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,8 @@ def parts_of(name: str, planes: list[Plane], factor: Array, byte: int = 0) -> tu
     axes of the input (row, column and channel of a kernel, row of a dense weight), which are kept: along them parts
     differ. Scales of the output go with any part.
 
-    Shapes      planes with codes (*inputs, F) and scales with the same axes, factor (1,) or (C,) -> Part.codes (R, F)
+    Shapes      planes with codes (*inputs, F) and scales with the same axes, factor (1,) or (C,) -> Part.codes (R, F),
+                a copy of their own
     Raises      ConfigError for sums of more than 65793 terms, which int32 might not hold. With fewer no sum can leave
                 it
     """
@@ -84,7 +85,7 @@ def parts_of(name: str, planes: list[Plane], factor: Array, byte: int = 0) -> tu
     for scale, (_, codes) in zip(scales, planes, strict=True):
         groups = codes.transpose(*kept, *others).reshape(G, -1, F)
         of_groups = np.broadcast_to(scale, [inputs[axis] if axis in kept else 1 for axis in range(len(inputs))] + [F])
-        parts += [Part(g, np.ascontiguousarray(groups[g]), byte) for g in range(G)]
+        parts += [Part(g, groups[g].copy(), byte) for g in range(G)]
         rows.append(of_groups.reshape(G, F))
     return parts, np.concatenate(rows), kept
 

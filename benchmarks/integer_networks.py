@@ -1,0 +1,104 @@
+"""Inference of the thesis' networks: minilq in floats and on integers, onnxruntime in floats and in 8 bits.
+
+One process, one thread; the sides take turns, and medians of processor time count. onnxruntime's 8 bits are its own
+static quantization of the same float network (QDQ, uint8 and int8), calibrated on the same images. Every side is given
+float images, but "from codes", which is given what `network.grid.codes(images)` has made of them.
+
+    pip install -e '.[bench]' onnxruntime onnx
+    OPENBLAS_NUM_THREADS=1 python benchmarks/integer_networks.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+import minilq
+from minilq.experiments.models import cifar10_cnn, mnist_mlp
+from minilq.integer.engine import convert
+from minilq.store.onnx import to_onnx
+
+
+def pixels_of(rng, shape, share):
+    return (rng.integers(0, 256, shape) * (rng.random(shape) < share)).astype(np.float32)
+
+
+def cases():
+    rng = np.random.default_rng(0)
+    yield "MNIST network", mnist_mlp(rng), pixels_of(rng, (1000, 28, 28), 0.2)
+    yield "CIFAR-10 network", cifar10_cnn(rng), pixels_of(rng, (200, 32, 32, 3), 1) / np.float32(255)
+
+
+def sides_of(model, images):
+    """name -> a function of images."""
+    with minilq.no_grad():
+        for _ in range(2):                       # statistics of batch normalisation
+            model(minilq.Tensor(images), training=True)
+    network = convert(model, images)
+    codes = network.grid.codes(images)
+
+    def floats(x):
+        with minilq.no_grad():
+            model(minilq.Tensor.wrap(x))
+
+    sides = {"minilq, floats": floats, "minilq, integers": network.predict,
+             "minilq, from codes": lambda x: network(codes[:len(x)])}
+    try:
+        import onnxruntime
+        from onnxruntime import quantization
+    except ImportError as error:
+        print(f"without onnxruntime: {error}")
+        return sides
+
+    class Reader(quantization.CalibrationDataReader):
+        def __init__(self):
+            self.parts = iter([{"input": images[i:i + 50]} for i in range(0, len(images), 50)])
+
+        def get_next(self):
+            return next(self.parts, None)
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    with tempfile.TemporaryDirectory() as folder:
+        path, small = (Path(folder) / name for name in ("model.onnx", "small.onnx"))
+        to_onnx(model, path, images.shape[1:])
+        quantization.quantize_static(path, small, Reader())
+        for name, file in (("onnxruntime, floats", path), ("onnxruntime, int8", small)):
+            session = onnxruntime.InferenceSession(file.read_bytes(), options)
+            sides[name] = lambda x, session=session: session.run(None, {"input": x})
+    return sides
+
+
+def seconds(side, images):
+    start = time.process_time()
+    side(images)
+    return time.process_time() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=15)
+    rounds = parser.parse_args().rounds
+    minilq.kernels.threads.use_threads(1)
+    for title, model, images in cases():
+        sides = sides_of(model, images)
+        for name, x, repeats in ((f"{len(images)} images at once", images, 1), ("one image", images[:1], 20)):
+            times = {side: [] for side in sides}
+            for run in range(rounds + 1):
+                for side, call in sides.items():
+                    took = [seconds(call, x) for _ in range(repeats)]
+                    if run:
+                        times[side].append(statistics.median(took))
+            print(f"{title}, {name}")
+            for side, took in times.items():
+                middle = statistics.median(took)
+                print(f"    {side:20} {middle * 1e3:9.3f} ms {len(x) / middle:12,.0f} images/s")
+
+
+if __name__ == "__main__":
+    main()

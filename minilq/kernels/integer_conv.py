@@ -1,0 +1,116 @@
+"""Compiled twins of integer layers: products whose sums never reach the memory, but the codes that are made of them.
+
+A convolution is that of conv.py with bytes in the place of floats: an image at a time in a field of the code of 0, rows
+of the kernel as matrix products whose left side is the image itself. Rows of a matrix are the pixels of such an image.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from minilq.kernels.code_tile import code_tile
+from minilq.kernels.groups import Array
+from minilq.kernels.integer_tile import BYTE_TERM
+from minilq.kernels.jit import jit
+from minilq.kernels.threads import in_parts
+from minilq.kernels.tile import COLUMNS, ROWS, fill
+from minilq.kernels.window import Window
+
+
+class Multiplied(Protocol):
+    """What integer/product.py says of it."""
+
+    codes: Array
+    rescale: Any
+    packed: Any
+
+PIXELS = 32
+"""Rows of a matrix that are taken together: with the weights of a block of columns they stay in the cache."""
+
+
+class Packed(NamedTuple):
+    """Weight codes in the order in which the tile reads them, (blocks, KH, G, COLUMNS) words of four bytes, and what
+    turns the sums of each column into codes, (blocks COLUMNS,)."""
+
+    w: Array
+    line: tuple[Array, ...]
+
+
+def rescaled_convolution(x: Array, by: Multiplied, window: Window, border: int) -> Array:
+    packed = _packed(by, window.KH)
+    if packed is None:
+        return NotImplemented
+    OH, OW, F = window.out_height, window.out_width, by.codes.shape[1]
+    N, _, _, C = x.shape
+    KH, KW, SH, SW = window[6:]
+    size = (OH - 1) * SH + KH, (OW - 1) * SW + KW
+    wide = len(packed.w) * COLUMNS
+    y = np.empty((N, OH * OW * wide), by.rescale.dtype)
+    rows = np.arange(OH)[:, None] * (SH * size[1] * C) + np.arange(OW) * (SW * C)
+    in_parts(_convolve, N, x.size + y.size, np.ascontiguousarray(x), size, (window.top, window.left), border, packed.w,
+             *packed.line, _whole_tiles(rows), y, _whole_tiles(np.arange(OH * OW) * wide))
+    return np.ascontiguousarray(y.reshape(N, OH, OW, wide)[..., :F])
+
+
+def rescaled_product(x: Array, by: Multiplied) -> Array:
+    packed = _packed(by, 1)
+    if packed is None:
+        return NotImplemented
+    (M, K), F = x.shape, by.codes.shape[1]
+    wide, whole = len(packed.w) * COLUMNS, M // PIXELS * PIXELS
+    y = np.empty((-(-M // ROWS) * ROWS, wide), by.rescale.dtype)
+    x = np.ascontiguousarray(x)
+    rest = np.concatenate([x[whole:], np.zeros((len(y) - M, K), x.dtype)])
+    for images, together, codes in ((x[:whole], PIXELS, y[:whole]), (rest, len(rest), y[whole:])):
+        N = len(images) // max(together, 1)
+        if N:
+            in_parts(_convolve, N, images.size + packed.w.size + codes.size, images.reshape(N, 1, together, K),
+                     (1, together), (0, 0), 0, packed.w, *packed.line, np.arange(together) * K,
+                     codes.reshape(N, together * wide), np.arange(together) * wide)
+    return np.ascontiguousarray(y[:M, :F])
+
+
+def _packed(by: Multiplied, KH: int) -> Packed | None:
+    """What is kept with the weights from the first call on; None where there is no tile, or factors do not fit."""
+    if BYTE_TERM is None:
+        return None
+    if by.packed is None:
+        factor = by.rescale.factor[0]
+        if factor.size and np.abs(factor).max() >= 2**31:
+            return None
+        R, F = by.codes.shape
+        blocks, G = -(-F // COLUMNS), -(-R // KH // 4)
+        bytes_of = np.zeros((KH, 4 * G, blocks * COLUMNS), np.int8)
+        bytes_of[:, :R // KH, :F] = by.codes.reshape(KH, -1, F)
+        w = bytes_of.reshape(KH, G, 4, blocks, COLUMNS).transpose(3, 0, 1, 4, 2)
+        line = [np.zeros(blocks * COLUMNS, np.int64) for _ in by.rescale[1:6]]
+        for column, part in zip(line, (factor, *by.rescale[1:5]), strict=True):
+            column[:F] = part.reshape(-1)
+        by.packed = Packed(np.ascontiguousarray(w).view(np.uint32)[..., 0], (line[0].astype(np.int32), *line[1:]))
+    packed: Packed = by.packed
+    return packed
+
+
+def _whole_tiles(rows: Array) -> Array:
+    """The rows in a row, the last one repeated until whole tiles are full."""
+    rows = rows.reshape(-1)
+    return np.pad(rows, (0, -len(rows) % ROWS), mode="edge")
+
+
+@jit()
+def _convolve(x, size, corner, border, w, factor, offset, low, high, shift, x_rows, y,  # type: ignore[no-untyped-def]
+              y_rows, start, stop):
+    C = x.shape[3]
+    blocks, KH, G, _ = w.shape
+    w, outputs, length = w.reshape(w.size), y.reshape(y.size), y.shape[1]
+    field = np.empty(size[0] * size[1] * C + 3, x.dtype)         # the last group may reach beyond the last pixel
+    for k in range(len(field)):
+        field[k] = border
+    for n in range(start, stop):
+        fill(field, x[n], size, corner)
+        for block in range(blocks):
+            for t in range(0, len(x_rows), ROWS):
+                code_tile(field, x_rows, t, size[1] * C, w, block * KH * G * COLUMNS, KH, G, factor, offset, low, high,
+                          shift, block * COLUMNS, outputs, y_rows, t, n * length + block * COLUMNS)
