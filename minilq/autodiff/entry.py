@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from minilq.autodiff.tape import Node
 
 Kind = Literal["exact", "surrogate", "defined", "heuristic"]
+"""What a vector-Jacobian product is:
+
+    exact        the derivative
+    surrogate    a pretended one: the derivative of a smooth program with the same value, which stands under it
+    defined      derived from nothing: what a paper says
+    heuristic    the derivative of nothing
+"""
 
 # rng -> (arrays, the operation's first arguments, of which the float64 ones are differentiated; the others by name)
 SamplePoints = Callable[["np.random.Generator"], tuple[list[Array], dict[str, Any]]]

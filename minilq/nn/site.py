@@ -19,7 +19,7 @@ from minilq.quantize import Coded, Held, Quantizer
 class Site(Part):
     """What stands in one place: the latent, the method if any, and what the method holds there.
 
-    latent      the Parameter of a weight or a bias; None for an input, which comes with the call
+    latent      the real numbers behind a weight or a bias, a Parameter; None for an input, which comes with the call
     method      a Quantizer, or None for full precision
     held        what the method learned and remembers here; its Parameters are trained with the latent
     started     whether the method has seen what it starts from. Those of latents, and those that hold nothing, start

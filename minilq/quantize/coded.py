@@ -21,7 +21,8 @@ from minilq.errors import ConfigError, DTypeError, NonFiniteError
 from minilq.quantize.granularity import check_spread
 
 Plane = tuple[Array, Array]
-"""(scale, int8 codes): the scale is broadcast to the codes."""
+"""(scale, int8 codes), one of the scaled arrays of bytes that add up to a tensor; the scale is broadcast to
+the codes."""
 
 
 class Grid(Protocol):
@@ -37,7 +38,8 @@ class Grid(Protocol):
 class Even(NamedTuple):
     """Evenly spaced values, scale (code - zero) + offset.
 
-    scale       > 0, float32 or float64, the shape by granularity: broadcast to the codes
+    scale       the step from a value to the next, > 0; float32 or float64, the shape by granularity: broadcast to the
+                codes
     zero        integers of that shape or (), the codes of `offset`; None for 0
     offset      floats of that shape or (); None for 0
 
@@ -118,7 +120,8 @@ class Table(NamedTuple):
 class Coded(NamedTuple):
     """A tensor as integers: what the network sees is `values`.
 
-    codes       the tensor's shape, the narrowest signed integers that hold them all; of Vectors one for each vector
+    codes       the whole numbers that are stored: the tensor's shape, the narrowest signed integers that hold them all;
+                of Vectors one for each vector
     grid        Even, Table, ...
 
     >>> weight = Coded(np.array([[-2, 3]], np.int8), Even(np.array([[0.25]], np.float32)))

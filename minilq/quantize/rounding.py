@@ -57,10 +57,17 @@ class stochastic:
         return f"stochastic({self.rng!r})"
 
 
-# floor is the thesis' rounding: error in (-s, 0], mean -s/2. nearest sends halves to the even neighbour.
 ROUNDINGS: dict[str, Rounding] = {
     "floor": np.floor, "nearest": np.rint, "ceil": np.ceil, "trunc": np.trunc, "sign": sign,
 }
+"""Roundings by name: k(u), and between what k(u) - u lies, in steps:
+
+    floor      the largest whole number <= u: within (-1, 0], mean -1/2; the thesis' rounding
+    nearest    the nearest whole number, of halves the even one: within [-1/2, 1/2], mean 0
+    ceil       the smallest whole number >= u: within [0, 1), mean 1/2
+    trunc      towards 0: within (-1, 1), and whatever is smaller than a step becomes 0
+    sign       -1 or +1, the latter for 0 too: a code of one bit, whatever the size of u
+"""
 
 
 def rounding_function(rounding: str | Rounding) -> Rounding:

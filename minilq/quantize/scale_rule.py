@@ -4,6 +4,12 @@
     frozen       nothing: scales move by penalties alone, or not at all
     chain_rule   what falls out of s * k(P / s) and the surrogate: LSQ
 
+Words of the first:
+
+    vote         what an entry says for a coarser scale: -tanh(lambda - r), r how much the loss would notice the entry
+    sensitive    an entry with r >= lambda, which has no vote
+    gate         that sensitive entries have none; without it each votes -tanh(lambda), whatever its gradient
+
 A rule has a name, a kind, and a method for the gradient of the scales. One whose gradient is the derivative of
 something has a second, `smooth`, that says of what (see `ScaleRule`).
 """

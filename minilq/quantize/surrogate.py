@@ -41,8 +41,8 @@ def _one(u: Array, low: float | None, high: float | None) -> Array:
     return np.ones_like(u)
 
 
-# sigma(u) = u, sigma' = 1: the rounding is passed by (Bengio et al. 2013; the thesis).
 STRAIGHT_THROUGH = Surrogate("straight_through", _line, _one)
+"""sigma(u) = u, sigma' = 1: the rounding is passed by (Bengio et al. 2013; the thesis)."""
 
 
 def _interval(low: float | None, high: float | None) -> tuple[float, float]:
@@ -60,17 +60,17 @@ def _inside(u: Array, low: float | None, high: float | None) -> Array:
     return ((u >= a) & (u <= b)).astype(u.dtype)
 
 
-# sigma(u) = clip(u, low, high), sigma' = [low <= u <= high]; without bounds on [-1, 1], the saturated straight-through
-# of binary networks (Hubara et al. 2016). With bounds the clip of mask="clip_first" already does the same.
 CLIPPED = Surrogate("clipped", _clipped_line, _inside)
+"""sigma(u) = clip(u, low, high), sigma' = [low <= u <= high]; without bounds on [-1, 1], the saturated straight-through
+of binary networks (Hubara et al. 2016). With bounds the clip of mask="clip_first" already does the same."""
 
 
 def _constant(u: Array, low: float | None, high: float | None) -> Array:
     return np.zeros_like(u)
 
 
-# sigma(u) = 0, sigma' = 0: the true derivative almost everywhere. With chain_rule, ds = sum(g k).
 ZERO = Surrogate("zero", _constant, _constant)
+"""sigma(u) = 0, sigma' = 0: the true derivative almost everywhere. With chain_rule, ds = sum(g k)."""
 
 # The curves below stand in for a sign, whatever the bounds: all rise around 0 and are flat far out.
 
@@ -78,8 +78,9 @@ def _strictly_inside(u: Array, low: float | None, high: float | None) -> Array:
     return (np.abs(u) < 1).astype(u.dtype)
 
 
-# sigma(u) = clip(u, -1, 1), sigma' = [|u| < 1]: the hard tanh of the released code of BinaryNet, whose bounds are out.
 HARD_TANH = Surrogate("hard_tanh", lambda u, low, high: np.clip(u, -1, 1), _strictly_inside)
+"""sigma(u) = clip(u, -1, 1), sigma' = [|u| < 1]: the hard tanh of the released code of BinaryNet, whose bounds are
+out."""
 
 
 def _parabolas(u: Array, low: float | None, high: float | None) -> Array:
@@ -91,13 +92,13 @@ def _roof(u: Array, low: float | None, high: float | None) -> Array:
     return np.asarray(2 * np.maximum(1 - np.abs(u), 0))
 
 
-# sigma(u) = u (2 - |u|) within -1 .. 1, sigma' = 2 max(0, 1 - |u|): the approximate sign (Bi-Real Net, 2018).
 APPROXIMATE_SIGN = Surrogate("approximate_sign", _parabolas, _roof)
+"""sigma(u) = u (2 - |u|) within -1 .. 1, sigma' = 2 max(0, 1 - |u|): the approximate sign (Bi-Real Net, 2018)."""
 
-
-# Half of it, sigma' = max(0, 1 - |u|): the triangle of spiking networks (Bellec et al. 2018).
 TRIANGLE = Surrogate("triangle", lambda u, low, high: _parabolas(u, low, high) / 2,
                      lambda u, low, high: _roof(u, low, high) / 2)
+"""sigma(u) = u (2 - |u|) / 2 within -1 .. 1, sigma' = max(0, 1 - |u|): half of that, the triangle of spiking networks
+(Bellec et al. 2018)."""
 
 SWISH = 5.0
 
@@ -112,13 +113,14 @@ def _swish_slope(u: Array, low: float | None, high: float | None) -> Array:
     return np.asarray(SWISH * (2 - v * np.tanh(v / 2)) / (1 + np.cosh(v)))
 
 
-# sigma(u) = 2 p (1 + b u (1 - p)) - 1, p = 1 / (1 + exp(-b u)), sigma' = b (2 - b u tanh(b u / 2)) / (1 + cosh(b u)),
-# b = 5: below 0 a little beyond +-1 (Darabi et al. 2018, BNN+).
 SWISH_SIGN = Surrogate("swish_sign", _swish_sign, _swish_slope)
+"""sigma(u) = 2 p (1 + b u (1 - p)) - 1, p = 1 / (1 + exp(-b u)), sigma' = b (2 - b u tanh(b u / 2)) / (1 + cosh(b u)),
+b = 5: below 0 a little beyond +-1 (Darabi et al. 2018, BNN+)."""
 
-# sigma(u) = 2 / pi arctan(pi u / 2), sigma' = 1 / (1 + (pi u / 2)^2): some passes at any distance (Fang et al. 2021).
 ARCTAN = Surrogate("arctan", lambda u, low, high: np.asarray(2 / np.pi * np.arctan(np.pi / 2 * u)),
                    lambda u, low, high: np.cos(np.arctan(np.pi / 2 * u)) ** 2)       # no square of u to overflow
+"""sigma(u) = 2 / pi arctan(pi u / 2), sigma' = 1 / (1 + (pi u / 2)^2): some passes at any distance (Fang et al.
+2021)."""
 
 SURROGATES: dict[str, Surrogate] = {s.name: s for s in (
     STRAIGHT_THROUGH, CLIPPED, ZERO, HARD_TANH, APPROXIMATE_SIGN, TRIANGLE, SWISH_SIGN, ARCTAN)}

@@ -1,4 +1,8 @@
-"""How scales grow under the thesis' penalties: their cubes, after a freeze."""
+"""How scales grow under the thesis' penalties: their cubes, after a freeze.
+
+    freeze    the steps in which a scale hardly moves because Adam's v remembers its first, enormous gradients: until
+              sqrt(v) has come down to epsilon
+"""
 
 from __future__ import annotations
 
