@@ -16,8 +16,8 @@ TARGET = Path(__file__).with_name("methods.md")
 TOP = """\
 # Methods
 
-Everything that minilq can put in the place of a weight or an input, as the classes tell it; `minilq methods NAME` prints
-the same for any flags. Curves are drawn with few bits and one scale for all numbers. This page is written by
+Everything that minilq can put in the place of a weight or an input, as the classes tell it; `minilq methods NAME`
+prints the same for any flags. Curves are drawn with few bits and one scale for all numbers. This page is written by
 [`list_methods.py`](list_methods.py); a method of one's own is [a class of some fifteen lines](building.md).
 """
 

@@ -1,5 +1,5 @@
-"""The command line: minilq train | quantize | report | sweep | explain | methods | sizes | sensitivity | export | load
-| evaluate | check."""
+"""The command line: minilq train | quantize | report | sweep | league | explain | methods | sizes | sensitivity
+| export | load | evaluate | check."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from minilq.train.interrupt import as_ctrl_c
 
 COMMANDS: dict[str, Callable[[dict[str, object]], int]] = {
     "train": training.train, "quantize": quantizing.quantize, "report": reporting.report, "sweep": lab.sweep,
-    "explain": lab.explain, "methods": lab.methods, "sensitivity": sensitivity.sensitivity,
+    "league": lab.league, "explain": lab.explain, "methods": lab.methods, "sensitivity": sensitivity.sensitivity,
     "sizes": files.sizes, "export": files.export, "load": files.load, "evaluate": files.evaluate, "check": lab.check}
 
 PATHS = ("out", "resume", "start_from", "teacher", "data_dir", "folder", "run", "file", "grid")

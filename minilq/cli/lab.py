@@ -1,4 +1,4 @@
-"""minilq sweep, explain, methods and check: many runs, small experiments, every method, every derivative."""
+"""minilq sweep, league, explain, methods and check: many runs, small experiments, every method, every derivative."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def sweep(options: dict[str, object]) -> int:
     from minilq.experiments.run import Stopped
     from minilq.report.page import write_page
 
-    data = str(options.get("data", "digits"))
-    grid = str(options.pop("grid") or default_grid(data))
-    jobs = options.pop("jobs", os.cpu_count() or 1)
-    name = "-".join(["sweep", Path(grid).stem, data, *(["quick"] if options.get("quick") else [])])
-    out = Path(str(options.pop("out", Path("runs") / name)))
+    grid = str(options.pop("grid") or default_grid(str(options.get("data", "digits"))))
+    jobs, out = options.pop("jobs", os.cpu_count() or 1), options.pop("out", None)
     points = points_of(blocks_of(grid, bool(options.get("quick"))), options)
+    data = points[0].config.data                 # a grid may say on which it is
+    name = "-".join(["sweep", Path(grid).stem, data, *(["quick"] if options.get("quick") else [])])
+    out = Path("runs") / name if out is None else Path(str(out))
     print_line(f"{len(points)} networks to train on {data}, the grid {grid}, {jobs} at a time\nwriting to {out}")
     try:
         with Screen() as screen:
@@ -34,6 +34,11 @@ def sweep(options: dict[str, object]) -> int:
     if failed:
         print_line(f"{len(failed)} of {len(points)} points failed: {', '.join(failed)}")
     return FAILED if failed else 0
+
+
+def league(options: dict[str, object]) -> int:
+    """A sweep by another name: of 60,000 images fewer epochs do."""
+    return sweep({**options, "grid": "league-mnist" if options.get("data") in ("mnist", "fashion") else "league"})
 
 
 def explain(options: dict[str, object]) -> int:

@@ -16,6 +16,7 @@ GROUPS = {
     "train": {"train": "a network float and quantized, and compare the two",
               "quantize": "a trained network without training it",
               "sweep": "a grid of settings, and draw accuracy against size",
+              "league": "every method on one network, and one page with all of them",
               "explain": "repeat a finding as a small experiment, with its verdict"},
     "look": {"report": "the table and the figures of a run again",
              "sizes": "what every parameter weighs, packed and entropy-coded",
@@ -86,6 +87,10 @@ def parser() -> argparse.ArgumentParser:
     _sweep(command("sweep", "Train every point of a grid, each in its own folder, several at once, and write one page "
                    "with all of them. A sweep that was stopped goes on with the same command; what is done is not done "
                    "again.", argument_default=argparse.SUPPRESS))
+    _league(command("league", "Train a network with every method at its usual widths, weights alone and with inputs, "
+                    "from scratch and from the float network, with one budget and with recipes of papers; one page "
+                    "with all: the sweep of the grid league, of mnist and fashion league-mnist.",
+                    argument_default=argparse.SUPPRESS))
     _explain(command("explain", "Repeat a finding as a small experiment on the embedded digits, in less than a minute: "
                      "print what is claimed, what came out, and whether the claim holds, and draw it. Without a name, "
                      "list the findings."))
@@ -145,10 +150,15 @@ def _quantize(quantize: argparse.ArgumentParser) -> None:
 
 def _sweep(sweep: argparse.ArgumentParser) -> None:
     sweep.add_argument("grid", metavar="GRID", nargs="?", default=None,
-                       help="thesis-mnist, thesis-cifar10, thesis-imagenette, best-mnist, or a JSON file such as "
+                       help="thesis-mnist, thesis-cifar10, thesis-imagenette, best-mnist, league, league-mnist, or a "
+                       "JSON file such as "
                        '{"nested": [1e-10, 1e-9], "granularity": ["row", "scalar"], "seed": [1, 2]} '
                        "(that of the thesis for the data). What a grid leaves out is the thesis' recipe, or with "
                        '"recipe": "usual" that of minilq train')
+    _league(sweep)
+
+
+def _league(sweep: argparse.ArgumentParser) -> None:
     data = sweep.add_argument_group("data")
     data.add_argument("--data", metavar="NAME", help="digits, embedded, mnist, fashion, cifar10 or imagenette (digits)")
     data.add_argument("--data-dir", metavar="DIR", help="where the files are (MINILQ_DATA, or the user's cache folder)")

@@ -22,8 +22,8 @@ def add_options(train: argparse.ArgumentParser) -> None:
     data.add_argument("--data", metavar="NAME",
                       help="digits, embedded, mnist, fashion, cifar10 or imagenette (digits)")
     data.add_argument("--recipe", metavar="R", help="what the other options are where they are left out: usual, a good "
-                      "float network and few scales, or thesis, as the thesis has it; cifar10 and imagenette have the "
-                      "thesis' in either (usual)")
+                      "float network and few scales, thesis, as the thesis has it, or few-levels, a large rate that "
+                      "falls twice; cifar10 and imagenette have the thesis' in each (usual)")
     data.add_argument("--data-dir", metavar="DIR", help="where the files are; imagenette: also any folder or archive "
                       "with train/CLASS/ and val/CLASS/ (MINILQ_DATA, or the user's cache folder)")
     data.add_argument("--model", metavar="M", help="mnist_mlp, lenet, cifar10_cnn, imagenette_resnet, vit, or rnn, gru "

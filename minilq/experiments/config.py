@@ -34,7 +34,8 @@ EARLIER = {"recipe": "thesis", "teacher": None}
 class RunConfig:
     """Every setting of `minilq train`. None takes what the recipe says for the data.
 
-    recipe              "usual", or "thesis" for the thesis' own: a row of RECIPES (experiments/thesis.py)
+    recipe              "usual", "thesis" for the thesis' own, or "few-levels" for Hou and Kwok's: a row of RECIPES
+                        (experiments/thesis.py)
     weights             the method of weights, a choice such as {"method": "lsq", "bits": 4} (quantize/flags.py); by
                         default the thesis' nested layer; None for full precision
     inputs              the method of what comes into layers, or None

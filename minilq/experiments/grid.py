@@ -7,6 +7,9 @@ A grid is one block or a list of blocks; a block is a JSON object such as
     {"weights": {"method": "lsq", "bits": [2, 3, 4]}, "inputs": [null, {"method": "lsq", "bits": 4, "signed": false}],
      "seed": [1, 2]}
 
+`then` holds settings that quantized networks alone have, {"lr": 1e-4}; they are told in names. "integers": true asks
+whether integers alone run each network (experiments/runs_on_integers.py).
+
 Keys that name a scheme ("nested", "ungated", or a penalty) hold its strengths, lambda or gamma; a block has these or
 `weights`. Every list is an axis, and axes are multiplied: settings of `RunConfig`, `start`, choices of methods and the
 flags in them. What a block does not say is as in the thesis' recipe, or with "recipe": "usual" as in that.
@@ -19,7 +22,7 @@ import itertools
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from minilq.errors import ConfigError, meant
@@ -35,6 +38,9 @@ USUAL = {"seed": 42, "input": None, "granularity": None, "rounding": None, "star
 
 RECIPE = "thesis"
 """Of a block that names none: schemes and strengths are the thesis'."""
+
+OF_GRIDS = ("then", "integers")
+"""What a block has beside settings."""
 
 MOST_POINTS = 20_000
 
@@ -53,6 +59,7 @@ class Point:
     strength    lambda or gamma; bits of another method, None where it has none
     start       name of the float point it starts from, None for from scratch
     variant     what else is told apart in this grid, in words: "" in the thesis' grids
+    integers    whether it is found out if integers alone run it
     """
 
     name: str
@@ -62,6 +69,7 @@ class Point:
     strength: float | None = None
     start: str | None = None
     variant: str = ""
+    integers: bool = False
 
 
 def points_of(blocks: Iterable[Block], settings: Mapping[str, Any]) -> list[Point]:
@@ -86,8 +94,11 @@ def points_of(blocks: Iterable[Block], settings: Mapping[str, Any]) -> list[Poin
 
 def _points_of(block: Block, settings: Mapping[str, Any]) -> Iterator[Point]:
     _check(block)
+    then = {name: value for name, value in block.get("then", {}).items() if name not in settings}
+    integers = block.get("integers", False)
     schemes = [name for name in block if name in SCHEMES]
-    said = {"recipe": RECIPE, **USUAL, **block, **settings}
+    said = {"recipe": RECIPE, **USUAL, **{name: value for name, value in block.items() if name not in OF_GRIDS},
+            **settings}
     axes = {name: _values(name, value) for name, value in said.items() if name not in SCHEMES}
     if unknown := [start for start in axes["start"] if start not in STARTS]:
         raise ConfigError("sweep", f"start must hold {' or '.join(STARTS)}", got=", ".join(map(repr, unknown)),
@@ -99,27 +110,33 @@ def _points_of(block: Block, settings: Mapping[str, Any]) -> Iterator[Point]:
         extra = {name: outer[name] for name in told if name in outer}
         floats = RunConfig(**outer)
         baseline = Point(_name("float", floats.input, floats.seed, extra=extra), "float", floats, "float",
-                         variant=_variant(extra))
+                         variant=_variant(extra), integers=integers)
         yield baseline
         for scheme in schemes or [name for name in ("weights",) if name in axes]:
             axes["strength"] = _values(scheme, block[scheme]) if schemes else axes["weights"]
             for inner in _product(axes, ["granularity", "strength", "rounding", *of_others, "start"]):
                 start, strength = inner.pop("start"), inner.pop("strength")
                 own = _settings_of(scheme, strength)
-                config = RunConfig(**{**outer, **inner, **own})
-                extra = {name: getattr(config, name) for name in told}
+                config = RunConfig(**{**outer, **inner, **own, **then})
+                extra = {name: getattr(config, name) for name in told} | then
                 if config.inputs is not None:
                     extra["inputs"] = config.inputs
-                yield _quantized(config, start, baseline.name, extra)
+                yield replace(_quantized(config, start, baseline.name, extra), integers=integers)
 
 
 def _check(block: Block) -> None:
     """ConfigError for a key that a block does not have, and for schemes beside weights."""
     known = [name for name in (setting.name for setting in fields(RunConfig))
              if name not in ("start_from", "rate", "penalty", "gate")]
-    if unknown := [name for name in block if name not in (*SCHEMES, *known, "start")]:
+    if unknown := [name for name in block if name not in (*SCHEMES, *known, "start", *OF_GRIDS)]:
         raise ConfigError("sweep", f"a grid holds schemes ({', '.join(SCHEMES)}), lists ({', '.join(USUAL)}) and "
                           "settings", got=", ".join(sorted(unknown)), cause=meant(unknown[0], (*SCHEMES, *known)))
+    then, free = block.get("then", {}), [name for name in known if name not in ("seed", "data", "model")]
+    if not isinstance(then, Mapping) or (unknown := [name for name in then if name not in free]):
+        raise ConfigError("sweep", "then holds settings of quantized networks", got=repr(then)[:80],
+                          cause=meant(unknown[0], free) if isinstance(then, Mapping) else "")
+    if not isinstance(block.get("integers", False), bool):
+        raise ConfigError("sweep", "integers must be true or false", got=repr(block["integers"])[:80])
     if "weights" in block and (schemes := [name for name in block if name in SCHEMES]):
         raise ConfigError("sweep", "a block holds schemes or weights", got=f"weights and {', '.join(schemes)}",
                           cause="Write two blocks, in a list")

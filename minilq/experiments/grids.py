@@ -10,6 +10,7 @@ from typing import Any
 
 from minilq.errors import ConfigError, DataError, meant
 from minilq.experiments import thesis
+from minilq.experiments.league import league
 from minilq.files import read_text
 
 Block = Mapping[str, Any]
@@ -52,12 +53,16 @@ GRIDS["best-mnist"] = [
      "layer_thresholds": {"dense2": 1e-10}},
     {**_FOUND, "ungated": [5e-9], "granularity": ["column"], "rounding": ["floor"]}, GOOD_FLOAT]
 
+GRIDS["league"] = league([1, 2, 3], epochs=20)
+GRIDS["league-mnist"] = [{**block, "data": "mnist"} for block in league([1, 2, 3])]
+
 # Scales grow with strength times steps. A quick sweep of MNIST or the digits has a twentieth of the steps, so its
 # strengths are ten times as large, and it leaves every other rate out.
 QUICK_GRIDS: dict[str, list[Block]] = {
     f"thesis-{data}": [{**block, **({"epochs": 30} if data == "mnist" else {})} for block in _of_thesis(
         data, _tenfold(_THRESHOLDS), _tenfold(_RATES[::2]))]
     for data in thesis.GRANULARITIES}
+QUICK_GRIDS["league"] = league([1, 2], epochs=10)
 
 
 def default_grid(data: str) -> str:

@@ -4,6 +4,7 @@
     float.npz | quantized.npz                   result.json     what was measured
     DONE            written last                FAILED          the error instead, if there was one
     rounded.json    of a float one: what it comes to when it is merely rounded (experiments/rivals.py)
+    integers.json   where the grid asks: whether integers alone run it, and how fast (experiments/runs_on_integers.py)
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from minilq.experiments.measure import counted, measure
 from minilq.experiments.result import RESULT
 from minilq.experiments.rivals import write_rounded
 from minilq.experiments.run import CHECKPOINTS, CONFIG, DONE, HISTORY, data_of
+from minilq.experiments.runs_on_integers import write_integers
 from minilq.experiments.training import train
 from minilq.files import unwritable, write_text
 from minilq.nn import Sequential
@@ -119,6 +121,8 @@ def _train_and_measure(point: Point, parent: Path, folder: Path, stop: Stop) -> 
         write_history(folder / HISTORY, [{"network": point.network, **row} for row in trainer.rows])
         if point.network == "float":
             write_rounded(folder, trainer.model, data, config)
+        if point.integers:
+            write_integers(folder, trainer.model, data, config)
         write_text(folder / RESULT, json.dumps(_result(point, trainer.model, data), indent=1) + "\n")
         # The model alone is a third of the whole state, from which the point would have gone on until now.
         save_checkpoint(path, {f"model/{name}": a for name, a in trainer.model.state().items()}, {})

@@ -1,0 +1,107 @@
+"""The league: its grid, settings that quantized networks alone have, and whether integers run what was trained."""
+
+import json
+import shutil
+
+import pytest
+
+from minilq.errors import ConfigError, DataError
+from minilq.experiments import sweep
+from minilq.experiments.grid import points_of
+from minilq.experiments.grids import GRIDS, blocks_of
+from minilq.experiments.league import LEFT_OUT
+from minilq.experiments.runs_on_integers import INTEGERS, read_integers
+from minilq.quantize.methods import QUANTIZERS
+from tests.commands import Serial
+
+SMALL = {"recipe": "usual", "limit": 100, "batch": 50, "epochs": 1, "integers": True}
+BLOCKS = [{**SMALL, "weights": [{"method": "lsq", "bits": [2, 4]}, {"method": "exponential"}],
+           "start": ["scratch", "post"]},
+          {**SMALL, "weights": [{"method": "lsq", "bits": 2}], "own": {"dense1.input": None},
+           "inputs": [{"method": "lsq", "bits": 2, "signed": False}]},
+          {**SMALL, "weights": [{"method": "lsq", "bits": 2}], "start": ["post"], "then": {"lr": 1e-4}}]
+
+
+def swept(folder):
+    assert sweep.run_sweep("league", points_of(BLOCKS, {}), folder, Serial(), lambda text: None) == {}
+    return folder
+
+
+@pytest.fixture(scope="module")
+def league(tmp_path_factory):
+    """The folder of a tiny league."""
+    return swept(tmp_path_factory.mktemp("league") / "sweep")
+
+
+@pytest.mark.parametrize("grid", ["league", "league-mnist"])
+@pytest.mark.parametrize("quick", [False, True])
+def test_every_method_is_in_the_league_or_named_with_a_reason(grid, quick):
+    points = points_of(blocks_of(grid, quick), {})
+    there = {choice["method"] for point in points for choice in (point.config.weights, point.config.inputs)
+             if point.network == "quantized" and choice}
+    own = {name for name, kind in QUANTIZERS.items() if kind.__module__.startswith("minilq.")}
+    assert there | set(LEFT_OUT) == own
+    assert not there & set(LEFT_OUT)
+    assert all(point.integers for point in points)
+    assert {point.config.data for point in points} == {"mnist" if grid == "league-mnist" else "digits"}
+
+
+def test_all_have_one_budget_but_those_with_the_recipe_of_a_paper():
+    points = points_of(GRIDS["league-mnist"], {})
+    budget = ("epochs", "batch", "lr", "adam", "recipe")
+    same = [p for p in points if all(getattr(p.config, name) == getattr(points[0].config, name) for name in budget)]
+    others = [p for p in points if p not in same]
+    assert {p.network for p in others} == {"quantized"}
+    assert all(any(word in p.variant for word in ("recipe", "lr")) for p in others)
+    assert not any("recipe" in p.variant or "lr" in p.variant for p in same)
+    assert {p.start is None for p in same if p.network == "quantized"} == {True, False}
+
+
+def test_what_comes_then_is_of_quantized_networks_alone_and_is_told():
+    block = {"weights": [{"method": "lsq", "bits": 2}], "start": ["post"], "then": {"lr": 1e-4, "epochs": 7}}
+    floats, tuned = points_of([block], {"epochs": 3})
+    assert (floats.config.lr, tuned.config.lr) == (1e-4, 1e-4)            # the thesis' recipe has this rate
+    floats, tuned = points_of([{**block, "recipe": "usual"}], {})
+    assert (floats.config.lr, floats.config.epochs) == (1e-3, 20)
+    assert (tuned.config.lr, tuned.config.epochs, tuned.start) == (1e-4, 7, "float-unit-42")
+    assert (tuned.name, tuned.variant) == ("lsq-bits2-unit-post-42-lr-0.0001-epochs-7", "lr 0.0001, epochs 7")
+    assert points_of([block], {"epochs": 3})[1].config.epochs == 3        # the command line goes before
+
+
+@pytest.mark.parametrize("change", [{"then": {"nothing": 1}}, {"then": 3}, {"integers": "yes"}, {"then": {"seed": 1}}])
+def test_what_makes_no_sense_in_a_block_is_named(change):
+    with pytest.raises(ConfigError, match=next(iter(change))):
+        points_of([{"weights": [{"method": "lsq"}], **change}], {})
+
+
+def test_integers_run_what_they_can_and_say_why_not_what_they_cannot(league):
+    points = {p["name"]: p for p in sweep.read_points(league)}
+    found = {name: read_integers(p["folder"]) for name, p in points.items()}
+    assert found["float-unit-42"].same > 0.9             # with 8 bits
+    runs = found["lsq-bits4-unit-scratch-42"]
+    assert (runs.images, runs.why) == (25, "")
+    assert runs.same > 0.9
+    assert min(runs.microseconds, runs.of_floats) > 0
+    assert all(one.same > 0.9 or one.why for one in found.values())
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"same": 1}', '{"why": 3}',
+                                  '{"same": "x", "images": 1, "microseconds": 1, "of_floats": 1}'])
+def test_damaged_integers_are_named(tmp_path, text):
+    (tmp_path / INTEGERS).write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=r"integers\.json"):
+        read_integers(tmp_path)
+
+
+def test_a_league_that_was_killed_comes_to_the_same(league, tmp_path):
+    """Of one point nothing is left but its checkpoint and its folder, of another nothing."""
+    again = tmp_path / "sweep"
+    shutil.copytree(league, again)
+    half, gone = (again / "points" / name for name in ("lsq-bits4-unit-scratch-42", "exponential-unit-post-42"))
+    (half / "DONE").unlink()
+    shutil.rmtree(gone)
+    swept(again)
+    for one in sorted((league / "points").glob("*/result.json")):
+        other = again / one.relative_to(league)
+        assert json.loads(one.read_text(encoding="utf-8")) == json.loads(other.read_text(encoding="utf-8"))
+    assert {p.relative_to(again) for p in again.rglob("*")} == {p.relative_to(league) for p in league.rglob("*")}
