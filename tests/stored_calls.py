@@ -13,7 +13,7 @@ import minilq
 from minilq import Dense, nn
 from minilq.coding import relative_index, sizes
 from minilq.coding.ladder import RUNGS, ladder
-from minilq.coding.packing import pack, unpack
+from minilq.coding.packing import pack, packed_length, unpack
 from minilq.data import Dataset
 from minilq.experiments.config import RunConfig, config_from, read_config
 from minilq.integer import ibert
@@ -99,7 +99,8 @@ STORED = {
     **{f"{coder.name}.decode": (coder.decode, *coder.encode(CODES), CODES.shape) for coder in RUNGS},
     "relative_index.encode": (relative_index.encode, LABELS, 2),
     "relative_index.decode": (relative_index.decode, LABELS, LABELS + 1, 2, 6),
-    "pack": (pack, CODES, -2, 3), "unpack": (unpack, pack(CODES, -2, 3), 6, -2, 3),
+    "pack": (pack, CODES, -2, 3), "packed_length": (packed_length, 6, 3),
+    "unpack": (unpack, pack(CODES, -2, 3), 6, -2, 3),
     "table_bits": (sizes.table_bits, CODES), "zipped": (sizes.zipped, {"a": CODES}),
     **{function.__name__: (function, CODED) for function in (sizes.packed, sizes.entropy_coded, sizes.compressed,
                                                              ladder)},

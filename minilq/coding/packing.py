@@ -37,6 +37,18 @@ def pack(codes: Array, low: int, width: int) -> bytes:
     return written((part - low, np.full(len(part), width)) for part in pieces(codes))
 
 
+def packed_length(count: int, width: int) -> int:
+    """Bytes that `pack` makes of `count` codes; ConfigError for a width that it has not.
+
+    >>> packed_length(3, 2)
+    1
+    """
+    if not is_whole(width, 0, 32) or not is_whole(count, 0):
+        raise ConfigError("pack", "the width must lie in 0..32 and count not be negative",
+                          got=f"{shown(width)}, {shown(count)}")
+    return -(-count * width // 8)
+
+
 def unpack(packed: bytes, count: int, low: int, width: int) -> Array:
     """The `count` codes (int64) that `pack` made; DataError when the length is not that of count codes."""
     if not is_whole(width, 0, 32) or not is_whole(count, 0) or not is_whole(low):
@@ -44,8 +56,8 @@ def unpack(packed: bytes, count: int, low: int, width: int) -> Array:
                           got=f"{shown(low)}, {shown(width)}, {shown(count)}")
     if not isinstance(packed, bytes):
         raise ConfigError("unpack", "what is packed must be bytes", got=shown(packed))
-    if len(packed) != -(-count * width // 8):
-        raise DataError("unpack", f"{count} codes of {width} bits take {-(-count * width // 8)} bytes",
+    if len(packed) != (length := packed_length(count, width)):
+        raise DataError("unpack", f"{count} codes of {width} bits take {length} bytes",
                         got=f"{len(packed)} bytes")
     codes = np.full(count, low, np.int64)
     values = 1 << np.arange(width - 1, -1, -1, dtype=np.int64)

@@ -13,10 +13,10 @@ import numpy as np
 from minilq.arguments import check_arrays
 from minilq.autodiff.tape import Array
 from minilq.coding.bits import gamma_widths
-from minilq.coding.packing import HEADER, pack
+from minilq.coding.packing import HEADER, packed_length
 from minilq.quantize import Coded
 from minilq.quantize.coded import Grid, check_coded, check_codes_of
-from minilq.quantize.statistics import entropy_of, histogram, integers_of
+from minilq.quantize.statistics import entropy_of_counts, histogram, integers_of
 
 
 def zipped(arrays: Mapping[str, Array]) -> int:
@@ -57,7 +57,7 @@ def packed(coded: Mapping[str, Coded]) -> int:
     total = 0
     for codes, grid in coded.values():
         own = integers_of(codes)
-        total += len(pack(codes, own.minimum, own.bits)) + stored_bytes(grid) + HEADER
+        total += packed_length(codes.size, own.bits) + stored_bytes(grid) + HEADER
     return total
 
 
@@ -72,8 +72,9 @@ def entropy_coded(coded: Mapping[str, Coded]) -> int:
     stream. Shapes are not counted, as in `packed`.
     """
     check_coded("entropy_coded", coded)
-    content = sum(one.codes.size * entropy_of(one.codes) for one in coded.values())
-    tables = sum(table_bits(one.codes) for one in coded.values())
+    histograms = [histogram(one.codes) for one in coded.values()]
+    content = sum(counts.sum() * entropy_of_counts(counts) for _, counts in histograms)
+    tables = sum(_table_bits(values, counts) for values, counts in histograms)
     return (math.ceil(content / 8) + math.ceil(tables / 8)
             + sum(stored_bytes(one.grid) + HEADER for one in coded.values()))
 
@@ -90,7 +91,10 @@ def table_bits(codes: Array) -> int:
     >>> table_bits(np.array([0, 0, 0, 2]))       # counts 3 and 1, distance 2: 3 + 3 + 1 bits
     7
     """
-    values, counts = histogram(codes)
+    return _table_bits(*histogram(codes))
+
+
+def _table_bits(values: Array, counts: Array) -> int:
     return int(gamma_widths(np.concatenate([np.diff(values), counts])).sum())
 
 

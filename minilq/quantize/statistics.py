@@ -103,7 +103,11 @@ def entropy_of(codes: Array) -> float:
     >>> entropy_of(np.array([0, 0, 1, -1]))
     1.5
     """
-    counts = histogram(codes)[1]
+    return entropy_of_counts(histogram(codes)[1])
+
+
+def entropy_of_counts(counts: Array) -> float:
+    """`entropy_of` codes of which each different one occurs that often."""
     p = counts / counts.sum()
     return float(np.sum(p * np.log2(1 / p)))
 
