@@ -11,6 +11,8 @@ import hypothesis
 import pytest
 
 import minilq
+from minilq.experiments import rounded
+from minilq.experiments.rounded import reaches
 from minilq.quantize.methods import QUANTIZERS
 
 # Ctrl-C and the end of a terminal are tested also where a shell has started the tests with these signals ignored.
@@ -60,6 +62,14 @@ def small_products_on_one_thread():
 def no_figures(monkeypatch):
     """Runs from the command line end without their figures: those take longer than a small training."""
     monkeypatch.setattr("minilq.report.figures.draw", lambda folder: [])
+
+
+@pytest.fixture(scope="module")
+def few_roundings():
+    """Float networks are rounded in a dozen ways, not a hundred: that takes longer than a small training."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rounded, "reaches", lambda each, *finest: reaches(1, *finest))
+        yield
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -18,6 +18,8 @@ from minilq.experiments.config import RunConfig
 from minilq.train.checkpoint import load_checkpoint
 from tests.commands import call
 
+pytestmark = pytest.mark.usefixtures("few_roundings")
+
 KEYS = {"accuracy", "loss", "baseline_accuracy", "baseline_loss", "unique_integers", "integer_min", "integer_max",
         "bits", "parameters", "bytes_float32", "bytes_float32_zip", "bytes_int8_zip", "bytes_packed", "seconds"}
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(minilq.__file__).parents[1])}       # also where it is not installed

@@ -14,6 +14,8 @@ from minilq.experiments import run
 from minilq.experiments.config import RunConfig
 from minilq.train.checkpoint import load_checkpoint
 
+pytestmark = pytest.mark.usefixtures("few_roundings")
+
 
 class Terminal(io.TextIOWrapper):
     """Standard output on a terminal."""

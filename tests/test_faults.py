@@ -39,7 +39,8 @@ from minilq.train.checkpoint import load_checkpoint
 from minilq.train.history import read_history
 from tests.commands import Serial
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks and signals are of POSIX systems")
+pytestmark = [pytest.mark.usefixtures("few_roundings"), pytest.mark.skipif(
+    sys.platform == "win32", reason="forks and signals are of POSIX systems")]
 
 SMALL = {"limit": 40, "batch": 20, "epochs": 2, "input": "unit", "lr": 1e-3}
 POINTS = points_of([{"nested": [1e-3], "start": ["post"], **SMALL}], {})

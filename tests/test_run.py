@@ -31,6 +31,8 @@ from minilq.train.checkpoint import load_checkpoint, save_checkpoint
 from minilq.train.history import read_history
 from minilq.train.metrics import INPUTS, evaluate, scales_in
 
+pytestmark = pytest.mark.usefixtures("few_roundings")
+
 signals = pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL and SIGINT are of POSIX systems")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(minilq.__file__).parents[1])}       # also where it is not installed
 EPOCHS_OF_KILLED = 8

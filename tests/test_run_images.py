@@ -15,6 +15,8 @@ from minilq.experiments.config import RunConfig, read_config
 from minilq.train.checkpoint import load_checkpoint
 from minilq.train.history import read_history
 
+pytestmark = pytest.mark.usefixtures("few_roundings")
+
 SIDE, PER_CLASS = 40, 6
 CLASSES = ("apple", "beach", "cloud")
 

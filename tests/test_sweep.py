@@ -32,6 +32,8 @@ from minilq.report.page import write_page
 from minilq.train.history import read_history
 from tests.commands import Serial
 
+pytestmark = pytest.mark.usefixtures("few_roundings")
+
 SMALL = {"limit": 200, "batch": 50, "epochs": 2}
 BLOCK = {"nested": [1e-3, 1e-2], "difference": [1e-2], "start": ["scratch", "post"], **SMALL}
 

@@ -111,12 +111,14 @@ def lzma_of(codes: Mapping[str, Array]) -> bytes:
     The codes stand one parameter after the other in the integer type of `narrowest`, little end first, without .npy
     headers. The coder's settings suit codes that hardly depend on their neighbours: of one byte, they are coded without
     context; of more, with as much of the byte before as LZMA allows, and with the place of the byte in its code. There
-    is no checksum, which .xz would add.
+    is no checksum, which .xz would add. The window holds everything up to 64 MB, and no more: a larger one changes
+    nothing but the time, most of which goes into clearing it.
     """
     small = narrowest(codes)
     width = max((k.itemsize for k in small.values()), default=1)
     place = width.bit_length() - 1               # how many bits tell the bytes of one code apart
-    return lzma.compress(b"".join(k.astype(k.dtype.newbyteorder("<")).tobytes() for k in small.values()),
-                         lzma.FORMAT_ALONE, filters=[{
-                             "id": lzma.FILTER_LZMA1, "preset": 9 | lzma.PRESET_EXTREME,
-                             "lc": 0 if width == 1 else 4 - place, "lp": place, "pb": 0}])
+    content = b"".join(k.astype(k.dtype.newbyteorder("<")).tobytes() for k in small.values())
+    window = min(max(1 << (4 * len(content)).bit_length(), 1 << 20), 1 << 26)
+    return lzma.compress(content, lzma.FORMAT_ALONE, filters=[{
+        "id": lzma.FILTER_LZMA1, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": window,
+        "lc": 0 if width == 1 else 4 - place, "lp": place, "pb": 0}])
