@@ -11,6 +11,7 @@ import hypothesis
 import pytest
 
 import minilq
+from minilq.data import load_digits
 from minilq.experiments import rounded
 from minilq.experiments.rounded import reaches
 from minilq.quantize.methods import QUANTIZERS
@@ -55,6 +56,17 @@ def kernels_off():
 def small_products_on_one_thread():
     """Tests train networks that are smaller still."""
     with minilq.one_blas_thread():
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def digits_are_unpacked_once():
+    """Whoever loads them by name gets the same arrays, which nobody may change."""
+    data = load_digits()
+    for array in (data.train_images, data.train_labels, data.validation_images, data.validation_labels):
+        array.flags.writeable = False
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("minilq.data.load_digits", lambda: data)
         yield
 
 

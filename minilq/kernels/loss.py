@@ -11,8 +11,9 @@ from minilq.kernels.jit import jit
 
 
 def mean_cross_entropy(logits: Array, labels: Any) -> Array:
-    if not fits(logits) or not labels.flags.c_contiguous:
+    if not fits(logits):
         return NotImplemented
+    labels = labels.astype(np.int64)             # few numbers: every other type would compile the kernel again
     return logits.dtype.type(_mean_cross_entropy(logits, labels))
 
 
@@ -33,8 +34,9 @@ def _mean_cross_entropy(logits, labels):  # type: ignore[no-untyped-def]
 
 
 def mean_cross_entropy_gradient(g: Array, logits: Array, labels: Any) -> Array:
-    if not fits(logits) or not labels.flags.c_contiguous:
+    if not fits(logits):
         return NotImplemented
+    labels = labels.astype(np.int64)
     dz = np.empty_like(logits)
     _mean_cross_entropy_gradient(float(g), logits, labels, dz)
     return dz

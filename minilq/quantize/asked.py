@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,8 @@ FAR = 2.0**40
 """Steps from 0 at which every bound of codes has been reached."""
 SPREAD = 64
 """Codes at most around which a method is asked how it rounds."""
+TOGETHER = 1 << 16
+"""Numbers about which a method is asked at once, at most."""
 
 
 class Steps(NamedTuple):
@@ -50,19 +53,26 @@ def steps_of(method: Quantizer, held: Held, shape: tuple[int, ...], dtype: Any =
                           cause="A range that was observed in training, or learned, is needed")
     scale, zero, offset = _parts(even)
 
-    def codes(u: float) -> Array:
-        x = np.broadcast_to((u - zero) * scale.astype(np.float64) + offset, shape)
-        with np.errstate(over="ignore"):
-            return method.coded(np.clip(x.astype(dtype), -np.finfo(dtype).max, np.finfo(dtype).max), held).codes
+    one = (-1, *[1] * len(shape))
+    together = max(TOGETHER // max(math.prod(shape), 1), 1) if shape[0] == 1 else 1
 
-    low, high = int(codes(-FAR).min()), int(codes(FAR).max())
+    def codes(u: Array) -> Array:                # of each number, an input that is it everywhere: (len(u), *shape)
+        parts = []
+        for some in np.split(u, range(together, len(u), together)):
+            x = np.broadcast_to((some.reshape(one) - zero) * scale.astype(np.float64) + offset, (len(some), *shape))
+            with np.errstate(over="ignore"):
+                x = np.clip(x.astype(dtype), -np.finfo(dtype).max, np.finfo(dtype).max)
+            parts.append(method.coded(x.reshape(-1, *shape[1:]), held).codes.reshape(x.shape))
+        return np.concatenate(parts)
+
+    low, high = (int(k) for k in (codes(np.array([-FAR])).min(), codes(np.array([FAR])).max()))
     bounds = (None if low < -2**31 else low, None if high >= 2**31 else high)
     first, last = (max(low, -SPREAD), min(high, SPREAD)) if high - low > SPREAD else (low, high)
-    asked = [float(u) + d for u in np.linspace(first, last, min(last - first + 1, SPREAD)).round()
-             for d in (-0.4, -0.1, 0.1, 0.4)]
-    given = [codes(u) for u in asked]
+    middles = np.linspace(first, last, min(last - first + 1, SPREAD)).round()
+    asked = np.add.outer(middles, [-0.4, -0.1, 0.1, 0.4]).reshape(-1)
+    given = codes(asked)
     for rounding in ROUNDINGS:
-        if all((k == _code(u, zero, bounds, rounding)).all() for u, k in zip(asked, given, strict=True)):
+        if (given == _code(asked.reshape(one), zero, bounds, rounding)).all():
             return Steps(even, *bounds, rounding)
     raise ConfigError("steps_of", f"the codes of an input must be rounded by one of {', '.join(ROUNDINGS)}", got=kind)
 
@@ -75,7 +85,7 @@ def probe_shape(shape: tuple[int, ...], held: Held) -> tuple[int, ...]:
         return shape
 
 
-def _code(u: float, zero: Array, bounds: tuple[int | None, int | None], rounding: str) -> Array:
+def _code(u: Array, zero: Array, bounds: tuple[int | None, int | None], rounding: str) -> Array:
     low, high = bounds
     v = np.asarray(u - zero, np.float64)
     v = v if low is None else np.maximum(v, low - zero)
