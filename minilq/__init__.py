@@ -18,7 +18,14 @@ from minilq.errors import (
     ShapeError,
     TapeError,
 )
-from minilq.kernels import convolution_in_use, kernels_in_use, use_convolution, use_kernels
+from minilq.kernels import (
+    capture_in_use,
+    convolution_in_use,
+    kernels_in_use,
+    use_capture,
+    use_convolution,
+    use_kernels,
+)
 from minilq.kernels.blas import blas_threads_in_use, one_blas_thread
 from minilq.kernels.threads import threads_in_use, use_threads
 from minilq.nn import (
@@ -196,16 +203,17 @@ __all__ = [
     "ReLU", "Residual", "Scaled", "SelfAttention", "Sequential", "ShapeError", "ShiftBatchNorm", "Site", "Softmax",
     "Surrogate", "Table", "TapeError", "Tensor", "Ternary", "Twins", "VecQ", "VectorQuantization", "WithResidual",
     "Within", "XNORConv2D", "ZipML", "__version__", "absolute", "absolute_deviation", "add", "add_up",
-    "average_pool2d", "batch_norm", "blas_threads_in_use", "calibrate", "chain_rule", "check", "clip", "code_size",
-    "codes_of", "concatenate", "conv2d", "convolution_in_use", "dampening", "dense", "difference", "divergence",
-    "divide", "dropout", "embedding", "exp", "fake_quantize", "frozen", "gelu", "global_average_pool2d",
-    "gradcheck", "group_hoyer", "grouped_conv2d", "hold", "hoyer", "hoyer_square", "index", "inverse",
-    "kernels_in_use", "layer_norm", "log", "matmul", "max_pool2d", "maxbin", "maximum", "mean", "multiply",
-    "nearest", "negative", "no_grad", "norm", "one_blas_thread", "penalty_on", "power", "pretend", "primitive",
-    "quantize", "quantized_gradient", "relu", "replay_check", "reshape", "scale_shape", "shift_batch_norm",
-    "sigmoid", "sine", "smooth_of", "softmax", "softmax_cross_entropy", "squared_deviation", "squared_hinge",
-    "stack", "stochastic", "subtract", "sum_of_squares", "tanh", "threads_in_use", "threshold", "transpose",
-    "use_convolution", "use_kernels", "use_threads", "vjp_of", "waveq", "where", "zero_pad2d",
+    "average_pool2d", "batch_norm", "blas_threads_in_use", "calibrate", "capture_in_use", "chain_rule", "check",
+    "clip", "code_size", "codes_of", "concatenate", "conv2d", "convolution_in_use", "dampening", "dense",
+    "difference", "divergence", "divide", "dropout", "embedding", "exp", "fake_quantize", "frozen", "gelu",
+    "global_average_pool2d", "gradcheck", "group_hoyer", "grouped_conv2d", "hold", "hoyer", "hoyer_square", "index",
+    "inverse", "kernels_in_use", "layer_norm", "log", "matmul", "max_pool2d", "maxbin", "maximum", "mean",
+    "multiply", "nearest", "negative", "no_grad", "norm", "one_blas_thread", "penalty_on", "power", "pretend",
+    "primitive", "quantize", "quantized_gradient", "relu", "replay_check", "reshape", "scale_shape",
+    "shift_batch_norm", "sigmoid", "sine", "smooth_of", "softmax", "softmax_cross_entropy", "squared_deviation",
+    "squared_hinge", "stack", "stochastic", "subtract", "sum_of_squares", "tanh", "threads_in_use", "threshold",
+    "transpose", "use_capture", "use_convolution", "use_kernels", "use_threads", "vjp_of", "waveq", "where",
+    "zero_pad2d",
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -48,12 +49,16 @@ class Objective:
 
     def __call__(self, task: Tensor) -> tuple[Tensor, dict[str, float]]:
         check_instance("Objective", "the loss", task, Tensor, "a Tensor")
-        values = {}
+        total, terms = self.added_to(task)
+        return total, {name: y.item() for name, y in terms.items()}
+
+    def added_to(self, task: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The sum, and the parts as Tensors."""
+        terms = {}
         for name, part in self.parts.items():
-            y = part()
-            values[name] = y.item()
-            task = task + y
-        return task, values
+            terms[name] = part()
+            task = task + terms[name]
+        return task, terms
 
 
 def penalty_on(model: Layer, name: str, rate: float, layer_rates: Mapping[str, float] | None = None,
@@ -85,26 +90,8 @@ def penalty_on(model: Layer, name: str, rate: float, layer_rates: Mapping[str, f
             raise ConfigError("penalty", "a rate must be a number >= 0", got=shown(factor))
     check_flag("penalty", "to_scales", to_scales)
     sites = [(site, name.rpartition(".")[0]) for name, site in model.sites().items() if site.latent is not None]
-
-    def there() -> list[tuple[Tensor, Tensor, Scaled, float]]:
-        """Latent, scale, rounding and rate of every site that has a scale now: its method may be another later on."""
-        found: list[tuple[Tensor, Tensor, Scaled, float]] = []
-        for site, layer in sites:
-            s, method = site.scale, site.method
-            if s is not None and site.latent is not None and method is not None and method.scaled is not None:
-                found.append((site.real(), s, method.scaled, layer_rates.get(layer, rate)))
-        return found
-
-    def value() -> Tensor:
-        if not (found := there()):
-            return Tensor(np.zeros((), sites[0][0].dtype))       # a stage in full precision
-        latents, scales, quantizers, rates = zip(*found, strict=True)
-        pairs = list(zip(latents, scales if to_scales else [s.detach() for s in scales], strict=True))
-        if name in OF_PAIRS:
-            return OF_PAIRS[name](pairs, rates=rates)
-        return OF_PAIRS_AND_QUANTIZER[name](pairs, quantizers, rates=rates)
-
-    if not there():
+    value = Penalty(name, [(site, layer_rates.get(layer, rate)) for site, layer in sites], to_scales)
+    if not value.there():
         raise ConfigError("penalty", "a weight must have a method with a scale", got="a model without one",
                           cause="Call quantize(model, choose) first, with a method such as Nested() or LSQ(4)")
     layers = dict.fromkeys(layer for site, layer in sites if site.scale is not None)
@@ -113,6 +100,33 @@ def penalty_on(model: Layer, name: str, rate: float, layer_rates: Mapping[str, f
                           got=", ".join(sorted(unknown)), cause=meant(min(unknown), layers))
     value()                                      # what is wrong with the model is found out now
     return value
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """What `penalty_on` gives: a penalty on sites, each with its rate."""
+
+    name: str
+    sites: list[tuple[Site, float]]
+    to_scales: bool
+
+    def there(self) -> list[tuple[Tensor, Tensor, Scaled, float]]:
+        """Latent, scale, rounding and rate of every site that has a scale now: its method may be another later on."""
+        found: list[tuple[Tensor, Tensor, Scaled, float]] = []
+        for site, rate in self.sites:
+            s, method = site.scale, site.method
+            if s is not None and site.latent is not None and method is not None and method.scaled is not None:
+                found.append((site.real(), s, method.scaled, rate))
+        return found
+
+    def __call__(self) -> Tensor:
+        if not (found := self.there()):
+            return Tensor(np.zeros((), self.sites[0][0].dtype))  # a stage in full precision
+        latents, scales, quantizers, rates = zip(*found, strict=True)
+        pairs = list(zip(latents, scales if self.to_scales else [s.detach() for s in scales], strict=True))
+        if self.name in OF_PAIRS:
+            return OF_PAIRS[self.name](pairs, rates=rates)
+        return OF_PAIRS_AND_QUANTIZER[self.name](pairs, quantizers, rates=rates)
 
 
 def waveq_on(model: Layer, rate: float, bit_rate: float) -> Part:

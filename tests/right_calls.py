@@ -162,6 +162,7 @@ TENSORS = {
     "vjp_of": (minilq.vjp_of, minilq.primitive(forward), "exact", "scratch", "scratch", nothing),
     "vjp_of()": (minilq.vjp_of(minilq.primitive(forward), "exact"), slope),
     "smooth_of": (minilq.smooth_of, minilq.primitive(forward)), "use_kernels": (minilq.use_kernels, True),
+    "use_capture": (minilq.use_capture, True),
     "use_convolution": (minilq.use_convolution, "winograd"), "use_threads": (minilq.use_threads, 1),
 }
 LAYERS = {

@@ -17,7 +17,7 @@ from minilq.autodiff.entry import Primitive as Primitive
 from minilq.autodiff.entry import WithResidual as WithResidual
 from minilq.autodiff.guard import untouched
 from minilq.autodiff.memory import active
-from minilq.autodiff.tape import Array, Node, Storage, mode
+from minilq.autodiff.tape import Array, Call, Node, Storage, mode
 from minilq.autodiff.tensor import OPERATORS, Tensor
 from minilq.errors import ConfigError, DTypeError, meant
 
@@ -64,8 +64,11 @@ def primitive(forward: Callable[P, Any]) -> Callable[P, Any]:
         if y.dtype != dtype:                     # a Python number widened a 0-d array (NumPy 1.26)
             y = y.astype(dtype)
         storage = _storage_for(y, inputs)
+        tensor = Tensor.wrap(y, storage)
+        if mode.calls is not None:
+            mode.calls.append(Call(entry, [*arrays], options, [*inputs], tensor))
         if not wanted or not mode.recording:
-            return Tensor.wrap(y, storage)
+            return tensor
         if entry.vjp is None:
             raise ConfigError(entry.name, "a primitive needs a derivative before it can be recorded",
                               cause=f"Write {entry.name}_vjp under it and register it with @vjp_of")
@@ -75,7 +78,8 @@ def primitive(forward: Callable[P, Any]) -> Callable[P, Any]:
             if inputs[position] is None:
                 a = arrays[position]
                 arrays[position] = a.copy() if isinstance(a, np.ndarray) else copy.deepcopy(a)
-        return Tensor.wrap(y, storage, Node(entry, arrays, options, inputs, y, storage))
+        tensor.node, tensor.requires_grad = Node(entry, arrays, options, inputs, y, storage), True
+        return tensor
 
     call.primitive = entry  # type: ignore[attr-defined]
     OPERATORS[entry.name] = call

@@ -14,7 +14,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -29,13 +29,35 @@ Array = np.ndarray[Any, np.dtype[Any]]
 _clock = itertools.count()
 
 
+class Call(NamedTuple):
+    """One operation that ran: with what, and what came of it. `args` has the arrays of `inputs`, its Tensors."""
+
+    primitive: Primitive
+    args: list[Any]
+    options: dict[str, Any]
+    inputs: list[Tensor | None]
+    result: Tensor
+
+
 class _Mode(threading.local):
     recording = True
     checking = False
+    calls: list[Call] | None = None
 
 
 mode = _Mode()
-"""Of this thread: whether operations are recorded, and whether they are checked (see `checking`)."""
+"""Of this thread: whether operations are recorded, whether they are checked (see `checking`), and where every one of
+them is noted, recorded or not (see `noting`)."""
+
+
+@contextlib.contextmanager
+def noting() -> Iterator[list[Call]]:
+    """A block whose operations are noted in a list, in the order in which they run."""
+    before, mode.calls = mode.calls, []
+    try:
+        yield mode.calls
+    finally:
+        mode.calls = before
 
 
 @contextlib.contextmanager

@@ -24,6 +24,7 @@ R = TypeVar("R")
 TWINS: dict[str, Callable[..., object]] = {}     # "file.name" -> reference
 
 _in_use = os.environ.get("MINILQ_KERNELS", "1") != "0"
+_capture = os.environ.get("MINILQ_CAPTURE", "1") != "0"
 CONVOLUTIONS = ("winograd", "direct", "im2col")
 _convolution = os.environ.get("MINILQ_CONVOLUTION", "winograd")
 if _convolution not in CONVOLUTIONS:
@@ -49,6 +50,28 @@ def use_kernels(on: bool) -> None:
 def kernels_in_use() -> bool:
     """Whether compiled kernels run."""
     return _in_use
+
+
+def use_capture(on: bool) -> None:
+    """Let a Trainer run steps of one shape from a plan (True, the default) or all by the tape (False), from the next
+    batch on. The numbers are the same to the last bit; see train/step.py. MINILQ_CAPTURE=0 in the environment does the
+    same as False. Without kernels there are no plans.
+
+    >>> import minilq
+    >>> before = minilq.capture_in_use()
+    >>> minilq.use_capture(False)
+    >>> minilq.capture_in_use()
+    False
+    >>> minilq.use_capture(before)
+    """
+    global _capture  # noqa: PLW0603 - one switch for the process, as the environment variable is
+    check_flag("use_capture", "on", on)
+    _capture = bool(on)
+
+
+def capture_in_use() -> bool:
+    """Whether steps may run from a plan."""
+    return _capture and _in_use
 
 
 def use_convolution(algorithm: str) -> None:

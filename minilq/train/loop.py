@@ -17,7 +17,6 @@ from minilq.arguments import check_function, check_instance, check_whole, shown
 from minilq.autodiff.memory import generators_in
 from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.tape import Array
-from minilq.autodiff.tensor import Tensor
 from minilq.data import Dataset
 from minilq.data.loader import prefetched
 from minilq.errors import ConfigError, DataError, NonFiniteError
@@ -31,11 +30,10 @@ from minilq.train.diagnostics import Watch
 from minilq.train.history import Row, integer_columns
 from minilq.train.metrics import ToInput, evaluate
 from minilq.train.stage import Stage
+from minilq.train.step import DIVERGED, Step
 from minilq.train.task import Task, cross_entropy
 
 Augment = Callable[[Array, np.random.Generator], Array]
-
-DIVERGED = "Lower the learning rate, or look at the inputs"
 
 LARGE = 1 << 18
 """Batches of at least so many numbers are prepared by a second thread while the one before is trained on."""
@@ -167,11 +165,12 @@ class Trainer:
         starts = range(self.place.batch * self.batch, n, self.batch)
         large = self.batch * math.prod(self.data.train_images.shape[1:]) >= LARGE
         batches = prefetched(starts, self._prepared) if large else (self._prepared(start) for start in starts)
+        step = Step(self.model, self.optimizer, self.objective, self.task)
         with contextlib.closing(batches):
             for x, t in batches:
                 if stop():
                     return False
-                self._step(x, t)
+                self._step(step, x, t)
         return True
 
     def _prepared(self, start: int) -> tuple[Array, Array]:
@@ -183,26 +182,16 @@ class Trainer:
             images = self.augment(images, np.random.default_rng([self.place.augment, start]))
         return self.to_input(images), self.data.train_labels[chosen]
 
-    def _step(self, x: Array, t: Array) -> None:
+    def _step(self, step: Step, x: Array, t: Array) -> None:
         """One batch: forward, backward, update."""
-        where = f"epoch {self.place.epoch + 1}, batch {self.place.batch + 1}"
-        try:
-            loss, right = self.task(self.model, Tensor.wrap(x), t)
-        except NonFiniteError as error:
-            raise NonFiniteError(f"training, {where}", str(error)) from error
-        if not math.isfinite(loss.item()):
-            raise NonFiniteError("training", "the loss must stay finite", got=f"{loss.item()} in {where}",
-                                 cause=DIVERGED)
-        self.optimizer.zero_grad()
-        total, parts = self.objective(loss)
-        total.backward()
+        loss, right, parts = step(x, t, f"epoch {self.place.epoch + 1}, batch {self.place.batch + 1}")
         if (self.place.batch + 1) * self.batch >= len(self.data.train_images):
             self.watch.look()
         self.optimizer.step()
         self.place.batch += 1
         for name, value in parts.items():
             self.place.parts[name] = self.place.parts.get(name, 0.0) + value
-        self.place.loss += loss.item() * len(t)
+        self.place.loss += loss * len(t)
         self.place.right += right
 
     def _row(self) -> Row:

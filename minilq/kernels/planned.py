@@ -1,0 +1,144 @@
+"""The kernels of a step that is planned: what is called, with arrays that are there already, for train/plan.py.
+
+Each function says the calls, or None for what no kernel was written for. A call that returns False has found numbers
+with which nothing can go on; what it wrote counts for nothing then.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minilq.kernels import dense as products
+from minilq.kernels import elementwise, fake_quantize, loss, lsq, penalties
+from minilq.kernels.groups import Array, fits, layout
+from minilq.kernels.row_tile import LINE
+from minilq.kernels.threads import in_parts
+
+Calls = list[tuple[Callable[..., Any], tuple[Any, ...]]]
+
+
+def round_trip(P: Array, s: Array, rounding: Any, y: Array) -> Calls | None:
+    mode, shape = fake_quantize.MODES.get(rounding) if isinstance(rounding, str) else None, layout(P.shape, s.shape)
+    if mode is None or shape is None or not fits(P, s, y):
+        return None
+    kernel = fake_quantize._round_trip_across if shape[2] == 1 else fake_quantize._round_trip
+    return [(kernel, (P.ravel(), s.ravel(), y.ravel(), shape, mode, -np.inf, np.inf))]
+
+
+def threshold_scale_gradient(g: Array, y: Array, s: Array, lam: float, gate: bool, ds: Array) -> Calls | None:
+    shape = layout(y.shape, s.shape)
+    if shape is None or not fits(g, y, s, ds) or y.size == 0:
+        return None
+    bits, flat = fake_quantize.BITS[y.dtype.char], y.ravel()
+    largest = np.empty(s.size, bits)
+    bend = lam * lam > fake_quantize.EPS[y.dtype.char]
+    kernel = fake_quantize._threshold_across if shape[2] == 1 else fake_quantize._threshold
+    return [(kernel, (g.ravel(), flat, flat.view(bits), s.ravel(), ds.ravel(), largest, largest.view(y.dtype), shape,
+                      float(lam), bend, gate))]
+
+
+def lsq_forward(x: Array, s: Array, low: float, high: float, y: Array) -> Calls | None:
+    shape = lsq._layout(x, s)
+    if shape is None or not fits(x, s, y):
+        return None
+    number, flat = x.dtype.type, s.reshape(-1)
+    return [(_positive, (flat,)), (lsq._forward, (x.reshape(shape), flat, number(low), number(high), y.reshape(shape)))]
+
+
+def lsq_backward(g: Array, x: Array, s: Array, low: float, high: float, factor: float, mask: str, dx: Array,
+                 ds: Array) -> Calls | None:
+    shape = lsq._layout(x, s)
+    if shape is None or not fits(g, x, s, dx, ds):
+        return None
+    number, total = x.dtype.type, np.empty(shape[1], np.float64)
+    return [(total.fill, (0,)),
+            (lsq._backward, (g.reshape(shape), x.reshape(shape), s.reshape(-1), number(low), number(high),
+                             lsq.MASKS[mask], dx.reshape(shape), total)),
+            (np.multiply, (total, factor, ds.reshape(-1)))]
+
+
+def _positive(s: Array) -> bool:
+    return 0 < s.item() < math.inf if s.size == 1 else lsq._positive(s)
+
+
+def product(a: Array, b: Array, y: Array) -> Calls:
+    """y = a b, without the zeros of a where they are many."""
+    shape, m = a.shape, b.shape[1]
+    if not LINE or m < products.ROW or not (fits(b, a, y) or fits(b, a.T, y)):
+        return [(np.dot, (a, b, y))]
+    arguments = (a.ravel("K"), b.ravel(), y.ravel(), shape, a.flags.c_contiguous, m, LINE // b.itemsize, products.ZEROS)
+    return [(_product, (arguments, a, b, y))]
+
+
+def _product(arguments: tuple[Any, ...], a: Array, b: Array, y: Array) -> None:
+    if not products._product(*arguments):
+        np.dot(a, b, y)
+
+
+def rectified(x: Array, y: Array) -> Calls | None:
+    if not fits(x, y):
+        return None
+    return [(in_parts, (elementwise._rectified, x.size, x.size, x.reshape(-1), y.reshape(-1)))]
+
+
+def where_positive(g: Array, y: Array, dx: Array) -> Calls | None:
+    if not fits(g, y, dx):
+        return None
+    return [(in_parts, (elementwise._where_positive, g.size, g.size, g.reshape(-1), y.reshape(-1), dx.reshape(-1)))]
+
+
+def mean_cross_entropy(logits: Array, labels: Array, y: Array) -> Calls | None:
+    if not fits(logits) or not labels.flags.c_contiguous:
+        return None
+    unsigned = labels.view(f"u{labels.itemsize}")
+
+    def call() -> bool:
+        if unsigned.max() >= logits.shape[1]:
+            return False
+        y[...] = logits.dtype.type(loss._mean_cross_entropy(logits, labels))
+        return True
+
+    return [(call, ())]
+
+
+def mean_cross_entropy_gradient(g: Array, logits: Array, labels: Array, dz: Array) -> Calls | None:
+    if not fits(logits, dz) or not labels.flags.c_contiguous:
+        return None
+
+    def call() -> None:
+        loss._mean_cross_entropy_gradient(float(g), logits, labels, dz)
+
+    return [(call, ())]
+
+
+def sum_of_sizes(P: Array, sizes: Array) -> Calls | None:
+    shape = layout(P.shape, sizes.shape)
+    if shape is None or not fits(P, sizes):
+        return None
+    return [(sizes.fill, (0,)), (penalties._sum_of_sizes, (P.reshape(shape), sizes.reshape(-1)))]
+
+
+def signed(P: Array, c: Array, dP: Array) -> Calls | None:
+    shape = layout(P.shape, c.shape)
+    if shape is None or not fits(P, c, dP):
+        return None
+    return [(penalties._signed, (P.reshape(shape), c.reshape(-1), dP.reshape(shape)))]
+
+
+def largest(P: Array, m: Array) -> Calls | None:
+    shape = layout(P.shape, m.shape)
+    if shape is None or not fits(P, m):
+        return None
+    bits = fake_quantize.BITS[P.dtype.char]
+    return [(m.fill, (0,)), (penalties._largest, (P.view(bits).reshape(shape), m.view(bits).reshape(-1)))]
+
+
+def on_the_largest(P: Array, m: Array, c: Array, dP: Array) -> Calls | None:
+    shape = layout(P.shape, m.shape)
+    if shape is None or not fits(P, m, c, dP):
+        return None
+    return [(penalties._on_the_largest, (P.reshape(shape), m.reshape(-1), c.reshape(-1), dP.reshape(shape)))]
