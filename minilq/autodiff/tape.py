@@ -142,7 +142,7 @@ class Storage:
         """The version, after a look at whether an outsider wrote into the array."""
         if self.lent:
             given_back = all(view() is None for view in self._views)
-            if self._copy is None or not _same_bits(self._copy, self.array):
+            if self._copy is None or not same_bits(self._copy, self.array):
                 self.version += self._copy is not None
                 self._copy = None if given_back else self.array.copy()
             if given_back:                       # this was the last look that was needed
@@ -150,7 +150,7 @@ class Storage:
         return self.version
 
 
-def _same_bits(a: Array, b: Array) -> bool:
+def same_bits(a: Array, b: Array) -> bool:
     bits = f"i{a.itemsize}"                      # as integers, so that NaN equals NaN and 0 differs from -0
     return np.array_equal(a.view(bits), b.view(bits))
 

@@ -13,6 +13,7 @@ import numpy as np
 from minilq.kernels import convolution_in_use, winograd
 from minilq.kernels.groups import Array, fits
 from minilq.kernels.jit import SUMS, jit
+from minilq.kernels.kept import once
 from minilq.kernels.threads import in_parts
 from minilq.kernels.tile import COLUMNS, ROWS, SHAPE, fill, product
 from minilq.kernels.window import Window
@@ -51,7 +52,8 @@ def convolved(x: Array, w: Array, b: Array, window: Window) -> Array:
     border = (OH - 1) * SH + KH, (OW - 1) * SW + KW
     y = np.empty((N, OH, OW, F), x.dtype)
     rows = _grid((OH, SH * border[1] * C), (OW, SW * C))
-    _convolve_all(x, border, (window.top, window.left), _packed(w), b, y, rows, _grid((OH, OW * F), (OW, F)))
+    packed = once("direct", _packed, w)
+    _convolve_all(x, border, (window.top, window.left), packed, b, y, rows, _grid((OH, OW * F), (OW, F)))
     return y
 
 

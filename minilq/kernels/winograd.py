@@ -21,6 +21,7 @@ import numpy as np
 
 from minilq.kernels.groups import Array
 from minilq.kernels.jit import SUMS, jit
+from minilq.kernels.kept import once
 from minilq.kernels.threads import in_parts
 from minilq.kernels.tile import COLUMNS, ROWS, fill, product
 
@@ -37,8 +38,7 @@ def convolved(x: Array, w: Array, b: Array, shape: tuple[int, int], corner: tupl
     """x (N, H, W, C) with the kernel w (3, 3, C, F), whose first result has x's first pixel at `corner` of its window;
     `shape` is (OH, OW)."""
     (OH, OW), C, F = shape, x.shape[3], w.shape[3]
-    U = GG.astype(w.dtype) @ w.reshape(9, C * F)                                     # (16, C F)
-    U = np.ascontiguousarray(U.reshape(16, C, F // COLUMNS, COLUMNS).transpose(0, 2, 1, 3))
+    U = once("winograd", _transformed, w)
     across, down = -(-OW // 2), min(-(-TILES // -(-OW // 2)), -(-OH // 2))
     y = np.empty((len(x), OH, OW, F), x.dtype)
     v_rows, m_rows = _rows(across * down, C), _rows(across * down, F)
@@ -53,6 +53,13 @@ def kernel_gradient(g: Array, x: Array, corner: tuple[int, int]) -> Array:
     channels = np.minimum(np.arange(dU.shape[1]), C - 1)         # a row too many is summed beside the others
     in_parts(_kernel_gradient, 4, x.size, g, x, corner, dU, channels, np.arange(dU.shape[1]) * F)
     return (GG.T.astype(x.dtype) @ dU[:, :C].reshape(16, C * F)).reshape(3, 3, C, F)
+
+
+def _transformed(w: Array) -> Array:
+    """U (16, F / COLUMNS, C, COLUMNS)."""
+    C, F = w.shape[2:]
+    U = GG.astype(w.dtype) @ w.reshape(9, C * F)                                     # (16, C F)
+    return np.ascontiguousarray(U.reshape(16, C, F // COLUMNS, COLUMNS).transpose(0, 2, 1, 3))
 
 
 def _rows(tiles: int, width: int) -> Array:

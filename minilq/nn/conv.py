@@ -31,6 +31,8 @@ class Conv2D(Weighted):
     ((5, 5, 3, 8), (1, 5, 5, 8))
     """
 
+    transformed = True
+
     def __init__(self, n_in: int, n_out: int, size: Size, rng: np.random.Generator, stride: Size = 1,
                  padding: Padding = "same", std: float = 0.05, dtype: Any = np.float32) -> None:
         size = pair("Conv2D", "size", size)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from minilq.arguments import check_generator, float_type, is_number, is_whole, shown
+from minilq.autodiff.memory import active
+from minilq.autodiff.tape import mode
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError, ShapeError
 from minilq.nn.initialise import normal
@@ -23,7 +25,11 @@ class Weighted(Layer):
     inputs      shape of one input with a batch axis of 1, 1 where it is not known
     std         standard deviation of the initial values of weight and bias
     Raises      ConfigError for what is no Generator, for numbers that are no whole numbers above 0, and for std < 0
+
+    transformed     whether kernels make something of the weight first, so that also one in full precision is kept
     """
+
+    transformed: ClassVar[bool] = False
 
     def __init__(self, shape: tuple[int, ...], inputs: tuple[int, ...], rng: np.random.Generator, std: float,
                  dtype: Any) -> None:
@@ -41,7 +47,13 @@ class Weighted(Layer):
         self.bias = Site(normal(rng, shape[-1:], std, dtype))
 
     def __call__(self, x: Tensor, training: bool = False) -> Tensor:
-        return self.product(self.input(x, training), self.weight(None, training), self.bias(None, training))
+        x = self.input(x, training)
+        if training or mode.recording or active.memory is not None:
+            self.weight.kept.forget()
+            self.bias.kept.forget()
+            return self.product(x, self.weight(None, training), self.bias(None, training))
+        kept = self.transformed or self.weight.method is not None
+        return self.product(x, self.weight.unrecorded() if kept else self.weight(), self.bias.unrecorded())
 
     def product(self, x: Tensor, w: Tensor, b: Tensor) -> Tensor:
         """What the layer makes of an input, a weight and a bias, whatever their sites have made of them."""

@@ -12,6 +12,8 @@ from minilq.autodiff.parameter import Constraint, Parameter
 from minilq.autodiff.tape import Array
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError
+from minilq.kernels import kernels_in_use
+from minilq.nn.kept import Kept, leaves
 from minilq.nn.parts import Part
 from minilq.quantize import Coded, Held, Quantizer
 
@@ -26,6 +28,7 @@ class Site(Part):
                 at once, those of inputs from their first batch in training, or from `calibrate`
     shape       of the latent; of an input with a batch axis, as far as it is known before there is one
     varied      whether there were two different numbers in what the method of an input started from
+    kept        what the network saw of it when nothing was recorded
     watch       a function that is told of every input as it comes, before its method; None for nobody
 
     >>> from minilq.quantize import Nested
@@ -50,6 +53,7 @@ class Site(Part):
         self.calibrating = False
         self.varied = True
         self.watch: Callable[[Array], None] | None = None
+        self.kept = Kept()
 
     def parts(self) -> Iterable[tuple[str, Any]]:
         return [("latent", self.latent), *self.held.items()]
@@ -112,6 +116,14 @@ class Site(Part):
                                   cause="Call calibrate(model, images), or train first")
             self.start(x.array)
         return self.method(x, self.held, training)
+
+    def unrecorded(self) -> Tensor:
+        """What the network sees of the latent where nothing is recorded. It is kept; the layer shows it to nobody."""
+        w = self.real()
+        moment = w.second_moment if isinstance(w, Parameter) else None           # some methods look at that
+        parts = [*leaves(self.method), *self.held, *leaves(kernels_in_use()), *leaves(moment)]
+        arrays = [w.array, *(held.array if isinstance(held, Tensor) else held for held in self.held.values())]
+        return self.kept.result(parts, arrays, lambda: self.seen(w))
 
     def real(self) -> Tensor:
         """A weight or a bias in full precision, what the method is given: the latent, or what a layer makes of it."""
