@@ -3,7 +3,7 @@
     python tutorials/index.py
 
 Needs the `tutorials` extra. It is made from the notebooks as they are stored, and from the table in README.md, which
-says what each asks and builds on. The sha256 of all that is kept in the page; the tests compare it.
+says what each asks and builds on, with its word for those in a hurry. The sha256 of all that is kept in the page; the tests compare it.
 """
 
 from __future__ import annotations
@@ -49,12 +49,18 @@ def sources() -> list[Path]:
 
 
 def digest() -> str:
-    """sha256 of the sources; of the README the table alone."""
+    """sha256 of the sources; of the README what is taken from it."""
     total = hashlib.sha256()
     for path in sources():
-        content = "\n".join(table()) if path == README else path.read_text(encoding="utf-8")
+        content = "\n".join([hurry(), *table()]) if path == README else path.read_text(encoding="utf-8")
         total.update(f"{path.name}\n{content}\n".encode())
     return total.hexdigest()
+
+
+def hurry() -> str:
+    """What the README says to those who have little time."""
+    paragraphs = README.read_text(encoding="utf-8").split("\n\n")
+    return next((text for text in paragraphs if text.startswith("**In a hurry?**")), "")
 
 
 def table() -> list[str]:
@@ -109,6 +115,8 @@ def article(position: int, every: list[Entry]) -> str:
 
 
 def page() -> str:
+    from rendered import prose
+
     every = entries()
     links = "".join(f'<a href="{target}">{name}</a>' for target, name in LINKS.items())
     css = (FOLDER / "index.css").read_text(encoding="utf-8")
@@ -120,8 +128,8 @@ def page() -> str:
             f"<title>Learned quantization, derived and checked</title>\n<style>\n{css}</style></head>\n"
             f'<body id="top">\n<div class="landing"><header><h1>Learned quantization, derived and checked</h1>'
             f"<p>{len(every)} notebooks, to be read here without a network, or to be run. Each begins with a question, "
-            f"derives the answer above the code that computes it, and asserts every number it claims.</p><nav "
-            f'aria-label="beside the notebooks">{links}</nav></header>\n<main><h2>What builds on what</h2>\n'
+            f"derives the answer above the code that computes it, and asserts every number it claims.</p>"
+            f'{prose(hurry(), README.name)}<nav aria-label="beside the notebooks">{links}</nav></header>\n<main><h2>What builds on what</h2>\n'
             f'<div class="scroll" tabindex="0">{drawn_map}</div>\n<h2>The notebooks</h2>\n<ul class="cards">\n'
             f"{cards}\n</ul></main></div>\n{articles}\n</body></html>\n")
 
