@@ -383,17 +383,14 @@ def test_dorefa_of_one_bit_is_bwn_of_the_whole_layer():
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4])
-def test_quantized_gradients_are_unbiased_inside_and_few(bits):
+def test_quantized_gradients_are_unbiased_up_to_the_bounds_and_few(bits):
     g = random(0, (3, 6))
     g[2] = 0
-    rng = np.random.default_rng(0)
-    drawn = [few_levels(g, bits, rng.random(g.shape)) for _ in range(4000)]
-    n, m = 2**bits - 1, np.abs(g).max(axis=1, keepdims=True)
-    step = 2 * m / n
-    inside = np.abs(g) <= m - step / 2
+    draws = 2000
+    drawn = [few_levels(g, bits, np.full(g.shape, (i + 0.5) / draws)) for i in range(draws)]
+    step = 2 * np.abs(g).max(axis=1, keepdims=True) / (2**bits - 1)
     error = np.abs(np.mean(drawn, axis=0) - g)
-    assert (error <= 5 * step / 2 / np.sqrt(4000))[inside].all()
-    assert (error <= step / 2 + 1e-12).all()                     # next to the bounds the noise is cut off
+    assert (error <= step / draws + 1e-12).all()                 # the largest of each sample, on the bound, too
     assert all(len(np.unique(np.round(d[0], 9))) <= 2**bits for d in drawn[:50])
     assert (np.array(drawn)[:, 2] == 0).all()
 

@@ -69,7 +69,7 @@ def test_cells_are_short_and_many_things_are_seen_and_asserted(cells):
     lengths = [len([line for line in source.splitlines() if line.strip()]) for source in sources]
     assert statistics.median(lengths) <= 6
     assert max(lengths) <= 22, sources[int(np.argmax(lengths))]
-    assert 18 <= len(cells) <= 46
+    assert 18 <= len(cells) <= 56
     assert not [line for cell in code_of(cells) for line in cell["source"].splitlines() if len(line) > 120]
     drawn = sum("image/png" in output.get("data", {}) for cell in code_of(cells) for output in cell["outputs"])
     assert drawn >= len(cells) / 8

@@ -19,8 +19,8 @@ def quantized_gradient(x: Any, bits: int, rng: np.random.Generator) -> Array:
     Forward     y = x
     Derivative  kind: heuristic, unbiased. With n = 2^bits - 1, m = max |g| of each sample, u uniform in [0, 1):
                     dx = 2m (round(n clip(g / 2m + 1/2 + (u - 1/2) / n, 0, 1)) / n - 1/2),  halves to even
-                so that E dx = g but next to the bounds, +-m, where the noise is cut off on one side. A sample without a
-                gradient sends none (the authors' code divides 0 by 0)
+                so that E dx = g, up to the bounds +-m: what the clip takes from the noise, less than half a level, the
+                rounding would have taken. A sample without a gradient sends none (the authors' code divides 0 by 0)
     Shapes      x (N, ...) -> the same array
     Dtype       float32 or float64, preserved
     rng         a numpy.random.Generator, from which every backward pass draws
