@@ -149,7 +149,7 @@ def test_nearest_level_is_compiled_for_weights_and_inputs():
 
 
 @given(seed=seeds, layout=layouts, dtype=floats, special=st.booleans(), gate=st.booleans(),
-       lam=st.sampled_from([0.0, 1e-11, 1e-10, 1e-4, 0.02, 1.0]))
+       lam=st.sampled_from([0.0, 1e-11, 1e-10, 1e-4, 0.02, 0.4, 1.0, 2.0, 3.0]))
 def test_threshold_scale_gradient(seed, layout, dtype, special, gate, lam):
     rng = np.random.default_rng(seed)
     shape, s_shape = LAYOUTS[layout]

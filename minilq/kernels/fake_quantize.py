@@ -19,6 +19,7 @@ EPS32 = np.finfo(np.float32).eps
 EPS = {"f": float(EPS32), "d": float(np.finfo(np.float64).eps)}
 BITS = {"f": np.int32, "d": np.int64}
 NO_SIGN = 2**63 - 1
+FRACTION = {"f": 2.0, "d": 0.5}                  # the largest |x| for which _tanh is tanh, but for the last two bits
 
 
 def round_trip(P: Array, s: Array, rounding: Any, qmin: float | None = None, qmax: float | None = None,
@@ -107,11 +108,24 @@ def threshold_scale_gradient(g: Array, y: Array, s: Array, lam: float, gate: boo
         return NotImplemented
     ds, y, bits = np.empty(s.shape, s.dtype), y.ravel(), BITS[y.dtype.char]
     largest = np.empty(s.size, bits)
-    bend = lam * lam > EPS[y.dtype.char]         # for smaller lam, tanh(x) = x to the last bit
     kernel = _threshold_across if shape[2] == 1 else _threshold
-    kernel(g.ravel(), y, y.view(bits), s.ravel(), ds.ravel(), largest, largest.view(y.dtype), shape, float(lam), bend,
-           gate)
+    kernel(g.ravel(), y, y.view(bits), s.ravel(), ds.ravel(), largest, largest.view(y.dtype), shape, float(lam),
+           bend_of(lam, y.dtype.char), gate)
     return ds
+
+
+def bend_of(lam: float, char: str) -> int:
+    """How to take the tanh of numbers of at most lam: 0 for the number itself, which it is to the last bit, 1 for a
+    fraction that loops take many of at once, 2 for the function."""
+    return 0 if lam * lam <= EPS[char] else 1 if lam <= FRACTION[char] else 2
+
+
+@jit(inline=True)
+def _tanh(x, number):  # type: ignore[no-untyped-def]
+    # Lambert's continued fraction x / (1 + x^2 / (3 + x^2 / (5 + ...))) down to 13
+    q = x * x
+    above = number(135135) + q * (number(17325) + q * (number(378) + q))
+    return x * above / (number(135135) + q * (number(62370) + q * (number(3150) + q * number(28))))
 
 
 @jit(inline=True)
@@ -133,7 +147,10 @@ def _threshold(g, y, y_bits, s, ds, largest, largest_y, shape, lam, bend, gate):
     for a in range(A):
         for k in range(K):
             total, top = zero, largest[k]
-            if bend:
+            if bend == 1:
+                for b in range(B):
+                    total += _tanh(_vote(g[a, k, b], y[a, k, b], lam, eps, zero), number)
+            elif bend == 2:
                 for b in range(B):
                     total += np.tanh(_vote(g[a, k, b], y[a, k, b], lam, eps, zero))
             else:
@@ -154,10 +171,15 @@ def _threshold_across(g, y, y_bits, s, ds, largest, largest_y, shape, lam, bend,
     ds[:], largest[:] = zero, whole(0)
     for a in range(A):
         g_a, y_a, bits = g[a * K:a * K + K], y[a * K:a * K + K], y_bits[a * K:a * K + K]
-        for k in range(K):
-            d = _vote(g_a[k], y_a[k], lam, eps, zero)
-            ds[k] += np.tanh(d) if bend else d
-            largest[k] = max(largest[k], whole(bits[k] & no_sign))
+        if bend == 0:
+            for k in range(K):
+                ds[k] += _vote(g_a[k], y_a[k], lam, eps, zero)
+                largest[k] = max(largest[k], whole(bits[k] & no_sign))
+        else:
+            for k in range(K):
+                d = _vote(g_a[k], y_a[k], lam, eps, zero)
+                ds[k] += _tanh(d, number) if bend == 1 else np.tanh(d)
+                largest[k] = max(largest[k], whole(bits[k] & no_sign))
     _times_largest(ds, largest_y, s, lam, number(A), gate)
 
 

@@ -35,7 +35,7 @@ def threshold_scale_gradient(g: Array, y: Array, s: Array, lam: float, gate: boo
         return None
     bits, flat = fake_quantize.BITS[y.dtype.char], y.ravel()
     largest = np.empty(s.size, bits)
-    bend = lam * lam > fake_quantize.EPS[y.dtype.char]
+    bend = fake_quantize.bend_of(lam, y.dtype.char)
     kernel = fake_quantize._threshold_across if shape[2] == 1 else fake_quantize._threshold
     return [(kernel, (g.ravel(), flat, flat.view(bits), s.ravel(), ds.ravel(), largest, largest.view(y.dtype), shape,
                       float(lam), bend, gate))]
@@ -99,7 +99,7 @@ def mean_cross_entropy(logits: Array, labels: Array, y: Array) -> Calls | None:
     def call() -> bool:
         if unsigned.max() >= logits.shape[1]:
             return False
-        y[...] = logits.dtype.type(loss._mean_cross_entropy(logits, labels))
+        y[...] = logits.dtype.type(loss._mean_cross_entropy(logits, labels.astype(np.int64)))
         return True
 
     return [(call, ())]
@@ -110,7 +110,7 @@ def mean_cross_entropy_gradient(g: Array, logits: Array, labels: Array, dz: Arra
         return None
 
     def call() -> None:
-        loss._mean_cross_entropy_gradient(float(g), logits, labels, dz)
+        loss._mean_cross_entropy_gradient(float(g), logits, labels.astype(np.int64), dz)
 
     return [(call, ())]
 
