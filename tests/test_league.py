@@ -1,6 +1,7 @@
 """The league: its grid, settings that quantized networks alone have, and whether integers run what was trained."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -12,7 +13,11 @@ from minilq.experiments.grids import GRIDS, blocks_of
 from minilq.experiments.league import LEFT_OUT
 from minilq.experiments.runs_on_integers import INTEGERS, read_integers
 from minilq.quantize.methods import QUANTIZERS
+from minilq.report.page import write_page
+from minilq.report.sweep_crowd import crowd, looks
+from minilq.report.sweep_data import read_sweep_data
 from tests.commands import Serial
+from tests.test_page import Page
 
 SMALL = {"recipe": "usual", "limit": 100, "batch": 50, "epochs": 1, "integers": True}
 BLOCKS = [{**SMALL, "weights": [{"method": "lsq", "bits": [2, 4]}, {"method": "exponential"}],
@@ -104,4 +109,61 @@ def test_a_league_that_was_killed_comes_to_the_same(league, tmp_path):
     for one in sorted((league / "points").glob("*/result.json")):
         other = again / one.relative_to(league)
         assert json.loads(one.read_text(encoding="utf-8")) == json.loads(other.read_text(encoding="utf-8"))
-    assert {p.relative_to(again) for p in again.rglob("*")} == {p.relative_to(league) for p in league.rglob("*")}
+    pages = [re.sub(r'<td class="number time".*?</td>', "", page_text(folder)) for folder in (league, again)]
+    assert pages[0] == pages[1]
+
+
+def page_text(folder):
+    return write_page(folder).read_text(encoding="utf-8")
+
+
+@pytest.fixture(autouse=True)
+def undrawn(monkeypatch):
+    """Drawing takes nearly all of a page's time."""
+    monkeypatch.setattr("minilq.report.page.svg_of", lambda figure, name: '<svg width="1pt"></svg>')
+    monkeypatch.setattr("minilq.report.page.curve_drawings", lambda sweep: [])
+    monkeypatch.setattr("minilq.report.page.pareto_drawings", lambda sweep: [])
+
+
+def test_a_row_for_each_method_with_its_recipes_beside_each_other(league):
+    text = page_text(league)
+    page = Page(text)
+    rows = {(row[0]["text"], row[1]["text"]): {
+        head["text"]: cell["text"] for head, cell in zip(page.tables["method by method"][0], row, strict=True)}
+        for row in page.tables["method by method"][1:]}
+    assert set(rows) == {("lsq bits=2", ""), ("lsq bits=4", ""), ("exponential", ""),
+                         ("lsq bits=2", "lsq bits=2 signed=false")}
+    two, both = rows["lsq bits=2", ""], rows["lsq bits=2", "lsq bits=2 signed=false"]
+    points = {p["name"]: p for p in sweep.read_points(league)}
+    for head, name in (("from scratch %", "lsq-bits2-unit-scratch-42"),
+                       ("from the float network %", "lsq-bits2-unit-post-42"),
+                       ("recipe of its own %", "lsq-bits2-unit-post-42-lr-0.0001")):
+        assert two[head] == f"{100 * points[name]['accuracy']:.2f}"
+    assert two["which recipe"] == "lr 0.0001"
+    assert two["learns"] == "scale"
+    assert both["from the float network %"] == both["recipe of its own %"] == ""
+    assert two["command"].startswith("minilq train --weights lsq bits=2")
+    assert float(two["on integers, same class %"]) > 90
+    assert float(two["the codes alone (kB)"]) < float(two["entropy-coded (kB)"])
+    assert set(LEFT_OUT) == {name for name in LEFT_OUT if f"<strong>{name}</strong>" in text}
+    assert {f"method-{name}" for name in ("lsq", "exponential")} <= set(page.ids)
+    assert set(page.refs) <= set(page.ids)
+    assert "Forward" in text
+
+
+def test_sizes_count_what_a_method_leaves_in_floats(league):
+    data = {point["name"]: point for point in read_sweep_data(league).points}
+    there = {point["name"]: point for point in sweep.read_points(league)}
+    left = there["float-unit-42"]["parameters"] - there["lsq-bits2-unit-scratch-42"]["parameters"]
+    assert left == 128 + 10
+    for size in ("bytes_packed", "bytes_entropy", "bytes_float32"):
+        assert data["lsq-bits2-unit-scratch-42"][size] - there["lsq-bits2-unit-scratch-42"][size] == 4 * left
+
+
+def test_many_methods_share_a_panel_and_none_looks_like_another(league):
+    data = read_sweep_data(league)
+    assert len(set(looks([{"scheme": f"m{i}"} for i in range(60)]).values())) == 60
+    for cost in ("bytes_entropy", "bits"):
+        ax, = crowd(data.quantized, data.baselines, cost, data.rounded).axes
+        titles = [line.get_gid() for line in ax.lines if (line.get_gid() or "").startswith("title: ")]
+        assert sum("rounded" not in title for title in titles) == len(data.quantized)

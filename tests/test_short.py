@@ -60,13 +60,14 @@ def test_the_front_in_short_has_only_what_chance_does_not_explain(tmp_path):
 
 
 def test_the_best_by_bits_is_the_most_accurate_with_no_more_and_its_rival_is_free(tmp_path):
-    sweep = sweep_of(tmp_path, {**point_of("float"), "accuracy": 0.97}, trained(0.93, bits=2, strength=1e-9),
-                     trained(0.95, bits=4), trained(0.94, bits=8, strength=1e-11))
+    sweep = sweep_of(tmp_path, {**point_of("float"), "accuracy": 0.97}, trained(0.93, bits_unique=2, strength=1e-9),
+                     trained(0.95, bits_unique=4), trained(0.94, bits_unique=8, strength=1e-11),
+                     trained(0.96, 200_000, bits_unique=1, strength=1e-12))                  # floats behind a mask
     assert [(bits, point["accuracy"], free and free["bits"]) for bits, point, free in best_by_bits(sweep)] == [
-        (2, 0.93, None), (3, 0.93, 3), (4, 0.95, 4), (8, 0.95, 6)]
+        (3, 0.93, 3), (4, 0.95, 4), (8, 0.95, 6)]
     rows = re.findall(r"<tr><td.*?</tr>", short(sweep).partition("best by bits")[2])
-    assert [re.sub("<[^>]*>", "|", row).split("|")[2] for row in rows] == ["2", "3", "4", "8"]
-    assert "+2.00" in rows[2]
+    assert [re.sub("<[^>]*>", "|", row).split("|")[2] for row in rows] == ["3", "4", "8"]
+    assert "+2.00" in rows[1]
 
 
 def test_strengths_that_change_nothing_are_counted_and_others_are_not(tmp_path):

@@ -193,6 +193,7 @@ def read_points(folder: str | Path) -> list[dict[str, Any]]:
     """One dict for each point that is done, in the order of the sweep: its result.json, and
 
     command    the `minilq train` command that gives the same numbers, called in the sweep's folder
+    config     its settings
     folder     the Path of the point's folder
 
     Raises DataError when a file is missing or damaged.
@@ -205,7 +206,7 @@ def read_points(folder: str | Path) -> list[dict[str, Any]]:
             config = read_config(own / CONFIG)
             if config.start_from is not None:    # ../NAME, as seen from the point
                 config = replace(config, start_from=f"{POINTS}/{Path(config.start_from).name}")
-            points.append({**_read(own / RESULT), "command": command(config), "folder": own})
+            points.append({**_read(own / RESULT), "command": command(config), "config": config, "folder": own})
     return points
 
 

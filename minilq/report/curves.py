@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from minilq.files import make_folder
 from minilq.quantize import Quantizer
 from minilq.quantize.flags import choice_of, spelled
 from minilq.report.figures import in_style, save_svg
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 END, FROM = 3.0, 2.0
 """Curves go from -END to END; the method is started from numbers between -FROM and FROM."""
@@ -104,21 +107,26 @@ def sketch(x: Array, y: Array, width: int = 65, height: int = 11) -> str:
     return "\n".join([*lines, f"{'':7}{ends[0]}{ends[1]:>{width + 1 - len(ends[0])}}"])
 
 
+def drawn(curves: Curves) -> Figure:
+    """Both curves as a figure."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 3.2))
+    left, right = figure.subplots(1, 2)
+    left.plot(curves.x, curves.x, color="0.75", linewidth=1, label="x")
+    left.plot(curves.x, curves.y, label="y")
+    left.set(xlabel="x", ylabel="y", title=curves.title)
+    left.legend()
+    right.plot(curves.x, curves.gradient)
+    right.set(xlabel="x", ylabel="gradient of x where y's is 1", title="pretended derivative")
+    return figure
+
+
 def save(curves: Curves, path: Path) -> Path:
     """Both curves as an SVG file, whose folder is made; returns the path. Raises UnwritableError."""
     make_folder(path.parent)
     with in_style():
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(8, 3.2))
-        left, right = figure.subplots(1, 2)
-        left.plot(curves.x, curves.x, color="0.75", linewidth=1, label="x")
-        left.plot(curves.x, curves.y, label="y")
-        left.set(xlabel="x", ylabel="y", title=curves.title)
-        left.legend()
-        right.plot(curves.x, curves.gradient)
-        right.set(xlabel="x", ylabel="gradient of x where y's is 1", title="pretended derivative")
-        return save_svg(figure, path)
+        return save_svg(drawn(curves), path)
 
 
 def formulas(document: str) -> str:

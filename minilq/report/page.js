@@ -47,6 +47,36 @@ for (const table of document.querySelectorAll("table.sortable")) {
   });
 }
 
+// Of a long table, the rows that hold every word of a box above it.
+const few = 12;
+for (const table of document.querySelectorAll("table.sortable")) {
+  const rows = [...table.tBodies[0].rows];
+  if (rows.length <= few) continue;
+  const box = document.createElement("input"), count = document.createElement("span"), line = document.createElement("p");
+  box.type = "search";
+  box.placeholder = "words that a row must hold";
+  box.setAttribute("aria-label", `filter, ${table.parentElement.getAttribute("aria-label")}`);
+  count.className = "note";
+  count.setAttribute("role", "status");
+  box.addEventListener("input", () => {
+    const words = box.value.toLowerCase().split(/\s+/);
+    for (const row of rows) row.hidden = !words.every(word => row.textContent.toLowerCase().includes(word));
+    const left = rows.filter(row => !row.hidden).length;
+    count.textContent = left < rows.length ? `${left} of ${rows.length} rows` : "";
+  });
+  line.className = "filter";
+  line.append(box, count);
+  table.parentElement.before(line);
+}
+
+// A link to what is folded opens it.
+function unfold() {
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (target?.tagName === "DETAILS") target.open = true;
+}
+addEventListener("hashchange", unfold);
+unfold();
+
 // A button before each command; where the page may not write to the clipboard, the command is selected instead.
 for (const code of document.querySelectorAll("td.command code")) {
   const copy = button(["copy"], async () => {

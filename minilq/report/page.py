@@ -10,6 +10,7 @@ from minilq.report import sweep_style as style
 from minilq.report.figures import in_style
 from minilq.report.page_csv import points_csv
 from minilq.report.page_fronts import switched_fronts
+from minilq.report.page_league import league_table, method_drawings
 from minilq.report.page_published import published
 from minilq.report.page_short import short
 from minilq.report.page_summary import facts, missing, summary
@@ -39,12 +40,14 @@ def write_page(folder: Path) -> Path:
     sections = [
         ("short", "In short", short(sweep)),
         ("fronts", "The front", switched_fronts(sweep, dict(zip(style.COSTS, fronts, strict=True))) if fronts else ""),
+        ("league", "Method by method", league_table(sweep)),
         ("published", "Published beside measured", published(sweep)),
         ("curves", "Accuracy and loss by epoch", curves),
         ("scales", "Scales by epoch", scales and (
             "<p>The median over the kernels and weights of their median scale, biases left out; the mean over the "
             f"seeds.</p>{scales}")),
-        ("points", "All points", _points(sweep))]
+        ("points", "All points", _points(sweep)),
+        ("methods", "What the methods are", _methods(sweep, folder))]
     there = [section for section in sections if section[2]]
     links = " ".join(f'<a href="#{name}">{heading}</a>' for name, heading, _ in there)
     body = "\n".join([f"<header><h1>{title}</h1>", summary(sweep), facts(sweep), "</header>",
@@ -73,6 +76,16 @@ def _figures(drawings: Iterable[Drawing], folder: Path) -> Iterator[tuple[str, s
 def _gallery(drawings: Iterable[Drawing], folder: Path) -> str:
     """Figures one below the other, each folded: there may be dozens."""
     return "\n".join(fold(heading, figure) for heading, figure in _figures(drawings, folder))
+
+
+def _methods(sweep: SweepData, folder: Path) -> str:
+    """Every method that occurs, folded, with its formulas and its curves."""
+    parts = []
+    with in_style():                             # a figure has the style in which it is begun
+        for name, formulas, drawing in method_drawings(sweep):
+            pictures = "" if drawing is None else "".join(figure for _, figure in _figures([drawing], folder))
+            parts.append(fold(shown(name), f"<pre>{shown(formulas)}</pre>{pictures}", f"method-{name}"))
+    return "\n".join(parts)
 
 
 def _points(sweep: SweepData) -> str:

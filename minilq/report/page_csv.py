@@ -18,7 +18,7 @@ def points_csv(sweep: SweepData) -> str:
     fronts that it is on, command."""
     known = ("name", *SETTINGS, "seed", *MEASURES)
     every = [*sweep.points, *(member for point in sweep.rounded for member in point["members"])]
-    present = {name for point in every for name in point} - {"folder", "command"}
+    present = {name for point in every for name in point} - {"folder", "command", "config"}
     columns = [*(name for name in known if name in present or name == "range"), *sorted(present - set(known))]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

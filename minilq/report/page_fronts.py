@@ -16,7 +16,11 @@ FIGURE = (
     "Each panel holds one granularity. Filled markers: from scratch; open markers: after the float baseline. The two "
     "have a front each (solid and dash-dotted), whose points are large and coloured. Bars: one standard deviation over "
     "the seeds. Point at a marker to read its numbers.")
-ROUNDED = (" Dotted, the same in every panel: the best float network merely rounded to nearest, whatever the "
+TOGETHER = (
+    "Each method has a colour and a marker: filled from scratch, open after the float baseline. The front of all is "
+    "solid, and what lies on it is named, with its bits; A: inputs are quantized too. Bars: one standard deviation "
+    "over the seeds. Point at a marker to read its numbers.")
+ROUNDED = (" Dotted, everywhere the same: the best float network merely rounded to nearest, whatever the "
            "granularity.")
 
 
@@ -25,7 +29,7 @@ def switched_fronts(sweep: SweepData, figures: Mapping[str, str]) -> str:
 
     figures     cost -> the figure, as HTML
     """
-    parts, note = [], FIGURE + ROUNDED * bool(sweep.rounded)
+    parts, note = [], (TOGETHER if style.crowded(sweep.quantized) else FIGURE) + ROUNDED * bool(sweep.rounded)
     for place, (name, cost) in enumerate(style.COSTS.items()):
         own = f"cost-{name.replace('_', '-')}"
         parts.append(

@@ -53,16 +53,22 @@ def front_in_short(sweep: SweepData) -> list[Point]:
 
 
 def best_by_bits(sweep: SweepData) -> list[tuple[int, Point, Point | None]]:
-    """For each number of bits that there is: bits, the most accurate trained network whose integers need no more, and
-    the most accurate rounding, None where none is so small."""
+    """For each number of bits that there is: bits, the most accurate trained network that needs no more, and the most
+    accurate rounding, None where none is so small."""
     found: list[tuple[int, Point, Point | None]] = []
     for bits in BITS:
-        own = [[point for point in points if point["bits"] <= bits] for points in (sweep.quantized, sweep.rounded)]
+        own = [[point for point in points if width(point) <= bits] for points in (sweep.quantized, sweep.rounded)]
         if own[0]:
             trained, free = (max(points, key=lambda p: (p["accuracy"], -p[SIZE]), default=None) for points in own)
             assert trained is not None
             found.append((bits, trained, free))
     return found
+
+
+def width(point: Point) -> float:
+    """The bits that tell all integers of a network apart; those of each number in a file where they are more: where
+    numbers stay floats, integers only say which."""
+    return max(float(point["bits_unique"]), 8 * point[SIZE] // point["parameters"])
 
 
 def short(sweep: SweepData) -> str:
@@ -83,8 +89,8 @@ def short(sweep: SweepData) -> str:
     return (f"<p>The front, accuracy against everything that a file needs: of {every} networks on it, from the "
             f"smallest on, the {len(kept)} that are better than the one before{chance}.</p>"
             f"{table('the front in short', heads, rows)}"
-            "<p>The most accurate network whose integers need at most so many bits, biases too, and beside it the most "
-            "accurate of the float network merely rounded.</p>" + table("the best by bits", [
+            "<p>The most accurate network with at most so many bits for each number: one tells two integers apart, two "
+            "four. Beside it the most accurate of the float network merely rounded.</p>" + table("the best by bits", [
                 "bits", "accuracy %", "below float", "entropy-coded (kB)", "network", "merely rounded: accuracy %"],
                 of_bits))
 

@@ -15,17 +15,20 @@ from minilq.report.text import shown
 
 @dataclass(frozen=True)
 class Cell:
-    """What a cell shows, what its column is sorted by ("" stays at the end), and its class."""
+    """What a cell shows, what its column is sorted by ("" stays at the end), its class, and where it leads to."""
 
     text: str
     value: float | int | str = ""
     kind: str = ""
+    link: str = ""
 
     def html(self) -> str:
         value = "" if self.value != self.value else str(self.value)
         if isinstance(self.value, float):
             value = value.replace("inf", "Infinity")         # as a script spells it
         text = f"<code>{shown(self.text)}</code>" if self.kind == "command" else shown(self.text)
+        if self.link:
+            text = f'<a href="#{escape(self.link)}">{text}</a>'
         kind = f' class="{self.kind}"' if self.kind else ""
         return f'<td{kind} data-value="{shown(value)}">{text}</td>'
 
@@ -39,9 +42,10 @@ def kilo(value: float) -> str:
     return f"{value:.1f}"
 
 
-def fold(heading: str, content: str) -> str:
-    """What is there for who asks for it; `heading` and `content` are HTML."""
-    return f"<details><summary>{heading}</summary>\n{content}</details>"
+def fold(heading: str, content: str, name: str = "") -> str:
+    """What is there for who asks for it; `heading` and `content` are HTML. Links to `name` open it."""
+    own = f' id="{escape(name)}"' if name else ""
+    return f"<details{own}><summary>{heading}</summary>\n{content}</details>"
 
 
 def points_table(sweep: SweepData) -> str:

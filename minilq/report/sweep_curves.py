@@ -23,13 +23,14 @@ class Curve:
     """By epoch: validation accuracy (share), validation loss, and the median scale of kernels and weights.
 
     The scale is the median over the quantized weights of the median scale of each; empty for a float network, and for
-    methods without scales.
+    methods without scales. seconds: of all epochs, as they were measured.
     """
 
     epochs: list[int]
     accuracy: list[float]
     loss: list[float]
     scale: list[float]
+    seconds: float = 0.0
 
 
 def curve_of(rows: Sequence[Row]) -> Curve:
@@ -38,7 +39,8 @@ def curve_of(rows: Sequence[Row]) -> Curve:
               and column.endswith(".weight/median")]
     return Curve([int(row["epoch"]) for row in rows], [float(row["validation_accuracy"]) for row in rows],
                  [float(row["validation_loss"]) for row in rows],
-                 [median(float(row[column]) for column in scales) for row in rows] if scales else [])
+                 [median(float(row[column]) for column in scales) for row in rows] if scales else [],
+                 sum(float(row["seconds"]) for row in rows))
 
 
 def scale_trajectories(points: Sequence[Point], curves: Mapping[str, Curve]) -> Figure:

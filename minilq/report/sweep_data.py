@@ -16,6 +16,7 @@ from minilq.experiments.pareto import COSTS, dominated, pool
 from minilq.experiments.result import RESULT
 from minilq.experiments.rivals import SCHEME, rivals
 from minilq.experiments.run import HISTORY
+from minilq.experiments.runs_on_integers import OnIntegers, read_integers
 from minilq.experiments.sweep import read_failures, read_points, read_sweep
 from minilq.experiments.thesis import DATA
 from minilq.quantize.methods import QUANTIZERS
@@ -56,6 +57,7 @@ class SweepData:
     chance      what chance does to accuracies, of all points but those so far below the best that they have collapsed
     fronts      name of a point -> the costs for which it lies on the front of its granularity and start
     curves      name of a point -> what it did by epoch
+    integers    name of a point -> whether integers run it, where that was asked
     failures    name -> message            missing     names of points that are neither finished nor failed
     """
 
@@ -68,6 +70,7 @@ class SweepData:
     chance: Chance
     fronts: dict[str, list[str]]
     curves: dict[str, Curve]
+    integers: dict[str, OnIntegers]
     failures: dict[str, str]
     missing: list[str]
 
@@ -76,6 +79,7 @@ def read_sweep_data(folder: Path) -> SweepData:
     """Everything that the page of a sweep shows. Raises DataError that names the file which is missing or damaged."""
     sweep = read_sweep(folder)
     points = [_checked(point) for point in read_points(folder)]
+    points = [_counted(point, max(other["parameters"] for other in points)) for point in points]
     points.sort(key=lambda point: (*order(point), point["seed"], point["name"]))
     done = {point["name"] for point in points}
     failures = {name: message for name, message in sorted(read_failures(folder).items()) if name not in done}
@@ -90,6 +94,7 @@ def read_sweep_data(folder: Path) -> SweepData:
         [point for point in pooled if point["scheme"] == "float"], rounded,
         chance_of([point for point in pooled if point["accuracy"] >= cut]), _fronts([*quantized, *rounded]),
         {point["name"]: curve_of(read_history(point["folder"] / HISTORY)) for point in points},
+        {point["name"]: found for point in points if (found := read_integers(point["folder"])) is not None},
         failures, sorted(set(sweep["points"]) - done - set(failures)))
 
 
@@ -126,6 +131,14 @@ def _checked(point: dict[str, Any]) -> dict[str, Any]:
     texts = {name: escaped(point[name]) for name in ("granularity", "rounding", "variant")
              if isinstance(point.get(name), str)}
     return {**point, **texts, "command": _without_data_dir(point["command"])}
+
+
+def _counted(point: dict[str, Any], most: int) -> dict[str, Any]:
+    """A quantized point whose sizes count what it leaves in floats and others of the sweep do not: biases."""
+    left = 4 * (most - point["parameters"])
+    if point["scheme"] == "float" or not 0 < left <= 4 * BIASES * most:
+        return point
+    return {**point, **{name: point[name] + left for name in ("bytes_packed", "bytes_entropy", "bytes_float32")}}
 
 
 def _number(point: dict[str, Any], name: str) -> float | None:

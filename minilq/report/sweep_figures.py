@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import minilq.report.sweep_curves as curves
 from minilq.report import sweep_style as style
+from minilq.report.sweep_crowd import crowd
 from minilq.report.sweep_data import SweepData
 from minilq.report.sweep_plots import pareto
 
@@ -34,14 +35,19 @@ def pareto_drawings(sweep: SweepData) -> Iterator[Drawing]:
     for name, cost in style.COSTS.items():
         if sweep.quantized:
             caption = f"Accuracy against {cost.label}."
-            if name == "bits":
+            together = style.crowded(sweep.quantized)
+            if together:
+                caption += " All methods together; point at a marker to read which it is."
+            elif name == "bits":
                 caption += " Bits are whole numbers; schemes stand side by side around each."
             yield Drawing(f"pareto-{name.replace('_', '-')}", cost.word[0].upper() + cost.word[1:], caption,
-                          pareto(sweep.quantized, sweep.baselines, name, sweep.rounded))
+                          (crowd if together else pareto)(sweep.quantized, sweep.baselines, name, sweep.rounded))
 
 
 def curve_drawings(sweep: SweepData) -> Iterator[Drawing]:
-    """Accuracy and loss by epoch, of every scheme and start."""
+    """Accuracy and loss by epoch, of every scheme and start; none where there would be too many to look at."""
+    if style.crowded(sweep.quantized):
+        return
     for scheme, variant, label, file in _schemes(sweep):
         of_scheme = [p for p in style.of_variant(sweep.quantized, variant) if p["scheme"] == scheme]
         baselines = [point for point in sweep.baselines if point["input"] == variant[0]]
@@ -54,7 +60,9 @@ def curve_drawings(sweep: SweepData) -> Iterator[Drawing]:
 
 
 def scale_drawings(sweep: SweepData) -> Iterator[Drawing]:
-    """Scales by epoch, of every scheme."""
+    """Scales by epoch, of every scheme; as `curve_drawings`."""
+    if style.crowded(sweep.quantized):
+        return
     for scheme, variant, label, file in _schemes(sweep):
         own = [p for p in style.of_variant(sweep.quantized, variant) if p["scheme"] == scheme]
         if any(sweep.curves[member["name"]].scale for point in own for member in point["members"]):

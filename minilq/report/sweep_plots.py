@@ -39,12 +39,12 @@ def pareto(points: Sequence[Point], baselines: Sequence[Point], cost: str, round
             ax.set_title(style.plain(granularity + ("" if len(rows) == 1 else f", {style.words(variant)}")))
             _panel(ax, own, cost, cut)
             for baseline in [point for point in baselines if point["input"] == variant[0]]:
-                _baseline(ax, baseline, cut)
-            _rounded(ax, rounded, points, cost)
+                draw_baseline(ax, baseline, cut)
+            draw_rounded(ax, rounded, points, cost)
         line[0].set_ylabel("validation accuracy (%)")
     for ax in grid[-1]:
         ax.set_xlabel(style.COSTS[cost].label)
-    _limits(list(figure.axes), points, baselines, cost, cut)
+    limits(list(figure.axes), points, baselines, cost, cut)
     above = any(cut is None or point["accuracy"] >= cut for point in baselines)
     _legend(figure, points, above, cut is not None, bool(rounded))
     return figure
@@ -54,13 +54,13 @@ def _panel(ax: Axes, points: Sequence[Point], cost: str, cut: float | None) -> N
     if not points:
         style.note(ax, "no point")
         return
-    _error_bars(ax, points, cost)
+    error_bars(ax, points, cost)
     below = [point for point in points if cut is not None and point["accuracy"] < cut]
     for start, dashes in FRONTS.items():
         own = [point for point in points if point["start"] == start]
         best = front(own, cost)
-        ax.step([_x(point, cost) for point in best], [100 * point["accuracy"] for point in best], dashes, where="post",
-                color="black", linewidth=0.9, zorder=2)
+        ax.step([x_of(point, cost) for point in best], [100 * point["accuracy"] for point in best], dashes,
+                where="post", color="black", linewidth=0.9, zorder=2)
         for point, worse in zip(own, dominated(own, cost), strict=True):
             if point not in below:
                 ax.plot(_place(point, cost), 100 * point["accuracy"], gid=TITLE + title_of(point, cost),
@@ -89,7 +89,7 @@ def _pale(colour: str) -> tuple[float, ...]:
     return tuple(round(0.45 * part + 0.55 * 0.78, 3) for part in to_rgb(colour))
 
 
-def _x(point: Point, cost: str) -> float:
+def x_of(point: Point, cost: str) -> float:
     return float(point[cost]) / style.COSTS[cost].unit
 
 
@@ -97,12 +97,12 @@ def _place(point: Point, cost: str) -> float:
     """Where a marker stands. Bits are few and whole: schemes stand side by side around each, so that they do not hide
     each other."""
     if cost != "bits":
-        return _x(point, cost)
+        return x_of(point, cost)
     schemes = list(style.SCHEMES)
     column = schemes.index(point["scheme"]) if point["scheme"] in schemes else len(schemes) // 2
     places = len(schemes) * len(style.STARTS)
     column += len(schemes) * list(style.STARTS).index(point["start"])
-    return _x(point, cost) + 0.7 * ((column + 0.5) / places - 0.5)
+    return x_of(point, cost) + 0.7 * ((column + 0.5) / places - 0.5)
 
 
 def title_of(point: Point, cost: str) -> str:
@@ -111,7 +111,7 @@ def title_of(point: Point, cost: str) -> str:
         style.style_of(point["scheme"]).label, style.strength(point), style.STARTS[point["start"]]]
     seeds = len(point["seeds"])
     return (f"{', '.join(word for word in words if word)}: "
-            f"{100 * point['accuracy']:.2f} %, {_x(point, cost):.4g} {style.COSTS[cost].label.partition(' (')[0]}"
+            f"{100 * point['accuracy']:.2f} %, {x_of(point, cost):.4g} {style.COSTS[cost].label.partition(' (')[0]}"
             + (f", {seeds} seeds" if seeds > 1 else ""))
 
 
@@ -121,7 +121,7 @@ def _deviation(point: Point) -> float:
     return deviation if math.isfinite(deviation) else 0.0
 
 
-def _error_bars(ax: Axes, points: Sequence[Point], cost: str) -> None:
+def error_bars(ax: Axes, points: Sequence[Point], cost: str) -> None:
     """One standard deviation over the seeds, both ways."""
     many = [point for point in points if math.isfinite(point["deviation"]["accuracy"])]
     if many:
@@ -131,7 +131,7 @@ def _error_bars(ax: Axes, points: Sequence[Point], cost: str) -> None:
                     fmt="none", ecolor=GREY, elinewidth=0.7, zorder=1)
 
 
-def _baseline(ax: Axes, baseline: Point, cut: float | None) -> None:
+def draw_baseline(ax: Axes, baseline: Point, cut: float | None) -> None:
     """A line, or its number where it would lie below the axis."""
     if cut is None or baseline["accuracy"] >= cut:
         ax.axhline(100 * baseline["accuracy"], color="black", linestyle="--", linewidth=1.0, zorder=1)
@@ -139,24 +139,24 @@ def _baseline(ax: Axes, baseline: Point, cut: float | None) -> None:
         style.note(ax, f"float baseline: {100 * baseline['accuracy']:.1f} %", (0.03, 0.11))
 
 
-def _rounded(ax: Axes, rounded: Sequence[Point], points: Sequence[Point], cost: str) -> None:
+def draw_rounded(ax: Axes, rounded: Sequence[Point], points: Sequence[Point], cost: str) -> None:
     """The front of a rounded float network, as far as the costs of the points go."""
-    costs = [_x(point, cost) for point in points]
-    best = [point for point in front(rounded, cost) if min(costs) / 1.3 <= _x(point, cost) <= max(costs) * 1.3]
+    costs = [x_of(point, cost) for point in points]
+    best = [point for point in front(rounded, cost) if min(costs) / 1.3 <= x_of(point, cost) <= max(costs) * 1.3]
     own = style.ROUNDED
-    ax.step([_x(point, cost) for point in best], [100 * point["accuracy"] for point in best], ":", where="post",
+    ax.step([x_of(point, cost) for point in best], [100 * point["accuracy"] for point in best], ":", where="post",
             color=own.colour, linewidth=1.3, zorder=2)
     for point in best:
-        ax.plot(_x(point, cost), 100 * point["accuracy"], own.marker, color=own.colour, markersize=3, zorder=2,
+        ax.plot(x_of(point, cost), 100 * point["accuracy"], own.marker, color=own.colour, markersize=3, zorder=2,
                 gid=TITLE + title_of(point, cost))
 
 
-def _limits(axes: Sequence[Axes], points: Sequence[Point], baselines: Sequence[Point], cost: str,
+def limits(axes: Sequence[Axes], points: Sequence[Point], baselines: Sequence[Point], cost: str,
             cut: float | None) -> None:
     """The common scales: logarithmic where the costs span decades; the accuracies that are shown, and some air."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-    costs = [_x(point, cost) for point in points]
+    costs = [x_of(point, cost) for point in points]
     ends = [point["accuracy"] + sign * _deviation(point) for point in (*points, *baselines) for sign in (-1, 1)]
     low, high = 100 * (min(ends) if cut is None else cut), 100 * max(ends)
     air = max(0.06 * (high - low), 0.1)

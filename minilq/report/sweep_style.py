@@ -70,6 +70,7 @@ SYMBOLS = {"nested": "λ", "ungated": "λ"}        # of a scheme's strength; the
 OTHERS = ("#332288", "#117733", "#AA4499", "#999933", "#661100", "#6699CC", "#888888")
 OTHER_MARKERS = "v>dH84"
 MARKERS = "os^DvPX<>*"                          # of strengths, in ascending order
+MOST_PANELS = 12
 BELOW = 0.08
 WIDE, HIGH, LOW = 3.7, 3.9, 3.0                  # inches: of a panel, alone and in one of several rows
 
@@ -109,6 +110,11 @@ def order(point: Point) -> tuple[object, ...]:
 def granularities(points: Sequence[Point]) -> list[str]:
     """Those that occur, in the order of the thesis, then others."""
     return _in_order([point["granularity"] for point in points], GRANULARITIES)
+
+
+def crowded(points: Sequence[Point]) -> bool:
+    """Whether a panel for each granularity and variant would be more than a page can show: then all share one."""
+    return len(granularities(points)) * len(variants(points)) > MOST_PANELS
 
 
 def variants(points: Sequence[Point]) -> list[Variant]:
