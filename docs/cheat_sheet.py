@@ -89,20 +89,20 @@ def methods() -> str:
     for name, kind in sorted(QUANTIZERS.items()):
         if kind.__module__.startswith("minilq."):                # not those of a notebook
             one = described(kind)
-            rows.append((f"[{name}](methods.md#{name})", cell(one.line), cell(one.gradients), *curve(kind)))
+            rows.append((f"[{name}](methods.md#{name})", cell(one.line), cell(one.gradients),
+                         *curve(kind, one.remembers)))
     top = METHODS_TOP.format(places=numbers(X))
     return f"{top}\n\n{table(('method', 'forward and slope', 'kind of the gradient', 'y', 'slope'), *rows)}"
 
 
-def curve(kind: type[Quantizer]) -> tuple[str, str]:
+def curve(kind: type[Quantizer], remembers: str) -> tuple[str, str]:
     """y and the slope at X; nothing for a method that draws, or that cannot be called without more."""
     try:
         curves = curves_of(shown(kind(), set()))
     except (MinilqError, TypeError):
         return "", ""
     at = [int(np.abs(curves.x - x).argmin()) for x in X]
-    drawn = "draw" in described(kind).remembers
-    return ("drawn", "") if drawn else (numbers(curves.y[at]), numbers(curves.gradient[at]))
+    return ("drawn", "") if "draw" in remembers else (numbers(curves.y[at]), numbers(curves.gradient[at]))
 
 
 def text() -> str:

@@ -2,8 +2,9 @@
 
     python tutorials/index.py
 
-Needs the `tutorials` extra. It is made from the notebooks as they are stored, and from the table in README.md, which
-says what each asks and builds on, with its word for those in a hurry. The sha256 of all that is kept in the page; the tests compare it.
+Needs the `tutorials` extra. It is made from the notebooks as they are stored, and from README.md: its table, which says
+what each asks and builds on, and its word for those in a hurry. The sha256 of all that is kept in the page; the tests
+compare it.
 """
 
 from __future__ import annotations
@@ -129,7 +130,8 @@ def page() -> str:
             f'<body id="top">\n<div class="landing"><header><h1>Learned quantization, derived and checked</h1>'
             f"<p>{len(every)} notebooks, to be read here without a network, or to be run. Each begins with a question, "
             f"derives the answer above the code that computes it, and asserts every number it claims.</p>"
-            f'{prose(hurry(), README.name)}<nav aria-label="beside the notebooks">{links}</nav></header>\n<main><h2>What builds on what</h2>\n'
+            f'{prose(hurry(), README.name)}<nav aria-label="beside the notebooks">{links}</nav></header>\n'
+            f'<main><h2>What builds on what</h2>\n'
             f'<div class="scroll" tabindex="0">{drawn_map}</div>\n<h2>The notebooks</h2>\n<ul class="cards">\n'
             f"{cards}\n</ul></main></div>\n{articles}\n</body></html>\n")
 
