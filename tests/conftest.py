@@ -1,6 +1,7 @@
 """Hypothesis profiles, and the switch between compiled kernels and pure NumPy.
 
-HYPOTHESIS_PROFILE=dev (30 examples, the default), ci (100), jit-off (10): the same ones each time. deep: 2,000 others.
+HYPOTHESIS_PROFILE=few (15 examples, the default), dev (30), ci (100), jit-off (10): the same ones each time.
+deep: 2,000 others.
 """
 
 import gc
@@ -22,12 +23,12 @@ for number, handler in ((signal.SIGINT, signal.default_int_handler),
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, handler)
 
-for name, examples, derandomize in (("ci", 100, True), ("dev", 30, True), ("jit-off", 10, True),
+for name, examples, derandomize in (("few", 15, True), ("dev", 30, True), ("ci", 100, True), ("jit-off", 10, True),
                                     ("deep", 2000, False)):
     hypothesis.settings.register_profile(
         name, max_examples=examples, derandomize=derandomize, deadline=None,       # the JIT's first call is slow
         suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture])
-hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "few"))
 
 
 def pytest_collection_finish(session):

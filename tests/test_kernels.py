@@ -301,7 +301,9 @@ def filled_cache(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("damage", [b"", b"cut", b"\x00\xba\xff no cache \n" * 50], ids=["empty", "cut", "garbage"])
+@pytest.mark.parametrize("damage", [            # tests/test_kernel_cache.py has every kind, without a process for each
+    pytest.param(b"", marks=pytest.mark.deep), pytest.param(b"cut", marks=pytest.mark.deep),
+    b"\x00\xba\xff no cache \n" * 50], ids=["empty", "cut", "garbage"])
 def test_a_damaged_cache_breaks_nothing(tmp_path, filled_cache, damage):
     cache = shutil.copytree(filled_cache, tmp_path / "cache")
     files = [path for path in cache.rglob("*") if path.suffix in (".nbi", ".nbc")]

@@ -154,7 +154,7 @@ def test_the_page_needs_nothing_but_itself_and_tells_no_place_or_time(whole, pag
 
 
 def test_the_same_points_give_the_same_bytes_in_any_order_of_completion(tmp_path):
-    points = [point_of(scheme, seed=seed) for scheme in ("float", "nested", "difference") for seed in (1, 2)]
+    points = [point_of(scheme, seed=seed) for scheme in ("float", "nested") for seed in (1, 2)]
     one = write_sweep(tmp_path / "one", points, {"a": "loss", "b": "disk"}, ["c", "d<e"])
     two = write_sweep(tmp_path / "else" / "where", points[::-1], {"b": "disk", "a": "loss"}, ["d<e", "c"])
     write_page(one)
@@ -412,7 +412,9 @@ def test_points_of_other_input_or_rounding_are_not_the_published_ones(change):
     pytest.param([point_of("nested", rounding=r, input=i) for r in ("floor", "nearest") for i in ("raw", "unit")],
                  "raw input · unit input", 13, marks=pytest.mark.deep),
 ], ids=["none", "baseline", "one", "lambda 0", "few", "variants"])
-def test_a_partial_sweep_has_a_page_that_says_what_is_missing(tmp_path, points, said, drawn):
+def test_a_partial_sweep_has_a_page_that_says_what_is_missing(tmp_path, points, said, drawn, request):
+    if points == [point_of("nested")]:           # nothing of it is drawn otherwise than of the others
+        request.getfixturevalue("undrawn")
     folder = write_sweep(tmp_path / "s", points, {"z": "no"}, ["x", "y"])
     page = page_of(folder)
     for words in (said, "1 failed", "2 points have not been run", f"{len(points)} of {len(points) + 3} finished"):
