@@ -30,8 +30,8 @@ from minilq.objective import sparsity_on
 
 TABLE = Path(__file__).with_name("published") / "published.csv"
 HOYER = {"hoyer-300-100": ("lenet-300-100", 2e-4, 0.03, 250, 100), "hoyer-5": ("lenet-5", 1e-4, 0.03, 60, 30)}
-"""The network, the rate of Hoyer-square, the bound in standard deviations (the paper's, appendix C), and the epochs with
-the penalty and of what is left: the paper's 250 and 100 for the first, fewer for the slower second."""
+"""The network, the rate of Hoyer-square, the bound in standard deviations (the paper's, appendix C), and the epochs
+with the penalty and of what is left: the paper's 250 and 100 for the first, fewer for the slower second."""
 FLOAT = 10
 """Epochs in floats."""
 HIDDEN, HASHED_EPOCHS, DROPOUT = 1000, 20, 0.25

@@ -68,6 +68,8 @@ def test_every_formula_of_the_notebooks_is_understood():
     (r"s^2", "<msup><mi>s</mi><mn>2</mn></msup>"),
     (r"x_i^{k+1}", "<msubsup><mi>x</mi><mi>i</mi><mrow><mi>k</mi><mo>+</mo><mn>1</mn></mrow></msubsup>"),
     (r"\tfrac12", '<mstyle displaystyle="false"><mfrac><mn>1</mn><mn>2</mn></mfrac></mstyle>'),
+    ("a=-1", '<mrow><mi>a</mi><mo>=</mo><mo form="prefix">−</mo><mn>1</mn></mrow>'),
+    ("(a)-1", '<mrow><mo stretchy="false">(</mo><mi>a</mi><mo stretchy="false">)</mo><mo>−</mo><mn>1</mn></mrow>'),
     (r"\sigma'", "<msup><mi>σ</mi><mo>′</mo></msup>"),
     (r"\sqrt{\hat v}", '<msqrt><mover accent="true"><mi>v</mi><mo stretchy="false">^</mo></mover></msqrt>'),
     (r"\text{if } a<b", "<mrow><mtext>if\u00a0</mtext><mi>a</mi><mo>&lt;</mo><mi>b</mi></mrow>"),

@@ -52,6 +52,8 @@ TABLES = {"cases": ("{", ""), "aligned": ("", ""), "matrix": ("", ""), "pmatrix"
           "array": ("", "")}
 ENDS = ("}", r"\end", r"\right", "&", r"\\")
 OPERATORS = "+-=<>()[]|/*,;:.!'"
+UNARY = ("<mo>−</mo>", "<mo>+</mo>", "<mo>±</mo>", "<mo>∓</mo>")
+CLOSING = (*(f'<mo stretchy="false">{sign}</mo>' for sign in ")]}⌋⌉⟩"), "<mo>!</mo>", "<mo>′</mo>")
 
 
 def mathml(formula: str, block: bool = False) -> str:
@@ -82,9 +84,12 @@ class Reader:
 
     def row(self) -> str:
         """Everything up to the end of a group."""
-        parts = []
+        parts: list[str] = []
         while self.next() and self.next() not in ENDS:
-            parts.append(self.scripted())
+            part = self.scripted()
+            if part in UNARY and parts and parts[-1].startswith("<mo") and parts[-1] not in CLOSING:
+                part = part.replace("<mo>", '<mo form="prefix">')                 # of one number: = -1
+            parts.append(part)
         return parts[0] if len(parts) == 1 else f"<mrow>{''.join(parts)}</mrow>"
 
     def group(self) -> str:
@@ -228,7 +233,7 @@ class Reader:
 def operator(text: str, size: float = 0) -> str:
     """A sign; one of a size is as large as that. Brackets keep the size of letters unless \\left asks for more."""
     fixed = ' stretchy="false"' if text in "()[]{}⌊⌋⌈⌉⟨⟩" else ""
-    if text in "|‖":                             # else it would have the spaces of a relation
+    if text in "|‖/":                            # else it would have the spaces of a relation
         fixed = ' stretchy="false" lspace="0" rspace="0"'
     if size:
         fixed = f' minsize="{size}em" maxsize="{size}em"'

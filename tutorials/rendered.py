@@ -40,11 +40,16 @@ def prose(text: str, notebook: str) -> str:
         return MARK.format(len(formulas) - 1)
 
     html = str(to_html(FORMULA.sub(keep, text)))
-    html = re.sub("\ue000(\\d+)\ue001", lambda found: formulas[int(found[1])], html)
+    html = re.sub("\ue000(\\d+)\ue001([.,;:?)]*)", lambda found: together(formulas[int(found[1])], found[2]), html)
     html = re.sub(r"<(/?)h([1-5])\b", lambda found: f"<{found[1]}h{int(found[2]) + 1}", html)
     html = re.sub(r'<pre><code class="language-python">(.*?)</code></pre>',
                   lambda found: f"<pre>{code(unescape(found[1]))}</pre>", html, flags=re.DOTALL)
     return re.sub(r'href="(\d\d)_\w+\.ipynb"', r'href="#n\1"', html)
+
+
+def together(formula: str, marks: str) -> str:
+    """A formula and the marks behind it, which do not begin a line."""
+    return f'<span class="whole">{formula}{marks}</span>' if marks else formula
 
 
 def code(source: str) -> str:
