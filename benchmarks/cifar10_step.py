@@ -21,6 +21,7 @@ import time
 
 import numpy as np
 
+ALGORITHMS = "winograd", "winograd-2x2", "direct", "im2col"
 BATCH, LAM, SCALE_MIN = 128, 1e-11, 1.1920929e-05
 PAIRS = ((3, 32, 0.2), (32, 64, 0.3), (64, 128, 0.4))
 
@@ -116,7 +117,7 @@ def minilq_step_by(algorithm: str):
     return make
 
 
-SIDES = {**{name: minilq_step_by(name) for name in ("winograd", "direct", "im2col")}, "torch": torch_step}
+SIDES = {**{name: minilq_step_by(name) for name in ALGORITHMS}, "torch": torch_step}
 
 
 def milliseconds(step) -> float:
@@ -136,7 +137,7 @@ def peak(side: str) -> None:
     before = megabytes()
     for _ in range(5):
         step()
-    print(f"{side:8} peak {megabytes():6.0f} MB, of which {megabytes() - before:6.0f} MB in the steps")
+    print(f"{side:12} peak {megabytes():6.0f} MB, of which {megabytes() - before:6.0f} MB in the steps")
 
 
 def main() -> None:
@@ -161,7 +162,7 @@ def main() -> None:
                 times.append(milliseconds(step))
         medians = {name: statistics.median(times) for name, (_, times) in runs.items()}
         print("nested row-wise" if quantized else "float", "  ".join(f"{n} {m:.0f} ms" for n, m in medians.items()))
-        for name in ("winograd", "direct", "im2col"):
+        for name in ALGORITHMS:
             ratios = [b / a for a, b in zip(runs[name][1], runs["torch"][1], strict=True)]
             print(f"    torch/{name} {statistics.median(ratios):.2f} (from {min(ratios):.2f} to {max(ratios):.2f})")
 

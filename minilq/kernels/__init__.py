@@ -25,7 +25,7 @@ TWINS: dict[str, Callable[..., object]] = {}     # "file.name" -> reference
 
 _in_use = os.environ.get("MINILQ_KERNELS", "1") != "0"
 _capture = os.environ.get("MINILQ_CAPTURE", "1") != "0"
-CONVOLUTIONS = ("winograd", "direct", "im2col")
+CONVOLUTIONS = ("winograd", "winograd-2x2", "direct", "im2col")
 _convolution = os.environ.get("MINILQ_CONVOLUTION", "winograd")
 if _convolution not in CONVOLUTIONS:
     raise ConfigError("MINILQ_CONVOLUTION", f"must be one of {', '.join(CONVOLUTIONS)}", got=repr(_convolution),
@@ -75,12 +75,13 @@ def capture_in_use() -> bool:
 
 
 def use_convolution(algorithm: str) -> None:
-    """Convolve by "winograd" (the default), "direct" or "im2col"; where one does not fit, by the next of them.
+    """Convolve by "winograd" (the default), "winograd-2x2", "direct" or "im2col"; where one does not fit, by the next.
 
     im2col is the readable reference. direct (kernels/conv.py) computes the same sums without its column matrix, in
-    float32, where the processor is known and the number of filters fits. winograd (kernels/winograd.py) needs fewer
-    multiplications, for 3 x 3 kernels of stride 1; where im2col gives infinity it may give NaN. MINILQ_CONVOLUTION in
-    the environment does the same.
+    float32, where the processor is known and the number of filters fits. winograd needs fewer multiplications, for 3 x
+    3 kernels of stride 1: 2 x 2 results at a time (kernels/winograd.py), or where that is less work 4 x 4
+    (kernels/winograd4.py), with rounding errors some five times those of direct; winograd-2x2 leaves those out. Where
+    im2col gives infinity both may give NaN. MINILQ_CONVOLUTION in the environment does the same.
 
     >>> import minilq
     >>> before = minilq.convolution_in_use()
@@ -97,7 +98,7 @@ def use_convolution(algorithm: str) -> None:
 
 
 def convolution_in_use() -> str:
-    """The convolution that is tried first: "winograd", "direct" or "im2col"; "im2col" without kernels."""
+    """The convolution that is tried first, as `use_convolution` names it; "im2col" without kernels."""
     return _convolution if _in_use else "im2col"
 
 

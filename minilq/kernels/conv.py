@@ -3,14 +3,16 @@
 In an NHWC image the KW * C numbers under one row of the kernel lie side by side. So a convolution is KH matrix
 products whose left side is the image itself, its rows overlapping; one tile (tile.py) serves the forward, the gradient
 of the input (a convolution of g with the flipped kernel, one for every phase of the stride) and that of the kernel.
-For 3 x 3 kernels of stride 1, winograd.py needs fewer multiplications.
+For 3 x 3 kernels of stride 1, winograd.py and winograd4.py need fewer multiplications.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from minilq.kernels import convolution_in_use, winograd
+from minilq.kernels import convolution_in_use, winograd, winograd4
 from minilq.kernels.groups import Array, fits
 from minilq.kernels.jit import SUMS, jit
 from minilq.kernels.kept import once
@@ -32,13 +34,24 @@ def _suits(columns: int, window: Window, *arrays: Array) -> bool:
 
 # Measured: with 3 channels the sums around Winograd's products cost more than these save, with 32 less, with 64 little.
 FEWEST_CHANNELS = 32
+# Measured: making the transformed kernel and reading it takes as long as so many tiles.
+ONCE = 30
 
 
-def _by_winograd(window: Window, channels: int) -> bool:
-    """Whether Winograd's algorithm is wanted, has a kernel of 3 x 3 and stride 1 that nowhere sees the border alone,
-    and channels enough to sum over."""
-    return (convolution_in_use() == "winograd" and window.KH == window.KW == 3 and window.SH == window.SW == 1
-            and max(window.top, window.bottom, window.left, window.right) <= 2 and channels >= FEWEST_CHANNELS)
+def _winograd(window: Window, N: int, shape: tuple[int, int], channels: int) -> Any:
+    """The module of Winograd's algorithm for results of this shape; None where that is not wanted, or the kernel is not
+    of 3 x 3 and stride 1, or somewhere sees the border alone, or there are too few channels to sum over.
+
+    Of its two sizes the one with fewer products: 4 x 4 results at a time need 36 for each pair of channels, 2 x 2 need
+    16. Few tiles hardly use the larger kernel, and small images leave much of the larger tiles empty.
+    """
+    wanted = convolution_in_use()
+    if (wanted not in ("winograd", "winograd-2x2") or not window.KH == window.KW == 3 or not window.SH == window.SW == 1
+            or max(window.top, window.bottom, window.left, window.right) > 2 or channels < FEWEST_CHANNELS):
+        return None
+    of_two, of_four = ((N * -(-shape[0] // m) * -(-shape[1] // m) + ONCE) * (m + 2)**2 for m in (2, 4))
+    whole = SHAPE is not None and channels % SHAPE.lanes == 0
+    return winograd4 if wanted == "winograd" and whole and of_four < of_two else winograd
 
 
 def convolved(x: Array, w: Array, b: Array, window: Window) -> Array:
@@ -47,8 +60,8 @@ def convolved(x: Array, w: Array, b: Array, window: Window) -> Array:
     N, _, _, C = x.shape
     KH, KW, _, F = w.shape
     OH, OW, SH, SW = window.out_height, window.out_width, window.SH, window.SW
-    if _by_winograd(window, C):
-        return winograd.convolved(x, w, b, (OH, OW), (window.top, window.left))
+    if (module := _winograd(window, N, (OH, OW), C)) is not None:
+        return module.convolved(x, w, b, (OH, OW), (window.top, window.left))
     border = (OH - 1) * SH + KH, (OW - 1) * SW + KW
     y = np.empty((N, OH, OW, F), x.dtype)
     rows = _grid((OH, SH * border[1] * C), (OW, SW * C))
@@ -63,9 +76,9 @@ def input_gradient(g: Array, w: Array, shape: tuple[int, ...], window: Window) -
     _, H, W, C = shape
     if not _suits(C, window, g, w):
         return NotImplemented
-    if _by_winograd(window, w.shape[3]):
+    if (module := _winograd(window, len(g), (H, W), w.shape[3])) is not None:
         flipped = w[::-1, ::-1].transpose(0, 1, 3, 2)
-        return winograd.convolved(g, flipped, np.zeros(C, g.dtype), (H, W), (2 - window.top, 2 - window.left))
+        return module.convolved(g, flipped, np.zeros(C, g.dtype), (H, W), (2 - window.top, 2 - window.left))
     dx = np.zeros(shape, g.dtype) if window.SH > window.KH or window.SW > window.KW else np.empty(shape, g.dtype)
     zero = np.zeros(C, g.dtype)
     F = w.shape[3]
@@ -89,9 +102,9 @@ def kernel_gradient(g: Array, x: Array, shape: tuple[int, ...], window: Window) 
     KH, KW, C, F = shape
     if not _suits(F, window, g, x):
         return NotImplemented
-    if _by_winograd(window, C):
-        return winograd.kernel_gradient(g, x, (window.top, window.left))
     OH, OW, SH, SW = window.out_height, window.out_width, window.SH, window.SW
+    if (module := _winograd(window, len(g), (OH, OW), C)) is not None:
+        return module.kernel_gradient(g, x, (window.top, window.left))
     border = (OH - 1) * SH + KH, (OW - 1) * SW + KW
     rows = _grid((KH, border[1] * C), (KW * C, 1))               # where the entries of one filter begin
     tiles = np.zeros((len(rows) // ROWS, F // COLUMNS, ROWS, COLUMNS), x.dtype)
