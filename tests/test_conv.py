@@ -10,7 +10,7 @@ import hypothesis.strategies as st
 import numba
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 import minilq
 from minilq import ops
@@ -268,7 +268,6 @@ def one_winograd(request, monkeypatch, any_size):
 
 
 @DIRECT
-@settings(max_examples=30)
 @given(case=small_3x3(), seed=seeds)
 def test_winograd_against_im2col(case, seed, one_winograd):
     (x, w, b), padding = case

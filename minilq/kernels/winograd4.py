@@ -20,12 +20,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from minilq.kernels.combine import combination
 from minilq.kernels.groups import Array
 from minilq.kernels.jit import SUMS, jit
 from minilq.kernels.kept import once
 from minilq.kernels.threads import in_parts
 from minilq.kernels.tile import COLUMNS, ROWS, fill, product
+from minilq.kernels.winograd_tile import combination
 
 POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)
 
