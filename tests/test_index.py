@@ -42,6 +42,12 @@ def test_every_notebook_is_on_the_map_and_among_the_texts(page):
         assert f'href="{path.name}"' in page
 
 
+def test_the_sheets_are_there_whole(page):
+    for path in index.SHEETS:
+        text = page.partition(f'<article class="wide" id="{path.stem}">')[2].partition("</article>")[0]
+        assert text.count("<tr>") == len(re.findall(r"^\| (?!---)", path.read_text(encoding="utf-8"), re.MULTILINE))
+
+
 def test_links_lead_somewhere(page):
     targets = set(re.findall(r'href="([^"]+)"', page))
     ids = set(re.findall(r'id="([^"]+)"', page))

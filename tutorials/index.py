@@ -2,9 +2,9 @@
 
     python tutorials/index.py
 
-Needs the `tutorials` extra. It is made from the notebooks as they are stored, and from README.md: its table, which says
-what each asks and builds on, and its word for those in a hurry. The sha256 of all that is kept in the page; the tests
-compare it.
+Needs the `tutorials` extra. It is made from the notebooks as they are stored, from README.md (its table, which says
+what each asks and builds on, and its word for those in a hurry), and from the cheat sheet and the glossary of docs/. The
+sha256 of all that is kept in the page; the tests compare it.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ MADE_BY = ("index.py", "index_map.py", "rendered.py", "mathml.py", "index.css")
 LIMIT = 3_500_000                                # bytes of the page
 THUMBNAIL = 400
 
-LINKS = {"explore.html": "A page to play at", "../docs/cheat-sheet.md": "Cheat sheet",
-         "../docs/glossary.md": "Glossary", "../docs/methods.md": "Methods", "README.md": "How to run them"}
+LINKS = {"explore.html": "A page to play at", "#cheat-sheet": "Cheat sheet", "#glossary": "Glossary",
+         "../docs/methods.md": "Methods", "README.md": "How to run them"}
+SHEETS = [FOLDER.parent / "docs" / f"{link[1:]}.md" for link in LINKS if link[0] == "#"]
+"""Pages of docs/ whose text is on this page too."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Entry:
 
 def sources() -> list[Path]:
     """Everything that the page is made from."""
-    return [*(FOLDER / name for name in MADE_BY), README, *notebooks([])]
+    return [*(FOLDER / name for name in MADE_BY), README, *SHEETS, *notebooks([])]
 
 
 def digest() -> str:
@@ -115,6 +117,19 @@ def article(position: int, every: list[Entry]) -> str:
     return f'<article id="n{one.number}">{nav}\n{body(cells_of(one.path), one.number)}\n{nav}</article>'
 
 
+def sheet(path: Path) -> str:
+    """A page of docs/ as a text of this page, its links as they are from here."""
+    from rendered import prose
+
+    html = prose(path.read_text(encoding="utf-8"), path.name)
+    html = html.replace('href="../tutorials/', 'href="')
+    for other in SHEETS:
+        html = html.replace(f'href="{other.name}"', f'href="#{other.stem}"')
+    html = re.sub(r'href="(?=[\w-]+\.(?:md|py))', 'href="../docs/', html)
+    nav = f'<nav aria-label="{path.stem}"><a href="#top">all notebooks</a></nav>'
+    return f'<article class="wide" id="{path.stem}">{nav}\n{html}\n{nav}</article>'
+
+
 def page() -> str:
     from rendered import prose
 
@@ -123,7 +138,7 @@ def page() -> str:
     css = (FOLDER / "index.css").read_text(encoding="utf-8")
     drawn_map = drawn({one.number: one.title for one in every}, {one.number: one.after for one in every})
     cards = "\n".join(card(one, every) for one in every)
-    articles = "\n".join(article(position, every) for position in range(len(every)))
+    articles = "\n".join([*(article(position, every) for position in range(len(every))), *map(sheet, SHEETS)])
     return (f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
             f'content="width=device-width, initial-scale=1"><meta name="sources" content="{digest()}">'
             f"<title>Learned quantization, derived and checked</title>\n<style>\n{css}</style></head>\n"
