@@ -3,8 +3,8 @@
     python tutorials/index.py
 
 Needs the `tutorials` extra. It is made from the notebooks as they are stored, from README.md (its table, which says
-what each asks and builds on, and its word for those in a hurry), and from the cheat sheet and the glossary of docs/. The
-sha256 of all that is kept in the page; the tests compare it.
+what each asks and builds on, and its word for those in a hurry), and from the cheat sheet and the glossary of docs/.
+The sha256 of all that is kept in the page; the tests compare it.
 """
 
 from __future__ import annotations
