@@ -64,8 +64,9 @@ def check_function(yours: Callable[..., Any], expected: Callable[..., Any] | Seq
     expected  a function of the same arguments, or its result for each case
     cases     the arguments: a tuple for each call, or the only argument itself
     only      the names that your function may use, such as "np floor"; all by default
-    integers  whether its results must be arrays of whole numbers
+    integers  whether its results must be arrays of whole numbers, every one of them exact
     """
+    rtol, atol = (0, 0) if integers else (rtol, atol)
     calls = [case if isinstance(case, tuple) else (case,) for case in cases]
     rights = [expected(*copy.deepcopy(call)) for call in calls] if callable(expected) else list(expected)
     try:

@@ -27,6 +27,7 @@ from checks import given as given
 from checks import verdicts as verdicts
 from cycler import cycler
 from matplotlib.axes import Axes
+from running import do_nothing as do_nothing
 from running import float_network as float_network
 from running import running as running
 from running import share_right as share_right

@@ -13,6 +13,9 @@ import numpy as np
 from course import label, panels
 from matplotlib.axes import Axes
 
+from minilq.experiments.pareto import front
+from minilq.report.sweep_style import SCHEMES
+
 Array = np.ndarray[Any, Any]
 
 
@@ -163,3 +166,23 @@ def tree(words: Sequence[str], counts: Mapping[int, int]) -> None:
         box(word, f"{code}: {times} times\n{word}", "C0")
     ax.axis("off")
     ax.axis((-1.6, 3.1, -4.5, 0.4))
+
+
+def xy(points: Sequence[Mapping[str, Any]], cost: str, unit: float = 1) -> tuple[list[float], list[float]]:
+    """Notebook 09: costs in the given unit and accuracies in per cent, as ax.plot wants them."""
+    return [p[cost] / unit for p in points], [100 * p["accuracy"] for p in points]
+
+
+def points_and_front(ax: Axes, points: Sequence[Mapping[str, Any]], cost: str, unit: float = 1) -> None:
+    """Notebook 09: networks with the marker of their scheme, and the front of them all as a staircase."""
+    for scheme, own in SCHEMES.items():
+        some = [p for p in points if p["scheme"] == scheme]
+        if some:
+            ax.plot(*xy(some, cost, unit), own.marker, color=own.colour, markersize=5, label=own.label)
+    ax.step(*xy(front(points, cost), cost, unit), where="post", color="black", linestyle="-", linewidth=0.9, zorder=1)
+
+
+def rounded_only(ax: Axes, rounded: Sequence[Mapping[str, Any]], cost: str = "bytes_entropy", unit: float = 1000,
+                 name: str = "float, rounded") -> None:
+    """Notebook 09: what costs nothing, a float network that is merely rounded to nearest."""
+    ax.plot(*xy(front(rounded, cost), cost, unit), "v:", color="0.4", markersize=3, label=name, zorder=2)

@@ -1,6 +1,7 @@
 """The network that runs through the course: 784-128-10 on the digits, and the table that grows with it.
 
     network = float_network()                    trained in floats, as well as it can be
+    points = do_nothing(network)                 merely rounded to nearest, nothing trained: what learning must beat
     running("06", (accuracy, bytes))             the table up to notebook 06, with what you measured in its last row
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import numpy as np
 from minilq import Adam, Sequential
 from minilq.data import load
 from minilq.experiments.models import mnist_mlp
+from minilq.experiments.rounded import rounded_front
 from minilq.train.loop import Trainer
 from minilq.train.metrics import INPUTS, evaluate
 
@@ -35,6 +38,15 @@ def share_right(model: Sequential, pixels: str = "unit") -> float:
     """The share of the 2000 validation images that a network reads."""
     digits = load("digits")
     return float(evaluate(model, digits.validation_images, digits.validation_labels, INPUTS[pixels])[1])
+
+
+def do_nothing(model: Sequential, pixels: str = "unit") -> list[dict[str, Any]]:
+    """The front of a float network that is merely rounded to nearest, coarser and coarser: accuracy, bytes_entropy,
+    unique_integers and more of each point. Nothing is trained."""
+    digits = load("digits")
+    score = partial(evaluate, images=INPUTS[pixels](digits.validation_images), labels=digits.validation_labels,
+                    to_input=np.asarray)
+    return rounded_front(model, [name for name, site in model.sites().items() if site.latent is not None], score)
 
 
 def running(notebook: str, *measured: tuple[float, float]) -> None:
