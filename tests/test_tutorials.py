@@ -19,6 +19,7 @@ FOLDER = Path(__file__).parent.parent / "tutorials"
 sys.path.insert(0, str(FOLDER))
 import course  # noqa: E402
 import run  # noqa: E402
+import running  # noqa: E402
 
 NOTEBOOKS = run.notebooks([])
 LOCAL = re.compile(r"(?<![\w.])/(?:home|root|tmp|work|usr|Users|opt)/|[A-Z]:\\\\|localhost")
@@ -171,3 +172,17 @@ def test_the_minutes_are_those_of_the_map(path):
     words = {"50": "50 minutes", "55": "55 minutes", "60": "an hour", "65": "65 minutes", "70": "70 minutes"}[solve]
     begin = " ".join(run.cells_of(path)[0]["source"].split())
     assert f"Time: {read} minutes to read, {words} with the exercises." in begin
+
+
+@pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path.name < "13"], ids=lambda path: path.stem)
+def test_the_running_table_grows_from_notebook_to_notebook(path, capsys):
+    """Each one ends with the rows of those before it, as running.csv has them, and with its own."""
+    [cell] = [cell for cell in code_of(run.cells_of(path)) if "\nrunning(" in "\n" + cell["source"]]
+    stored = "".join("".join(output.get("text", [])) for output in cell["outputs"]).splitlines()
+    own = [line for line in running.TABLE.read_text(encoding="utf-8").splitlines() if line.startswith(path.name[:2])]
+    rows = [line.rsplit(",", 3)[1:3] for line in own]
+    running.running(path.name[:2], *((float(accuracy), float(size)) for accuracy, size in rows))
+    told = capsys.readouterr().out.splitlines()
+    assert own
+    assert stored[-len(told):-len(own)] == told[:-len(own)]
+    assert [line[:58] for line in stored[-len(own):]] == [line[:58] for line in told[-len(own):]]
