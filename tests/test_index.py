@@ -1,5 +1,6 @@
 """tutorials/index.html, the course on one page: up to date, whole, readable without a network; and its formulas."""
 
+import doctest
 import re
 import sys
 import xml.etree.ElementTree as ET
@@ -12,6 +13,7 @@ FOLDER = Path(__file__).parent.parent / "tutorials"
 sys.path.insert(0, str(FOLDER))
 import index  # noqa: E402
 import index_map  # noqa: E402
+import mathml as formulas  # noqa: E402
 import run  # noqa: E402
 from mathml import mathml  # noqa: E402
 
@@ -84,6 +86,12 @@ def test_every_formula_of_the_notebooks_is_understood():
      "</mtd><mtd><mi>a</mi></mtd></mtr><mtr><mtd><mn>0</mn></mtd></mtr></mtable></mrow>")])
 def test_a_formula(formula, expected):
     assert mathml(formula) == f"<math>{expected}</math>"
+
+
+@pytest.mark.parametrize("module", [index_map, formulas], ids=lambda module: module.__name__)
+def test_examples(module):
+    failed, tried = doctest.testmod(module)
+    assert (failed, tried > 0) == (0, True)
 
 
 @pytest.mark.parametrize("formula", [r"\unheardof", "a}", "{a", r"\frac{1}", r"\begin{tabular}a\end{tabular}"])
