@@ -17,7 +17,7 @@ from minilq.kernels.groups import Array, fits
 from minilq.kernels.jit import SUMS, jit
 from minilq.kernels.kept import once
 from minilq.kernels.threads import in_parts
-from minilq.kernels.tile import COLUMNS, ROWS, SHAPE, fill, product
+from minilq.kernels.tile import COLUMNS, ROWS, SHAPE, fill, grid, product
 from minilq.kernels.window import Window
 
 # Measured: results of 2 x 2 pixels leave a tile half empty, and the kernel is read again for every image; there
@@ -64,9 +64,9 @@ def convolved(x: Array, w: Array, b: Array, window: Window) -> Array:
         return module.convolved(x, w, b, (OH, OW), (window.top, window.left))
     border = (OH - 1) * SH + KH, (OW - 1) * SW + KW
     y = np.empty((N, OH, OW, F), x.dtype)
-    rows = _grid((OH, SH * border[1] * C), (OW, SW * C))
+    rows = grid((OH, SH * border[1] * C), (OW, SW * C))
     packed = once("direct", _packed, w)
-    _convolve_all(x, border, (window.top, window.left), packed, b, y, rows, _grid((OH, OW * F), (OW, F)))
+    _convolve_all(x, border, (window.top, window.left), packed, b, y, rows, grid((OH, OW * F), (OW, F)))
     return y
 
 
@@ -93,8 +93,8 @@ def input_gradient(g: Array, w: Array, shape: tuple[int, ...], window: Window) -
             h0, w0 = q0 * window.SH + r - window.top, p0 * window.SW + c - window.left
             border = q1 - q0 + KH - 1, p1 - p0 + KW - 1
             _convolve_all(g, border, (KH - 1 - q0, KW - 1 - p0), _packed(part), zero, dx,
-                          _grid((q1 - q0, border[1] * F), (p1 - p0, F)),
-                          _grid((q1 - q0, window.SH * W * C), (p1 - p0, window.SW * C)) + (h0 * W + w0) * C)
+                          grid((q1 - q0, border[1] * F), (p1 - p0, F)),
+                          grid((q1 - q0, window.SH * W * C), (p1 - p0, window.SW * C)) + (h0 * W + w0) * C)
     return dx
 
 
@@ -106,7 +106,7 @@ def kernel_gradient(g: Array, x: Array, shape: tuple[int, ...], window: Window) 
     if (module := _winograd(window, len(g), (OH, OW), C)) is not None:
         return module.kernel_gradient(g, x, (window.top, window.left))
     border = (OH - 1) * SH + KH, (OW - 1) * SW + KW
-    rows = _grid((KH, border[1] * C), (KW * C, 1))               # where the entries of one filter begin
+    rows = grid((KH, border[1] * C), (KW * C, 1))               # where the entries of one filter begin
     tiles = np.zeros((len(rows) // ROWS, F // COLUMNS, ROWS, COLUMNS), x.dtype)
     in_parts(_kernel_gradient, tiles.shape[0] * tiles.shape[1], x.size, g, x, tiles, border,
              (window.top, window.left), rows, np.arange(ROWS) * COLUMNS, (SH * border[1] * C, SW * C))
@@ -119,14 +119,6 @@ def bias_gradient(g: Array) -> Array:
     sums = np.empty((len(g), g.shape[3]), g.dtype)
     in_parts(_sums_by_image, len(g), g.size, g.reshape(len(g), -1, g.shape[3]), sums)
     return sums.sum(axis=0, dtype=np.float64).astype(g.dtype)
-
-
-def _grid(*axes: tuple[int, int]) -> Array:
-    """Offsets of all points of a grid, last axis fastest, from (length, step) of each axis; the last one is repeated
-    until whole tiles are full: a tile that runs over the end computes it again."""
-    (n, a), (m, b) = axes
-    grid = (np.arange(n)[:, None] * a + np.arange(m) * b).reshape(-1)
-    return np.pad(grid, (0, -len(grid) % ROWS), mode="edge")
 
 
 def _packed(w: Array) -> Array:

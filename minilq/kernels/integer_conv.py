@@ -15,7 +15,7 @@ from minilq.kernels.groups import Array
 from minilq.kernels.integer_tile import BYTE_TERM
 from minilq.kernels.jit import jit
 from minilq.kernels.threads import in_parts
-from minilq.kernels.tile import COLUMNS, ROWS, fill
+from minilq.kernels.tile import COLUMNS, ROWS, fill, grid
 from minilq.kernels.window import Window
 
 
@@ -48,9 +48,8 @@ def rescaled_convolution(x: Array, by: Multiplied, window: Window, border: int) 
     size = (OH - 1) * SH + KH, (OW - 1) * SW + KW
     wide = len(packed.w) * COLUMNS
     y = np.empty((N, OH * OW * wide), by.rescale.dtype)
-    rows = np.arange(OH)[:, None] * (SH * size[1] * C) + np.arange(OW) * (SW * C)
     in_parts(_convolve, N, x.size + y.size, np.ascontiguousarray(x), size, (window.top, window.left), border, packed.w,
-             *packed.line, _whole_tiles(rows), y, _whole_tiles(np.arange(OH * OW) * wide))
+             *packed.line, grid((OH, SH * size[1] * C), (OW, SW * C)), y, grid((1, 0), (OH * OW, wide)))
     return np.ascontiguousarray(y.reshape(N, OH, OW, wide)[..., :F])
 
 
@@ -67,8 +66,8 @@ def rescaled_product(x: Array, by: Multiplied) -> Array:
         N = len(images) // max(together, 1)
         if N:
             in_parts(_convolve, N, images.size + packed.w.size + codes.size, images.reshape(N, 1, together, K),
-                     (1, together), (0, 0), 0, packed.w, *packed.line, np.arange(together) * K,
-                     codes.reshape(N, together * wide), np.arange(together) * wide)
+                     (1, together), (0, 0), 0, packed.w, *packed.line, grid((1, 0), (together, K)),
+                     codes.reshape(N, together * wide), grid((1, 0), (together, wide)))
     return np.ascontiguousarray(y[:M, :F])
 
 
@@ -91,12 +90,6 @@ def _packed(by: Multiplied, KH: int) -> Packed | None:
         by.packed = Packed(np.ascontiguousarray(w).view(np.uint32)[..., 0], (line[0].astype(np.int32), *line[1:]))
     packed: Packed = by.packed
     return packed
-
-
-def _whole_tiles(rows: Array) -> Array:
-    """The rows in a row, the last one repeated until whole tiles are full."""
-    rows = rows.reshape(-1)
-    return np.pad(rows, (0, -len(rows) % ROWS), mode="edge")
 
 
 @jit()

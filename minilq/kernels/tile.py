@@ -9,16 +9,19 @@ themselves; so it is written out here in LLVM's own language, every sum a vector
 
 from __future__ import annotations
 
+import functools
 import platform
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import llvmlite.binding
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils, config
 from numba.extending import intrinsic
 
+from minilq.kernels.groups import Array
 from minilq.kernels.jit import copy_to, jit
 
 
@@ -118,6 +121,15 @@ SHAPE = (None if config.DISABLE_JIT else         # type: ignore[attr-defined]
 """This processor's tile; None where there is none, or nothing is compiled."""
 ROWS, COLUMNS = (1, 1) if SHAPE is None else (SHAPE.rows, SHAPE.vectors * SHAPE.lanes)
 product: Any = tile_product(SHAPE or Shape(1, 1, 1))
+
+
+@functools.lru_cache(maxsize=32)
+def grid(*axes: tuple[int, int]) -> Array:
+    """Offsets of all points of a grid, last axis fastest, from (length, step) of each axis; the last one is repeated
+    until whole tiles are full: a tile that runs over the end computes it again. Nobody may write into it."""
+    (n, a), (m, b) = axes
+    points = (np.arange(n)[:, None] * a + np.arange(m) * b).reshape(-1)
+    return np.pad(points, (0, -len(points) % ROWS), mode="edge")
 
 
 @jit(inline=True)

@@ -17,6 +17,8 @@ Source      Winograd 1980; for convolutional networks Lavin and Gray 2016
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from minilq.kernels.groups import Array
@@ -62,6 +64,7 @@ def _transformed(w: Array) -> Array:
     return np.ascontiguousarray(U.reshape(16, C, F // COLUMNS, COLUMNS).transpose(0, 2, 1, 3))
 
 
+@functools.lru_cache(maxsize=32)
 def _rows(tiles: int, width: int) -> Array:
     """Where the rows of the 16 matrices (tiles, width) begin, the last of each repeated to fill whole tiles of rows."""
     padded = np.minimum(np.arange(-(-tiles // ROWS) * ROWS), tiles - 1)
