@@ -24,6 +24,7 @@ from minilq.nn import (
 )
 from minilq.objective import l2
 from minilq.quantize import SCALE_MIN
+from minilq.schedule import steps
 from tests.networks import everywhere, latents, quantized, scales, weights
 from tests.strategies import GRANULARITIES
 
@@ -290,7 +291,11 @@ def test_recipes_are_those_of_the_thesis():
     assert (thesis["cifar10"].batch, thesis["cifar10"].epochs, thesis["cifar10"].threshold) == (128, 100, 1e-11)
     assert {(thesis[data].input, thesis[data].lr, thesis[data].granularity, thesis[data].threshold)
             for data in ("digits", "mnist", "fashion")} == {("raw", 1e-4, "row", 1e-10)}
-    assert all(RECIPES["usual"][data] is thesis[data] for data in ("cifar10", "imagenette"))
+    few = RECIPES["few-levels"]
+    assert all(RECIPES[name][data] is thesis[data] for name in ("usual", "few-levels") for data in (
+        "cifar10", "imagenette"))
+    rates = [few["mnist"].lr * steps(few["mnist"].schedule)(epoch) for epoch in (0, 7, 8, 11, 12)]
+    assert rates == pytest.approx([0.01, 0.01, 1e-3, 1e-3, 1e-4])
     config = RunConfig(data="imagenette")
     assert (config.batch, config.epochs, config.granularity, config.augment) == (64, 100, "channel", "thesis")
     assert config.image_shape == (64, 64, 3)

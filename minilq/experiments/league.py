@@ -30,7 +30,7 @@ WEIGHTS = [
     _one("affine", bits=[2, 3, 4, 8], granularity="filter"), _one("binary-connect", rate="glorot"), _one("bwn"),
     _one("deep-compression", k=[4, 16]), _one("diffq", rate=[0.01, 0.1]), _one("dorefa", bits=[1, 2, 4]),
     _one("dual-copy", fraction_bits=[3, 6]), _one("exponential", low=[-10, -22]),
-    _one("fewest-bits", tolerance=[0.01, 0.05]), _one("fixed-grid", low=-8, high=7), _one("fixed-grid"),
+    _one("fewest-bits", tolerance=0.01), _one("fixed-grid", low=-8, high=7), _one("fixed-grid"),
     _one("hashed-nets", share=[0.125, 0.0156]), _one("lab"), _one("laq", bits=[2, 3]), _one("lat"),
     _one("lq-nets", bits=[1, 2, 3]), _one("lsq", bits=[2, 3, 4, 8]), _one("lsq-plus", bits=[2, 4]),
     _one("nested", lam=[1e-9, 1e-8]), _one("polino", levels=[4, 16]), _one("polino-points", points=[4, 16]),
