@@ -18,6 +18,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#3
 MARKERS = "os^DvPX*<>"
 SIZE = (9.6, 7.4)
 SIZES = "bytes_entropy"
+APART = 0.06
+"""Of the height of a front, that names need."""
 
 
 def looks(points: Sequence[Point]) -> dict[str, tuple[str, str]]:
@@ -38,26 +40,31 @@ def crowd(points: Sequence[Point], baselines: Sequence[Point], cost: str, rounde
     ax = figure.subplots()
     cut, own = style.lowest_shown([point["accuracy"] for point in points]), looks(points)
     seen = [point for point in points if cut is None or point["accuracy"] >= cut]
-    error_bars(ax, seen, cost)
+    places = {point["members"][0]["name"]: x_of(point, cost) for point in points}
+    if cost == "bits":                           # few and whole: methods stand side by side
+        step = 0.8 / len(own)
+        for point in points:
+            places[point["members"][0]["name"]] += step * (list(own).index(point["scheme"]) + 0.5) - 0.4
+    error_bars(ax, seen, cost, [places[point["members"][0]["name"]] for point in seen])
     best = front(points, cost)
     ax.step([x_of(point, cost) for point in best], [100 * point["accuracy"] for point in best], where="post",
             color="black", linewidth=0.9, zorder=2)
     for point in points:
-        below = cut is not None and point["accuracy"] < cut
+        below, x = cut is not None and point["accuracy"] < cut, places[point["members"][0]["name"]]
         colour, marker = own[point["scheme"]]
         look: dict[str, Any] = {"marker": "v" if below else marker, "color": colour, "linestyle": "", "zorder": 3,
                                 "markersize": 7 if point in best else 4.5, "gid": TITLE + title_of(point, cost),
                                 "markerfacecolor": colour if point["start"] == "scratch" else "none"}
         if below:
-            ax.plot(x_of(point, cost), 0.02, transform=ax.get_xaxis_transform(), **look)
+            ax.plot(x, 0.02, transform=ax.get_xaxis_transform(), **look)
         else:
-            ax.plot(x_of(point, cost), 100 * point["accuracy"], **look)
-            if cost == SIZES:
-                ax.plot([bound(point) / 1000, x_of(point, cost)], 2 * [100 * point["accuracy"]], color=colour,
+            ax.plot(x, 100 * point["accuracy"], **look)
+            if cost == SIZES and 2 * bound(point) > point[SIZES]:            # codes, not floats beside them
+                ax.plot([bound(point) / 1000, x], 2 * [100 * point["accuracy"]], color=colour,
                         linewidth=0.6, zorder=1)
-    for point in [point for point in best if point in seen]:
-        ax.annotate(style.plain(short(point)), (x_of(point, cost), 100 * point["accuracy"]), fontsize=8,
-                    xytext=(4, -10), textcoords="offset points", zorder=5)
+    for point in named([point for point in best if point in seen]):
+        at = places[point["members"][0]["name"]], 100 * point["accuracy"]
+        ax.annotate(style.plain(short(point)), at, fontsize=8, xytext=(4, -10), textcoords="offset points", zorder=5)
     for baseline in baselines:
         draw_baseline(ax, baseline, cut)
     draw_rounded(ax, rounded, points, cost)
@@ -65,6 +72,19 @@ def crowd(points: Sequence[Point], baselines: Sequence[Point], cost: str, rounde
     ax.set(xlabel=style.COSTS[cost].label, ylabel="validation accuracy (%)")
     _legend(figure, own, bool(rounded), cost == SIZES)
     return figure
+
+
+def named(best: Sequence[Point]) -> list[Point]:
+    """Of a front, the most accurate first, what is far enough below the last named one that their names do not meet.
+
+    >>> [point["accuracy"] for point in named([{"accuracy": a} for a in (0.8, 0.949, 0.95)])]
+    [0.95, 0.8]
+    """
+    kept: list[Point] = []
+    for point in sorted(best, key=lambda point: -float(point["accuracy"])):
+        if not kept or kept[-1]["accuracy"] - point["accuracy"] > APART * (kept[0]["accuracy"] - best[0]["accuracy"]):
+            kept.append(point)
+    return kept
 
 
 def bound(point: Point) -> float:

@@ -38,8 +38,9 @@ def pareto_drawings(sweep: SweepData) -> Iterator[Drawing]:
             together = style.crowded(sweep.quantized)
             if together:
                 caption += " All methods together; point at a marker to read which it is."
-            elif name == "bits":
-                caption += " Bits are whole numbers; schemes stand side by side around each."
+            if name == "bits":
+                what = "methods" if together else "schemes"
+                caption += f" Bits are whole numbers; {what} stand side by side around each."
             yield Drawing(f"pareto-{name.replace('_', '-')}", cost.word[0].upper() + cost.word[1:], caption,
                           (crowd if together else pareto)(sweep.quantized, sweep.baselines, name, sweep.rounded))
 

@@ -54,7 +54,7 @@ def _panel(ax: Axes, points: Sequence[Point], cost: str, cut: float | None) -> N
     if not points:
         style.note(ax, "no point")
         return
-    error_bars(ax, points, cost)
+    error_bars(ax, points, cost, [_place(point, cost) for point in points])
     below = [point for point in points if cut is not None and point["accuracy"] < cut]
     for start, dashes in FRONTS.items():
         own = [point for point in points if point["start"] == start]
@@ -121,11 +121,13 @@ def _deviation(point: Point) -> float:
     return deviation if math.isfinite(deviation) else 0.0
 
 
-def error_bars(ax: Axes, points: Sequence[Point], cost: str) -> None:
-    """One standard deviation over the seeds, both ways."""
-    many = [point for point in points if math.isfinite(point["deviation"]["accuracy"])]
-    if many:
-        ax.errorbar([_place(point, cost) for point in many], [100 * point["accuracy"] for point in many],
+def error_bars(ax: Axes, points: Sequence[Point], cost: str, places: Sequence[float]) -> None:
+    """One standard deviation over the seeds, both ways, each point at its place."""
+    bars = [(place, point) for place, point in zip(places, points, strict=True)
+            if math.isfinite(point["deviation"]["accuracy"])]
+    if bars:
+        many = [point for _, point in bars]
+        ax.errorbar([place for place, _ in bars], [100 * point["accuracy"] for point in many],
                     xerr=[point["deviation"][cost] / style.COSTS[cost].unit for point in many],
                     yerr=[100 * point["deviation"]["accuracy"] for point in many],
                     fmt="none", ecolor=GREY, elinewidth=0.7, zorder=1)
