@@ -54,7 +54,7 @@ GRIDS["best-mnist"] = [
     {**_FOUND, "ungated": [5e-9], "granularity": ["column"], "rounding": ["floor"]}, GOOD_FLOAT]
 
 GRIDS["league"] = league([1, 2, 3], epochs=20)
-GRIDS["league-mnist"] = [{**block, "data": "mnist"} for block in league([1, 2, 3])]
+GRIDS["league-mnist"] = [{**block, "data": "mnist"} for block in league([1, 2, 3, 4, 5])]
 
 # Scales grow with strength times steps. A quick sweep of MNIST or the digits has a twentieth of the steps, so its
 # strengths are ten times as large, and it leaves every other rate out.
