@@ -27,6 +27,7 @@ from minilq.train.task import Task, cross_entropy, right_in
 
 PLAIN = (Sequential, Residual, Dense, ReLU, Flatten, Dropout, Site)
 METHODS = (Nested, Scaled, LSQ)
+PENALTIES = ("maxbin", "inverse", "difference")
 
 
 DIVERGED = "Lower the learning rate, or look at the inputs"
@@ -62,8 +63,9 @@ class Step:
     def __init__(self, model: Layer, optimizer: Optimizer | Together, objective: Objective, task: Task) -> None:
         self.model, self.optimizer, self.objective, self.task = model, optimizer, objective, task
         self.plan: Plan | None = None
-        self._willing = task is cross_entropy and all(type(part) is Penalty for part in objective.parts.values()) and (
-            all(type(part) in PLAIN for _, part in walk("", model, set()) if isinstance(part, Part)))
+        self._willing = task is cross_entropy and all(
+            type(part) is Penalty and part.name in PENALTIES for part in objective.parts.values()) and all(
+                type(part) in PLAIN for _, part in walk("", model, set()) if isinstance(part, Part))
         self._sites = [(site, site.method, site.held) for site in model.sites().values()]
         self._willing = self._willing and all(m is None or type(m) in METHODS for _, m, _ in self._sites)
         self._arrays = [(p, p.array) for p in model.parameters().values()]
@@ -124,10 +126,14 @@ class Step:
 
     def _is_as_it_was(self) -> bool:
         """Whether nobody has changed the network since, or watches it."""
-        return not mode.checking and active.memory is None and all(
-            site.method is method and site.held is held and (method is None or site.started) and site.watch is None
-            and not site.calibrating for site, method, held in self._sites) and all(
-                p.array is a for p, a in self._arrays)
+        for site, method, held in self._sites:   # loops, because this runs before every batch
+            if site.method is not method or site.held is not held or site.watch is not None or site.calibrating or not (
+                    site.started or method is None):
+                return False
+        for p, a in self._arrays:
+            if p.array is not a:
+                return False
+        return not mode.checking and active.memory is None
 
 
 def _alike(a: Array, b: Array) -> bool:

@@ -1,0 +1,171 @@
+"""One training step of the thesis' networks by minilq and by other programs, in one process, in turns.
+
+    mnist     784-128-10, batch 32, Adam: nested row-wise quantizers; the same scales moved by the Difference penalty
+              alone; LSQ, weights and inputs in 4 bits. On digits, the embedded images, 81 % zeros, which minilq's
+              product skips, and on noise, which has no zeros to skip
+    cifar10   six 3 x 3 convolutions, batch 128, nested row-wise (cifar10_step.py compares the convolutions)
+
+The others run the same rules, with their best optimizer and denormals flushed to zero, which minilq's Adam does by
+itself: PyTorch eager and compiled, JAX step by step and as one scan over all steps. Those that are not installed are
+left out by name. A round is so many steps of each, one after the other, so that a busy machine slows all; the ratio to
+minilq is the median over the rounds, with the 10th and the 90th percentile. `first` is the time of the first step:
+compilation, or loading what was compiled. `--cpu` counts processor time, of all threads, where other programs run;
+`--peak` adds what a process of its own takes in memory, beyond its imports.
+
+    pip install -e '.[bench]' jax
+    OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 python benchmarks/peers.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import itertools
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+import minilq
+from minilq import LSQ, Adam, Dense, Nested, ReLU, Sequential, quantize
+from minilq.data import load_digits
+from minilq.objective import Objective, penalty_on
+from minilq.train.step import Step
+from minilq.train.task import cross_entropy
+
+BATCH, LAM, RATE, IMAGES = 32, 1e-10, 1e-8, 4096
+KINDS = ("nested", "difference", "lsq")
+Run = Callable[[int], None]                      # so many steps, from where the last ones ended
+
+
+def images_of(name: str) -> tuple[np.ndarray, np.ndarray]:
+    digits = load_digits()
+    if name == "digits":
+        images = digits.train_images[:IMAGES].reshape(IMAGES, 784)
+    else:
+        images = np.random.default_rng(0).integers(1, 256, (IMAGES, 784))
+    return images.astype(np.float32), digits.train_labels[:IMAGES]
+
+
+def minilq_run(kind: str, data: np.ndarray, labels: np.ndarray, capture: bool) -> Run:
+    """As a Trainer does it, by a plan or by the tape."""
+    draw = np.random.default_rng(0)
+    model = Sequential(Dense(784, 128, draw), ReLU(), Dense(128, 10, draw))
+    lam = LAM if kind == "nested" else 0.0
+    methods = {"weight": LSQ(4), "input": LSQ(4, signed=False)} if kind == "lsq" else {
+        "weight": Nested(lam), "bias": Nested(lam, granularity="scalar")}
+    quantize(model, lambda name: methods.get(name.rpartition(".")[2]))
+    adam = Adam(model.parameters().values(), lr=1e-4)
+    parts = {kind: penalty_on(model, kind, RATE)} if kind == "difference" else {}
+    step, starts = Step(model, adam, Objective(parts), cross_entropy), itertools.cycle(range(0, IMAGES, BATCH))
+
+    def run(count: int) -> None:
+        minilq.use_capture(capture)
+        for start in itertools.islice(starts, count):
+            step(data[start:start + BATCH], labels[start:start + BATCH], "")
+            adam.step()
+
+    return run
+
+
+def cifar10_run(side: str) -> Run:
+    import cifar10_step
+
+    step = cifar10_step.SIDES[side](True)
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            step()
+
+    return run
+
+
+def installed(*packages: str) -> bool:
+    """Whether these can be imported; says so where they cannot."""
+    try:
+        for package in packages:
+            importlib.import_module(package)
+    except ImportError:
+        print(f"left out, because it is not installed: {packages[0]}")
+        return False
+    return True
+
+
+def sides_of(network: str) -> dict[str, Callable[..., Run]]:
+    """Name -> what makes a Run, of (kind, images, labels) for mnist, of nothing for cifar10."""
+    if network == "cifar10":
+        sides: dict[str, Callable[..., Run]] = {"minilq": lambda: cifar10_run("winograd")}
+        return sides | ({"PyTorch eager": lambda: cifar10_run("torch")} if installed("torch") else {})
+    sides = {"minilq": lambda *of: minilq_run(*of, True), "minilq by tape": lambda *of: minilq_run(*of, False)}
+    if installed("torch"):
+        from peers_torch import torch_run
+
+        sides |= {"PyTorch eager": lambda *of: torch_run(*of, False), "torch.compile": lambda *of: torch_run(*of, True)}
+    if installed("jax"):
+        from peers_jax import jax_run
+
+        sides |= {"JAX jit": lambda *of: jax_run(*of, False), "JAX scan": lambda *of: jax_run(*of, True)}
+    return sides
+
+
+def measured(sides: dict[str, Run], count: int, rounds: int, clock: Callable[[], float]) -> None:
+    """Print a line for each: the median of a step, and how many times minilq's it is."""
+    first, times = {}, {name: [] for name in sides}
+    for name, run in sides.items():
+        start = clock()
+        run(count if name == "JAX scan" else 1)  # a scan is compiled for its length
+        first[name] = clock() - start
+        run(count)
+    for _ in range(rounds):
+        for name, run in sides.items():
+            start = clock()
+            run(count)
+            times[name].append((clock() - start) / count * 1e6)
+    for name, own in times.items():
+        low, ratio, high = np.quantile(np.divide(own, times["minilq"]), (0.1, 0.5, 0.9))
+        print(f"  {name:15} {np.median(own):9.0f} us   {ratio:5.2f} times minilq's ({low:.2f} to {high:.2f})   "
+              f"first {first[name]:.2f} s")
+
+
+def megabytes() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--network", choices=("mnist", "cifar10"), default="mnist")
+    parser.add_argument("--rounds", type=int, default=31)
+    parser.add_argument("--steps", type=int, help="in a round (mnist 100, cifar10 1)")
+    parser.add_argument("--cpu", action="store_true", help="processor time")
+    parser.add_argument("--peak", action="store_true")
+    parser.add_argument("--only", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    clock = time.process_time if options.cpu else time.perf_counter
+    count = options.steps or (100 if options.network == "mnist" else 1)
+    sides = sides_of(options.network)
+    if options.only:
+        before = megabytes()
+        arguments = ("nested", *images_of("digits")) if options.network == "mnist" else ()
+        sides[options.only](*arguments)(3 * count)
+        print(f"  {options.only:15} {megabytes() - before:6.0f} MB beyond {before:.0f}")
+        return
+    print(f"{os.environ.get('OMP_NUM_THREADS', 'all')} thread(s), numpy {np.__version__}, {options.network}")
+    if options.network == "cifar10":
+        measured({name: make() for name, make in sides.items()}, count, options.rounds, clock)
+    else:
+        for kind, name in itertools.product(KINDS, ("digits", "noise")):
+            print(f"{kind}, {name}")
+            of = (kind, *images_of(name))
+            measured({side: make(*of) for side, make in sides.items()}, count, options.rounds, clock)
+    for name in sides if options.peak else ():
+        command = [sys.executable, __file__, "--network", options.network, "--only", name]
+        out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        print(out.splitlines()[-1])
+
+
+if __name__ == "__main__":
+    main()
