@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minilq.arguments import check_generator, float_type, is_number, is_whole, shown
+from minilq.arguments import check_flag, check_generator, float_type, is_number, is_whole, shown
 from minilq.autodiff.memory import active
 from minilq.autodiff.tape import mode
 from minilq.autodiff.tensor import Tensor
@@ -47,6 +47,7 @@ class Weighted(Layer):
         self.bias = Site(normal(rng, shape[-1:], std, dtype))
 
     def __call__(self, x: Tensor, training: bool = False) -> Tensor:
+        check_flag(type(self).__name__, "training", training)
         x = self.input(x, training)
         if training or mode.recording or active.memory is not None:
             self.weight.kept.forget()
