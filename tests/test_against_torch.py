@@ -176,20 +176,33 @@ class Rounded(torch.autograd.Function):
         return g, None
 
 
+class Clamped(torch.autograd.Function):
+    """Between QMIN and QMAX; the gradient passes at both, as it did through torch.clamp before PyTorch 2.14."""
+
+    @staticmethod
+    def forward(ctx, u):
+        ctx.save_for_backward((u >= QMIN) & (u <= QMAX))
+        return torch.clamp(u, QMIN, QMAX)
+
+    @staticmethod
+    def backward(ctx, g):
+        return g * ctx.saved_tensors[0]
+
+
 @pytest.mark.parametrize("exact", [False, True], ids=["in cells", "on codes"])
 @pytest.mark.parametrize("granularity", GRANULARITIES)
 @pytest.mark.parametrize("rounding", ["nearest", "floor"])
 @pytest.mark.parametrize("mask", ["clip_first", "round_first"])
 def test_both_masks_against_autograd_of_clamp_and_a_straight_through_rounding(
         both_backends, mask, rounding, granularity, exact):
-    """LSQ written by hand. Where torch.clamp stands decides; it passes the gradient at its bounds."""
+    """LSQ written by hand. Where the clamp stands decides; it passes the gradient at its bounds."""
     P, s = in_cells(granularity, exact)
     round_ = {"nearest": torch.round, "floor": torch.floor}[rounding]
 
     def theirs(P, s):
         if mask == "clip_first":
-            return s * Rounded.apply(torch.clamp(P / s, QMIN, QMAX), round_)
-        return s * torch.clamp(Rounded.apply(P / s, round_), QMIN, QMAX)
+            return s * Rounded.apply(Clamped.apply(P / s), round_)
+        return s * Clamped.apply(Rounded.apply(P / s, round_))
 
     both(lambda P, s: minilq.fake_quantize(P, s, quantizer(granularity, mask, rounding)), theirs, P, s)
 
@@ -199,7 +212,7 @@ def test_the_gradient_factor_of_lsq(both_backends, granularity):
     P, s = in_cells(granularity)
     factor = 1 / np.sqrt(P.size / s.size * QMAX)
     both(lambda P, s: minilq.fake_quantize(P, s, quantizer(granularity, "clip_first", factor="lsq")),
-         lambda P, s: (lambda t: t * Rounded.apply(torch.clamp(P / t, QMIN, QMAX), torch.round))(
+         lambda P, s: (lambda t: t * Rounded.apply(Clamped.apply(P / t), torch.round))(
              s.detach() + factor * (s - s.detach())), P, s)
 
 
@@ -212,7 +225,7 @@ def test_gradients_of_latents_through_the_quantizer(both_backends, positivity, s
     theta = ours.latent_of(s)
     P = P / s * ours.scale_of(theta)                                     # in the cells of the scale that theta gives
     both(lambda P, theta: minilq.fake_quantize(P, ours.scale_of(theta), q),
-         lambda P, theta: (lambda s: s * Rounded.apply(torch.clamp(P / s, QMIN, QMAX), torch.round))(scale_of(theta)),
+         lambda P, theta: (lambda s: s * Rounded.apply(Clamped.apply(P / s), torch.round))(scale_of(theta)),
          P, theta)
 
 
