@@ -82,6 +82,7 @@ def test_any_other_byte_is_noticed_or_changes_nothing(place, mask, tmp_path):
     flipped_is_refused_or_harmless(tmp_path / "c.npz", place, mask)
 
 
+@pytest.mark.deep
 def test_every_flipped_bit_in_the_members_and_the_directory_of_the_file(tmp_path):
     # Every place with one mask each, so that rare fields (encryption flag, kind of compression) get their turn.
     noticed = [flipped_is_refused_or_harmless(tmp_path / "c.npz", place, 1 << place % 8)

@@ -187,7 +187,7 @@ NETWORKS = {"mnist": (mnist_mlp, (28, 28)), "lenet": (lenet, (28, 28, 1)), "cifa
 ALL_WAYS = [(name, g, split) for name in NETWORKS for g in ("row", "channel") for split in (False, True)
             if (name, g) != ("mnist", "channel")]
 EACH_ONCE = [("mnist", "row", False), ("mnist", "row", True), ("lenet", "channel", False), ("lenet", "row", True),
-             ("cifar10", "row", False), ("cifar10", "channel", True), ("imagenette", "channel", False)]
+             ("cifar10", "row", False), ("cifar10", "channel", True)]
 
 
 @pytest.mark.parametrize(("name", "granularity", "split"), [

@@ -92,6 +92,7 @@ def refused_or_sound(path, content, most=4 * MB):
 
 
 # Damage: what the CRCs and lengths find.
+@pytest.mark.deep
 @pytest.mark.parametrize("file", ["v1-range", "v2-range"])
 def test_every_byte_that_changes_is_noticed(file, tmp_path):
     for place in range(len(golden(file))):

@@ -153,6 +153,7 @@ def test_the_page_needs_nothing_but_itself_and_tells_no_place_or_time(whole, pag
     assert len(text) < 3_000_000
 
 
+@pytest.mark.deep
 def test_the_same_points_give_the_same_bytes_in_any_order_of_completion(tmp_path):
     points = [point_of(scheme, seed=seed) for scheme in ("float", "nested") for seed in (1, 2)]
     one = write_sweep(tmp_path / "one", points, {"a": "loss", "b": "disk"}, ["c", "d<e"])

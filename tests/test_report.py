@@ -102,6 +102,7 @@ def test_what_methods_of_inputs_learn_is_drawn_from_when_they_have_it():
     np.testing.assert_array_equal(curve(ax, "alpha of dense1.input").get_xdata(), [3, 4, 5])
 
 
+@pytest.mark.deep
 def test_a_run_without_scales_has_no_figure_of_them(folder, monkeypatch):
     made = [{k: v for k, v in row.items() if not k.startswith("scale/")} for row in rows()]
     assert plots.followed(made) == {}
@@ -221,6 +222,7 @@ def test_a_run_that_has_only_its_baseline_has_only_learning_curves(folder):
     assert [path.name for path in draw(folder)] == ["learning.svg"]
 
 
+@pytest.mark.deep
 def test_figures_are_drawn_whatever_backend_the_environment_names(monkeypatch):
     code = ("import io; from minilq.report.figures import in_style\n"
             "with in_style():\n"

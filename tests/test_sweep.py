@@ -136,6 +136,7 @@ def test_every_list_is_an_axis_choices_of_methods_too():
     assert (post.start, post.config.threshold, post.scheme) == ("float-raw-42-lr-0.001", 1e-9, "nested")
 
 
+@pytest.mark.deep
 def test_a_whole_grid_of_methods_is_swept_and_drawn(tmp_path, monkeypatch):
     monkeypatch.setattr("minilq.report.page.svg_of", lambda figure, name: '<svg width="1pt"></svg>')
     blocks = [{"weights": [{"method": "lsq", "bits": [2, 4], "granularity": "filter"}, {"method": "affine", "bits": 3}],
@@ -325,7 +326,8 @@ def test_a_stopped_point_goes_on_to_the_same_bits(done, tmp_path):
                                                        if not str(k).startswith("again")}
 
 
-@pytest.mark.parametrize("file", ["history.csv", "result.json", "DONE"])
+@pytest.mark.parametrize("file", [pytest.param("history.csv", marks=pytest.mark.deep), "result.json",
+                                  pytest.param("DONE", marks=pytest.mark.deep)])
 def test_killed_at_its_very_end_a_point_goes_on(file, done, tmp_path, monkeypatch):
     real = point.write_text
 
@@ -470,7 +472,7 @@ def test_a_point_that_another_process_has_is_waited_for(done, tmp_path, monkeypa
     assert contents(tmp_path) == {k: v for k, v in contents(done[0]).items() if not str(k).startswith("again")}
 
 
-@pytest.mark.parametrize("file", ["float.npz", "DONE"])
+@pytest.mark.parametrize("file", ["float.npz", pytest.param("DONE", marks=pytest.mark.deep)])
 def test_a_write_that_fails_at_the_end_of_a_point_leaves_the_same_in_the_end(file, done, tmp_path, monkeypatch):
     """The checkpoint is written once more, smaller, when all is measured; then comes DONE."""
     real, writes = files.write_bytes, []
@@ -614,6 +616,7 @@ def test_killed_or_interrupted_and_started_again_it_gives_the_same_page(tmp_path
         assert ours == {k: v for k, v in contents(tmp_path / "a").items() if str(k).startswith("points")}
 
 
+@pytest.mark.deep
 def test_processes_end_with_the_one_that_began_them(tmp_path, grid_file):
     process = subprocess.Popen(sweep_command(tmp_path / "a", grid_file), stdout=subprocess.PIPE, text=True)
     until(lambda: list((tmp_path / "a").glob("points/*/config.json")), process)

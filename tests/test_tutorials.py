@@ -147,6 +147,7 @@ def notebook_of(path, *sources, factor=2):
     return path
 
 
+@pytest.mark.deep
 def test_the_runner_solves_exercises_and_fails_on_a_changed_claim(tmp_path):
     assert run.run_apart(notebook_of(tmp_path / "good.ipynb", "a = 1", "assert a == 1"), quick=True) == ""
     changed = run.run_apart(notebook_of(tmp_path / "changed.ipynb", "a = 1", "b = 2\nassert a == b"), quick=True)
