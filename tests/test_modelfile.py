@@ -97,7 +97,8 @@ def assert_same(stored, model, x, own_methods=True):
 @pytest.mark.parametrize(("coder", "make", "shape"), [
     ("range", models.mnist_mlp, (28, 28)), ("huffman", models.lenet, (28, 28, 1)),
     ("packed", models.cifar10_cnn, (32, 32, 3)),
-    pytest.param("packed", lambda rng: models.imagenette_resnet(rng, size=32), (32, 32, 3), marks=(compiled, pytest.mark.deep))],
+    pytest.param("packed", lambda rng: models.imagenette_resnet(rng, size=32), (32, 32, 3),
+                 marks=(compiled, pytest.mark.deep))],
     ids=["mnist_mlp", "lenet", "cifar10_cnn", "imagenette_resnet"])
 def test_the_networks_of_the_thesis_come_back_with_their_codes_and_predictions(coder, make, shape, tmp_path):
     rng = np.random.default_rng(3)
