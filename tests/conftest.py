@@ -16,6 +16,7 @@ from minilq.data import load_digits
 from minilq.experiments import rounded
 from minilq.experiments.rounded import reaches
 from minilq.quantize.methods import QUANTIZERS
+from tests.halves import half_of
 
 # Ctrl-C and the end of a terminal are tested also where a shell has started the tests with these signals ignored.
 for number, handler in ((signal.SIGINT, signal.default_int_handler),
@@ -29,6 +30,11 @@ for name, examples, derandomize in (("few", 15, True), ("dev", 30, True), ("ci",
         name, max_examples=examples, derandomize=derandomize, deadline=None,       # the JIT's first call is slow
         suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture])
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "few"))
+
+
+def pytest_configure(config):
+    if (half := half_of(config)) is not None:
+        config.pluginmanager.register(half)
 
 
 def pytest_collection_finish(session):
