@@ -80,9 +80,10 @@ class First:
         session.testscollected += self.others
         result = yield
         ended = sum(self.told(data) for data in self.lines())
-        if self.second.returncode not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) or ended != self.others:
-            pytest.exit(f"the second process ended with {self.second.returncode} after {ended} of {self.others} tests:\n"
-                        f"{self.output.read_text(errors='replace')[-5000:]}", pytest.ExitCode.INTERNAL_ERROR)
+        code, text = self.second.returncode, self.output.read_text(errors="replace")
+        if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) or ended != self.others:
+            pytest.exit(f"the second process ended with {code} after {ended} of {self.others} tests:\n{text[-5000:]}",
+                        pytest.ExitCode.INTERNAL_ERROR)
         return result
 
     def lines(self):
