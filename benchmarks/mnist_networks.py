@@ -15,7 +15,7 @@ from minilq.coding.sizes import entropy_coded
 from minilq.data import Dataset
 from minilq.nn import coded_in
 from minilq.objective import Objective, l2
-from minilq.schedule import constant, cosine
+from minilq.schedule import cosine
 from minilq.store.modelfile import contents
 from minilq.train.loop import Trainer
 from minilq.train.metrics import ToInput, evaluate, unit
@@ -54,15 +54,14 @@ def seen(images: np.ndarray) -> np.ndarray:
 
 
 def train(model: Sequential, data: Dataset, epochs: int, seed: int, parts: dict[str, Any] | None = None,
-          stages: Sequence[Stage] = (), more: Iterable[Parameter] = (), fall: bool = True) -> Sequential:
-    """The same network, trained: Adam, on the cross entropy and what `parts` add to it.
+          stages: Sequence[Stage] = (), more: Iterable[Parameter] = ()) -> Sequential:
+    """The same network, trained: Adam, its rate down a cosine, on the cross entropy and what `parts` add to it.
 
     more        parameters beside those of the network
-    fall        the rate goes down a cosine
     """
     rng = np.random.default_rng([seed, 1])
     adam = Adam([*model.parameters().values(), *more], LR)
-    Trainer(model, adam, data, seen, BATCH, {"shuffle": rng}, cosine(epochs) if fall else constant,
+    Trainer(model, adam, data, seen, BATCH, {"shuffle": rng}, cosine(epochs),
             objective=Objective(parts or {}), stages=stages).run(epochs)
     return model
 

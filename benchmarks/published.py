@@ -29,9 +29,10 @@ from minilq.data import Dataset, load
 from minilq.objective import sparsity_on
 
 TABLE = Path(__file__).with_name("published") / "published.csv"
-HOYER = {"hoyer-300-100": ("lenet-300-100", 2e-4, 0.03, 250, 100), "hoyer-5": ("lenet-5", 1e-4, 0.03, 60, 30)}
+HOYER = {"hoyer-300-100": ("lenet-300-100", 2e-4, 0.03, 60, 30), "hoyer-5": ("lenet-5", 1e-4, 0.03, 16, 8)}
 """The network, the rate of Hoyer-square, the bound in standard deviations (the paper's, appendix C), and the epochs
-with the penalty and of what is left: the paper's 250 and 100 for the first, fewer for the slower second."""
+with the penalty and of what is left. The paper has 250 and 100, at one learning rate; here it falls, without which
+weights tremble by more than the bound."""
 FLOAT = 10
 """Epochs in floats."""
 HIDDEN, HASHED_EPOCHS, DROPOUT = 1000, 20, 0.25
@@ -42,7 +43,7 @@ def hoyer(which: str, data: Dataset, seed: int) -> Iterator[tuple[str, Sequentia
     network, rate, quality, drawn, after = HOYER[which]
     model = float_network(network, data, FLOAT, seed)
     yield "float", model
-    train(model, data, drawn, seed, {"hoyer": sparsity_on(model, "hoyer_square", rate)}, fall=False)
+    train(model, data, drawn, seed, {"hoyer": sparsity_on(model, "hoyer_square", rate)})
     quantize(model, lambda name: Pruned(quality=quality) if name.endswith("weight") else None)
     yield f"{rate:g}, {quality:g} std, {drawn} + {after} epochs", train(model, data, after, seed)
 

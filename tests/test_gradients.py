@@ -254,6 +254,9 @@ ANALYTIC = ["add", "subtract", "multiply", "divide", "negative", "power", "exp",
             "reshape", "transpose", "index", "matmul", "dense", "conv2d", "grouped_conv2d", "average_pool2d",
             "global_average_pool2d", "zero_pad2d", "batch_norm", "dropout", "sum_of_squares",
             "gru_after", "gru_reset", "gru_mix", "lstm_cell", "lstm_output"]
+# In batch_norm's dx the sums over the batch nearly cancel g; in a GRU n is the tanh of a sum, up to 6 or 9, where
+# 1 - n^2 is 2e-5 or 6e-8: both take digits with them.
+DIGITS_LOST = {"batch_norm": 1e-9, "gru_after": 1e-8, "gru_mix": 1e-10}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -272,8 +275,7 @@ def test_complex_step_agrees(name, data, seed):
     g = np.random.default_rng(seed).standard_normal(y.shape)
     tensors = [minilq.Tensor(x, requires_grad=True) for x in inputs]
     f(*tensors).backward(g)
-    # in batch_norm's dx the sums over the batch nearly cancel g, and take digits with them
-    compare(name, [t.grad for t in tensors], *complex_step(f, inputs, g), rtol=1e-9 if name == "batch_norm" else 1e-12)
+    compare(name, [t.grad for t in tensors], *complex_step(f, inputs, g), rtol=DIGITS_LOST.get(name, 1e-12))
 
 
 OWN = sorted(name for name, entry in PRIMITIVES.items() if entry.own)
