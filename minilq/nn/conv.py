@@ -31,14 +31,13 @@ class Conv2D(Weighted):
     ((5, 5, 3, 8), (1, 5, 5, 8))
     """
 
-    transformed = True
-
     def __init__(self, n_in: int, n_out: int, size: Size, rng: np.random.Generator, stride: Size = 1,
                  padding: Padding = "same", std: float = 0.05, dtype: Any = np.float32) -> None:
         size = pair("Conv2D", "size", size)
         self.stride, self.padding = pair("Conv2D", "stride", stride), padding
         geometry("Conv2D", *size, size, self.stride, padding)            # a padding that there is not is found out now
         super().__init__((*size, n_in, n_out), (1, 1, 1, n_in), rng, std, dtype)
+        self.weight.transformed = True
 
     def product(self, x: Tensor, w: Tensor, b: Tensor) -> Tensor:
         return conv2d(x, w, b, self.stride, self.padding)

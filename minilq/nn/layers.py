@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from minilq.arguments import check_flag, check_generator, float_type, is_number, is_whole, shown
-from minilq.autodiff.memory import active
-from minilq.autodiff.tape import mode
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError, ShapeError
 from minilq.nn.initialise import normal
@@ -25,11 +23,7 @@ class Weighted(Layer):
     inputs      shape of one input with a batch axis of 1, 1 where it is not known
     std         standard deviation of the initial values of weight and bias
     Raises      ConfigError for what is no Generator, for numbers that are no whole numbers above 0, and for std < 0
-
-    transformed     whether kernels make something of the weight first, so that also one in full precision is kept
     """
-
-    transformed: ClassVar[bool] = False
 
     def __init__(self, shape: tuple[int, ...], inputs: tuple[int, ...], rng: np.random.Generator, std: float,
                  dtype: Any) -> None:
@@ -48,13 +42,7 @@ class Weighted(Layer):
 
     def __call__(self, x: Tensor, training: bool = False) -> Tensor:
         check_flag(type(self).__name__, "training", training)
-        x = self.input(x, training)
-        if training or mode.recording or active.memory is not None:
-            self.weight.kept.forget()
-            self.bias.kept.forget()
-            return self.product(x, self.weight(None, training), self.bias(None, training))
-        kept = self.transformed or self.weight.method is not None
-        return self.product(x, self.weight.unrecorded() if kept else self.weight(), self.bias.unrecorded())
+        return self.product(self.input(x, training), self.weight.used(training), self.bias.used(training))
 
     def product(self, x: Tensor, w: Tensor, b: Tensor) -> Tensor:
         """What the layer makes of an input, a weight and a bias, whatever their sites have made of them."""

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from minilq.arguments import check_flag, float_type, is_whole, shown
+from minilq.autodiff.memory import active
 from minilq.autodiff.parameter import Constraint, Parameter
-from minilq.autodiff.tape import Array
+from minilq.autodiff.tape import Array, mode
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError
 from minilq.kernels import kernels_in_use
@@ -29,6 +30,7 @@ class Site(Part):
     shape       of the latent; of an input with a batch axis, as far as it is known before there is one
     varied      whether there were two different numbers in what the method of an input started from
     kept        what the network saw of it when nothing was recorded
+    transformed     whether kernels make something of it first, so that it is kept in full precision too
     watch       a function that is told of every input as it comes, before its method; None for nobody
 
     >>> from minilq.quantize import Nested
@@ -54,6 +56,7 @@ class Site(Part):
         self.varied = True
         self.watch: Callable[[Array], None] | None = None
         self.kept = Kept()
+        self.transformed = False
 
     def parts(self) -> Iterable[tuple[str, Any]]:
         return [("latent", self.latent), *self.held.items()]
@@ -117,8 +120,13 @@ class Site(Part):
             self.start(x.array)
         return self.method(x, self.held, training)
 
-    def unrecorded(self) -> Tensor:
-        """What the network sees of the latent where nothing is recorded. It is kept; the layer shows it to nobody."""
+    def used(self, training: bool) -> Tensor:
+        """What a layer multiplies by: made anew in training and for a tape, else kept (kept.py) and shown to nobody."""
+        if training or mode.recording or active.memory is not None:
+            self.kept.forget()
+            return self.seen(self.real(), training)
+        if self.method is None and not self.transformed:
+            return self.real()
         w = self.real()
         moment = w.second_moment if isinstance(w, Parameter) else None           # some methods look at that
         parts = [*leaves(self.method), *self.held, *leaves(kernels_in_use()), *leaves(moment)]
