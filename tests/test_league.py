@@ -1,5 +1,6 @@
 """The league: its grid, settings that quantized networks alone have, and whether integers run what was trained."""
 
+import csv
 import json
 import re
 import shutil
@@ -14,6 +15,7 @@ from minilq.experiments.league import LEFT_OUT
 from minilq.experiments.runs_on_integers import INTEGERS, read_integers
 from minilq.quantize.methods import QUANTIZERS
 from minilq.report.page import write_page
+from minilq.report.page_league import rows_of
 from minilq.report.sweep_crowd import crowd, looks
 from minilq.report.sweep_data import read_sweep_data
 from tests.commands import Serial
@@ -149,6 +151,23 @@ def test_a_row_for_each_method_with_its_recipes_beside_each_other(league):
     assert {f"method-{name}" for name in ("lsq", "exponential")} <= set(page.ids)
     assert set(page.refs) <= set(page.ids)
     assert "Forward" in text
+
+
+def test_the_table_of_methods_is_a_file_too(league):
+    page = Page(page_text(league))
+    rows = list(csv.DictReader((league / "methods.csv").read_text(encoding="utf-8").splitlines()))
+    head, *shown = page.tables["method by method"]
+    assert [(row["weights"], row["inputs"]) for row in rows] == [(row[0]["text"], row[1]["text"]) for row in shown]
+    columns = [cell["text"] for cell in head]
+    for row, cells in zip(rows, shown, strict=True):
+        for start, name in (("scratch", "from scratch %"), ("post", "from the float network %")):
+            assert (row[start] and f"{100 * float(row[start]):.2f}") == cells[columns.index(name)]["text"]
+        assert f"{int(row['bytes']) / 1000:.1f}" in cells[columns.index("entropy-coded (kB)")]["text"]
+        assert row["command"] == cells[columns.index("command")]["text"]
+    points = read_sweep_data(league)
+    for row, point in zip(rows, rows_of(points), strict=True):
+        rivals = [one["accuracy"] for one in points.rounded if one["bytes_entropy"] <= point.best["bytes_entropy"]]
+        assert float(row["rounded"] or 0) == pytest.approx(max(rivals, default=0), abs=1e-5)
 
 
 def test_sizes_count_what_a_method_leaves_in_floats(league):

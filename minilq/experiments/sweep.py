@@ -38,7 +38,7 @@ from minilq.files import as_path, read_text
 from minilq.nn import quantize
 
 SWEEP, POINTS = "sweep.json", "points"
-WRITTEN = (POINTS, "index.html", "points.csv", "figures")
+WRITTEN = (POINTS, "index.html", "points.csv", "methods.csv", "figures")
 """What a sweep and its page write beside sweep.json."""
 
 OF_NETWORKS = ("data", "model", "image_size")

@@ -8,9 +8,9 @@ from pathlib import Path
 from minilq.files import make_folder, write_text
 from minilq.report import sweep_style as style
 from minilq.report.figures import in_style
-from minilq.report.page_csv import points_csv
+from minilq.report.page_csv import methods_csv, points_csv
 from minilq.report.page_fronts import switched_fronts
-from minilq.report.page_league import league_table, method_drawings
+from minilq.report.page_league import METHODS, is_league, league_table, method_drawings
 from minilq.report.page_published import published
 from minilq.report.page_short import short
 from minilq.report.page_summary import facts, missing, summary
@@ -25,7 +25,8 @@ HERE = Path(__file__).parent
 
 
 def write_page(folder: Path) -> Path:
-    """Write index.html, points.csv and figures/*.svg into a sweep's folder, from its files alone; returns the page.
+    """Write index.html, points.csv, methods.csv and figures/*.svg into a sweep's folder, from its files alone; returns
+    the page.
 
     The same finished points give the same bytes, in whatever order they were finished: nothing tells the time or the
     place. A sweep that is not finished has a page too, which says what is missing.
@@ -34,6 +35,8 @@ def write_page(folder: Path) -> Path:
     sweep = read_sweep_data(folder)
     make_folder(folder / FIGURES)
     write_text(folder / TABLE, points_csv(sweep))
+    if is_league(sweep):
+        write_text(folder / METHODS, methods_csv(sweep))
     fronts = [figure for _, figure in _figures(pareto_drawings(sweep), folder)]
     curves, scales = (_gallery(drawings, folder) for drawings in (curve_drawings(sweep), scale_drawings(sweep)))
     title = f"Sweep {shown(sweep.grid)} on {shown(sweep.data)}"

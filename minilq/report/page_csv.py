@@ -1,4 +1,4 @@
-"""The points of a sweep as a file for a spreadsheet."""
+"""The points of a sweep as a file for a spreadsheet; of a sweep of methods, these too."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import io
 
 from minilq.errors import escaped
 from minilq.experiments.pareto import MEASURES, SETTINGS, has, measure
+from minilq.report.page_league import Row, rows_of
+from minilq.report.page_rounded import best_as_small
 from minilq.report.sweep_data import SweepData
 
 FORMULA = tuple("=+-@\t\r\n＝＋－＠")
@@ -28,6 +30,44 @@ def points_csv(sweep: SweepData) -> str:
         writer.writerow([*(defused(own.get(name, "")) for name in columns),
                          " ".join(sweep.fronts.get(point["name"], ())), defused(point["command"])])
     return text.getvalue()
+
+
+def methods_csv(sweep: SweepData) -> str:
+    """A row for each pair of methods, as in the table of the page.
+
+    weights, inputs      the methods with their flags
+    scratch, post, own   accuracy from scratch, from the float network, by the recipe of its paper: the mean over the
+                         seeds, and its standard error; empty where there is none
+    bits, bytes          of the most accurate of the three: entropy-coded, everything counted
+    rounded              the accuracy of the best rounded float network that is no larger
+    same                 how often integers give the class that the network gives
+    """
+    starts = ("scratch", "post", "own")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["weights", "inputs", *(name for start in starts for name in (start, f"{start}_error")), "bits",
+                     "bytes", "rounded", "same", "command"])
+    for row in rows_of(sweep):
+        runs = [run.same for one in row.best["members"] if (run := sweep.integers.get(one["name"])) and not run.why]
+        writer.writerow([
+            defused(row.weights), defused(row.inputs), *(cell for start in starts for cell in _accuracy(row, start)),
+            f"{row.best['bits']:.4g}", f"{row.best['bytes_entropy']:.0f}",
+            _four(best_as_small(row.best, sweep.rounded)), _four(sum(runs) / len(runs) if runs else None),
+            defused(row.best["members"][0]["command"])])
+    return text.getvalue()
+
+
+def _accuracy(row: Row, start: str) -> tuple[str, str]:
+    point = row.found.get(start)
+    if point is None:
+        return "", ""
+    error = point["deviation"]["accuracy"] / len(point["seeds"]) ** 0.5
+    return _four(point["accuracy"]), _four(None if error != error else error)
+
+
+def _four(share: float | None) -> str:
+    """A share with as many digits as 10,000 images can tell."""
+    return "" if share is None else f"{share:.5f}"
 
 
 def defused(cell: object) -> object:

@@ -21,6 +21,9 @@ from minilq.report.sweep_data import SweepData
 from minilq.report.sweep_figures import Drawing
 from minilq.report.text import shown
 
+METHODS = "methods.csv"
+"""The table of methods as a file."""
+
 BUDGET = ("recipe", "epochs", "batch", "lr", "adam", "input")
 """What a network must have in common with a float one of the sweep to have the same budget."""
 
@@ -32,7 +35,8 @@ NOTE = ("Accuracies are means over the seeds ± their standard error. The rest o
         "network, and so is the command. Sizes count everything: tables, scales, and what is left in floats; “the "
         "codes alone” is what they would take at their entropy. Times are as they were measured, of one thread; all "
         "other numbers come again. On integers: how often they give the class that the network gives, with activations "
-        "of 8 bits where no method says otherwise. A method’s name leads to its formulas and curves.")
+        "of 8 bits where no method says otherwise. A method’s name leads to its formulas and curves. The same as a "
+        f'file: <a href="{METHODS}">{METHODS}</a>.')
 
 
 @dataclass
