@@ -18,16 +18,21 @@ from minilq import (
     Residual,
     Scaled,
     Sequential,
+    Tensor,
     chain_rule,
     frozen,
     quantize,
     stochastic,
 )
+from minilq.autodiff.tape import noting
 from minilq.data import Dataset
 from minilq.objective import Objective, penalty_on
+from minilq.ops import add_up
+from minilq.quantize import penalties
 from minilq.quantize.methods import QUANTIZERS
 from minilq.train.loop import Trainer
 from minilq.train.metrics import INPUTS
+from minilq.train.plan import Plan
 from minilq.train.stage import Stage
 from minilq.train.step import Step
 from minilq.train.task import cross_entropy, squared_hinge
@@ -156,6 +161,31 @@ def test_a_penalty_too(case, penalty, digits, counting):
     make = maker(digits, PLANNED[case], penalty=penalty)
     assert trained(make, True) == trained(make, False)
     assert counting.planned
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize("penalty", [penalties.maxbin, penalties.inverse, penalties.difference])
+@pytest.mark.parametrize("s_shape", [(5, 1), (1, 3), (1,)])
+def test_penalties_without_a_loss_and_several_of_them(s_shape, penalty, times):
+    """The gradient of the weights is then one that waits for others in vain, or meets its like."""
+    rng = np.random.default_rng(0)
+    P = Tensor(rng.standard_normal((5, 3)).astype(np.float32), requires_grad=True)
+    s = Tensor(rng.uniform(0.1, 2, s_shape).astype(np.float32), requires_grad=True)
+    with noting() as calls:
+        total = add_up(*[penalty([(P, s)], rates=[1.0 + n]) for n in range(times)])
+    total.backward()
+    plan = Plan(calls, total, [P.array, s.array])
+    for tensor in (P, s) * 2:
+        tensor.array *= np.float32(1.25)
+        P.grad = s.grad = None
+        assert plan.run()
+        got, value = [t.grad for t in (P, s)], total.item()
+        P.grad = s.grad = None
+        again = add_up(*[penalty([(P, s)], rates=[1.0 + n]) for n in range(times)])
+        again.backward()
+        assert value == again.item()
+        for a, t in zip(got, (P, s), strict=True):
+            assert a is t.grad is None or a.tobytes() == t.grad.tobytes()
 
 
 @pytest.mark.parametrize(("width", "dtype"), [(1, np.float32), (131, np.float32), (7, np.float64)])

@@ -46,12 +46,12 @@ def on_the_largest(P: Array, m: Array, c: Array) -> Array:
     if shape is None or not fits(P, m, c):
         return NotImplemented
     dP = np.empty_like(P)
-    _on_the_largest(P.reshape(shape), m.reshape(-1), c.reshape(-1), dP.reshape(shape))
+    _on_the_largest(P.reshape(shape), m.reshape(-1), c.reshape(-1), dP.reshape(shape), False)
     return dP
 
 
 @jit()
-def _on_the_largest(P, m, c, dP):  # type: ignore[no-untyped-def]
+def _on_the_largest(P, m, c, dP, adding):  # type: ignore[no-untyped-def]
     A, K, B = P.shape
     number = P.dtype.type
     zero = number(0)
@@ -73,13 +73,19 @@ def _on_the_largest(P, m, c, dP):  # type: ignore[no-untyped-def]
     if B == 1:
         for a in range(A):
             for k in range(K):
-                dP[a, k, 0] = _if_largest(P[a, k, 0], m[k], share[k], zero)
+                dP[a, k, 0] = _sum(dP[a, k, 0], _if_largest(P[a, k, 0], m[k], share[k], zero), adding)
     else:
         for a in range(A):
             for k in range(K):
                 m_k, c_k = m[k], share[k]
                 for b in range(B):
-                    dP[a, k, b] = _if_largest(P[a, k, b], m_k, c_k, zero)
+                    dP[a, k, b] = _sum(dP[a, k, b], _if_largest(P[a, k, b], m_k, c_k, zero), adding)
+
+
+@jit(inline=True)
+def _sum(before, x, adding):  # type: ignore[no-untyped-def]
+    # what is in an array afterwards, when x is added to it, or written into it
+    return before + x if adding else x
 
 
 @jit(inline=True)
@@ -117,7 +123,7 @@ def signed(P: Array, c: Array) -> Array:
     if shape is None or not fits(P, c):
         return NotImplemented
     dP = np.empty_like(P)
-    _signed(P.reshape(shape), c.reshape(-1), dP.reshape(shape))
+    _signed(P.reshape(shape), c.reshape(-1), dP.reshape(shape), False)
     return dP
 
 
@@ -127,16 +133,37 @@ def _with_sign_of(x, c, zero):  # type: ignore[no-untyped-def]
 
 
 @jit()
-def _signed(P, c, dP):  # type: ignore[no-untyped-def]
+def _signed(P, c, dP, adding):  # type: ignore[no-untyped-def]
     A, K, B = P.shape
     zero = P.dtype.type(0)
     if B == 1:
         for a in range(A):
             for k in range(K):
-                dP[a, k, 0] = _with_sign_of(P[a, k, 0], c[k], zero)
+                dP[a, k, 0] = _sum(dP[a, k, 0], _with_sign_of(P[a, k, 0], c[k], zero), adding)
     else:
         for a in range(A):
             for k in range(K):
                 c_k = c[k]
                 for b in range(B):
-                    dP[a, k, b] = _with_sign_of(P[a, k, b], c_k, zero)
+                    dP[a, k, b] = _sum(dP[a, k, b], _with_sign_of(P[a, k, b], c_k, zero), adding)
+
+
+@jit()
+def _difference_pulls(s, sizes, pulls, terms):  # type: ignore[no-untyped-def]
+    # of the penalty Difference: 1 - 1/s_k and its size times sizes_k; whether all s > 0
+    one = s.dtype.type(1)
+    good = True
+    for k in range(len(s)):
+        pull = one - one / s[k]
+        pulls[k], terms[k] = pull, sizes[k] * abs(pull)
+        good &= s[k] > 0
+    return good
+
+
+@jit()
+def _difference_gradients(s, sizes, pulls, share, c, ds):  # type: ignore[no-untyped-def]
+    # c_k of dP = c_k sgn(P), and ds
+    zero = s.dtype.type(0)
+    for k in range(len(s)):
+        c[k] = share * abs(pulls[k])
+        ds[k] = _with_sign_of(pulls[k], share, zero) / s[k] / s[k] * sizes[k]

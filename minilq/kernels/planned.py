@@ -122,11 +122,10 @@ def sum_of_sizes(P: Array, sizes: Array) -> Calls | None:
     return [(sizes.fill, (0,)), (penalties._sum_of_sizes, (P.reshape(shape), sizes.reshape(-1)))]
 
 
-def signed(P: Array, c: Array, dP: Array) -> Calls | None:
+def signed(P: Array, c: Array, dP: Array, adding: bool) -> Calls:
+    """For what `sum_of_sizes` is written for."""
     shape = layout(P.shape, c.shape)
-    if shape is None or not fits(P, c, dP):
-        return None
-    return [(penalties._signed, (P.reshape(shape), c.reshape(-1), dP.reshape(shape)))]
+    return [(penalties._signed, (P.reshape(shape), c.reshape(-1), dP.reshape(shape), adding))]
 
 
 def largest(P: Array, m: Array) -> Calls | None:
@@ -137,8 +136,10 @@ def largest(P: Array, m: Array) -> Calls | None:
     return [(m.fill, (0,)), (penalties._largest, (P.view(bits).reshape(shape), m.view(bits).reshape(-1)))]
 
 
-def on_the_largest(P: Array, m: Array, c: Array, dP: Array) -> Calls | None:
+def on_the_largest(P: Array, m: Array, c: Array, dP: Array, adding: bool) -> Calls:
+    """For what `largest` is written for."""
     shape = layout(P.shape, m.shape)
-    if shape is None or not fits(P, m, c, dP):
-        return None
-    return [(penalties._on_the_largest, (P.reshape(shape), m.reshape(-1), c.reshape(-1), dP.reshape(shape)))]
+    return [(penalties._on_the_largest, (P.reshape(shape), m.reshape(-1), c.reshape(-1), dP.reshape(shape), adding))]
+
+
+difference_pulls, difference_gradients = penalties._difference_pulls, penalties._difference_gradients

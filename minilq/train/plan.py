@@ -18,7 +18,8 @@ from minilq.autodiff.tape import Array, Call, Node
 from minilq.autodiff.tensor import Tensor
 from minilq.kernels.planned import Calls
 from minilq.quantize.methods.scaled import Scaled
-from minilq.train.planned import PLANNED, Backward, Gradients
+from minilq.train.arrival import Backward, Gradient, Gradients, Onto
+from minilq.train.planned import PLANNED
 
 CONSTANTS = (int, float, str, type(None), np.random.Generator, Scaled)
 """What operations may be given beside arrays: nothing that changes between two batches."""
@@ -72,35 +73,51 @@ class Plan:
     def _back(self, backwards: list[tuple[Call, Backward]], total: Tensor) -> list[tuple[Tensor, Array]]:
         """As `walk_back` in tape.py: the latest operation first, and gradients added up in the order of arrival."""
         assert total.node is not None
-        pending: dict[Node | Tensor, Array] = {total.node: np.array(1, total.dtype).reshape(total.shape)}
+        pending: dict[Node | Tensor, Gradient] = {total.node: np.array(1, total.dtype).reshape(total.shape)}
         leaves: list[Tensor] = []
         for call, backward in reversed(backwards):
             node = call.result.node
             if node is None or node not in pending:
                 continue
             made = [np.empty(np.shape(a), call.result.dtype) for a in call.args if isinstance(a, np.ndarray)]
-            found = backward(pending.pop(node), made)
+            found = backward(self._whole(pending.pop(node)), made)
             if found is None:
                 raise CannotPlan(f"the derivative of {call.primitive.name}")
             calls, gradients = found
             self.calls += calls
-            for tensor, dx in zip(call.inputs, gradients, strict=False):
+            for number, (tensor, dx) in enumerate(zip(call.inputs, gradients, strict=False)):
                 if tensor is None or not tensor.requires_grad:
                     continue
                 target = tensor if tensor.node is None else tensor.node
                 if target in pending:
-                    own = any(dx is array for array in made)
-                    total_dx = dx if own else np.empty_like(dx)
-                    self.calls.append((np.add, (pending[target], dx, total_dx)))
-                    pending[target] = total_dx
+                    others = [*pending.values(), *gradients[:number], *gradients[number + 1:]]
+                    pending[target] = self._sum(pending[target], dx, others)
                     continue
                 pending[target] = dx
                 if tensor.node is None:
                     leaves.append(tensor)
-        grads = [pending[leaf] for leaf in leaves]
+        grads = [self._whole(pending[leaf]) for leaf in leaves]
         if any(np.shares_memory(a, b) for a, b in itertools.combinations(grads, 2)):
             raise CannotPlan("two leaves share a gradient")
         return list(zip(leaves, grads, strict=True))
+
+    def _whole(self, g: Gradient) -> Array:
+        """A gradient as an array."""
+        if not isinstance(g, Onto):
+            return g
+        self.calls += g.added(g.alone, False)
+        return g.alone
+
+    def _sum(self, before: Gradient, dx: Gradient, others: Sequence[Gradient]) -> Array:
+        """Of two gradients, in the memory of the second unless one of the others is there too."""
+        dx = self._whole(dx)
+        shared = any(np.shares_memory(dx, g) for g in others if not isinstance(g, Onto))
+        if isinstance(before, Onto) and not shared:
+            self.calls += before.added(dx, True)
+            return dx
+        total = np.empty_like(dx) if shared else dx
+        self.calls.append((np.add, (self._whole(before), dx, total)))
+        return total
 
 
 class CannotPlan(Exception):
@@ -150,7 +167,7 @@ def _as_it_stands(call: Call) -> tuple[Calls, Backward]:
             residual[0], result = result.residual, result.y
         y[...] = result
 
-    def backward(g: Array, made: Gradients) -> tuple[Calls, Gradients]:
+    def backward(g: Array, made: list[Array]) -> tuple[Calls, Gradients]:
         fresh = iter(made)
         places = [next(fresh) if isinstance(a, np.ndarray) else None for a in args]
         assert op.vjp is not None

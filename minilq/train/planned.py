@@ -7,7 +7,6 @@ what it does not know. Numbers are those of the operation to the last bit.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -18,10 +17,8 @@ from minilq.kernels.planned import Calls
 from minilq.quantize.methods.scaled import Scaled
 from minilq.quantize.scale_rule import Frozen, Threshold
 from minilq.quantize.surrogate import STRAIGHT_THROUGH, surrogate_named
-
-Gradients = list[Array]
-Backward = Callable[[Array, Gradients], tuple[Calls, Gradients] | None]
-Planned = tuple[Calls, Backward] | None
+from minilq.train import planned_penalties as penalties
+from minilq.train.arrival import Gradients, Planned
 
 
 def dense(call: Call) -> Planned:
@@ -30,7 +27,7 @@ def dense(call: Call) -> Planned:
     if x.ndim != 2:
         return None
 
-    def backward(g: Array, made: Gradients) -> tuple[Calls, Gradients]:
+    def backward(g: Array, made: list[Array]) -> tuple[Calls, Gradients]:
         dx, dw, db = made
         wanted = first is not None and first.requires_grad
         return [*([(np.dot, (g, w.T, dx))] if wanted else []), *planned.product(x.T, g, dw),
@@ -42,7 +39,7 @@ def dense(call: Call) -> Planned:
 def relu(call: Call) -> Planned:
     (x,), y = call.args, call.result.array
 
-    def backward(g: Array, made: Gradients) -> tuple[Calls, Gradients] | None:
+    def backward(g: Array, made: list[Array]) -> tuple[Calls, Gradients] | None:
         calls = planned.where_positive(g, y, made[0])
         return None if calls is None else (calls, made)
 
@@ -53,7 +50,7 @@ def relu(call: Call) -> Planned:
 def softmax_cross_entropy(call: Call) -> Planned:
     logits, labels = call.args
 
-    def backward(g: Array, made: Gradients) -> tuple[Calls, Gradients] | None:
+    def backward(g: Array, made: list[Array]) -> tuple[Calls, Gradients] | None:
         calls = planned.mean_cross_entropy_gradient(g, logits, labels, made[0])
         return None if calls is None else (calls, made)
 
@@ -70,9 +67,9 @@ def fake_quantize(call: Call) -> Planned:
             surrogate_named(quantizer.surrogate) is not STRAIGHT_THROUGH):
         return None
 
-    def backward(g: Array, made: Gradients) -> tuple[Calls, Gradients] | None:
+    def backward(g: Array, made: list[Array]) -> tuple[Calls, Gradients] | None:
         if not isinstance(rule, Threshold):
-            return [], [g, np.zeros_like(s)]
+            return [(made[1].fill, (0,))], [g, made[1]]
         calls = planned.threshold_scale_gradient(g, y, s, rule.lam, rule.gate, made[1])
         return None if calls is None else (calls, [g, made[1]])
 
@@ -83,7 +80,7 @@ def fake_quantize(call: Call) -> Planned:
 def lsq(call: Call) -> Planned:
     x, s, low, high, factor, mask = call.args
 
-    def backward(g: Array, made: Gradients) -> tuple[Calls, Gradients] | None:
+    def backward(g: Array, made: list[Array]) -> tuple[Calls, Gradients] | None:
         calls = planned.lsq_backward(g, x, s, low, high, factor, mask, *made)
         return None if calls is None else (calls, made)
 
@@ -91,55 +88,20 @@ def lsq(call: Call) -> Planned:
     return None if forward is None else (forward, backward)
 
 
-def difference_term(call: Call) -> Planned:
-    P, s, weight = call.args
-    y, sizes, c = call.result.array, np.empty_like(s), np.empty_like(s)
-    sums = planned.sum_of_sizes(P, sizes)
-    if sums is None:
+def add_up(call: Call) -> Planned:
+    """Of numbers, as the terms of a penalty are."""
+    y = call.result.array
+    if y.ndim:
         return None
-
-    def value() -> bool:
-        y[...] = weight / max(P.size, 1) * np.sum(sizes * np.abs(1 - 1 / s))
-        return bool(s.min() > 0) and math.isfinite(y)
-
-    def backward(g: Array, made: Gradients) -> tuple[Calls, Gradients] | None:
-        dP, ds = made
-
-        def pulls() -> None:
-            pull, share = 1 - 1 / s, P.dtype.type(float(g) * weight / max(P.size, 1))
-            c[...] = share * np.abs(pull)
-            ds[...] = share * np.sign(pull) / s / s * sizes
-
-        calls = planned.signed(P, c, dP)
-        return None if calls is None else ([(pulls, ()), *calls], made)
-
-    return [*sums, (value, ())], backward
+    first, *others = call.args
+    forward: Calls = [(np.copyto, (y, first)), *((np.add, (y, x, y)) for x in others)]
+    return forward, lambda g, made: ([], [g] * len(made))
 
 
-def maxbin_term(call: Call) -> Planned:
-    P, s, weight = call.args
-    y, m, c = call.result.array, np.empty_like(s), np.empty_like(s)
-    maxima = planned.largest(P, m)
-    if maxima is None:
-        return None
-
-    def value() -> bool:
-        y[...] = weight / s.size * np.sum(m / s)
-        return bool(s.min() > 0) and math.isfinite(y)
-
-    def backward(g: Array, made: Gradients) -> tuple[Calls, Gradients] | None:
-        dP, ds = made
-
-        def pulls() -> None:
-            share = P.dtype.type(float(g) * weight / s.size)
-            c[...] = share / s
-            ds[...] = -share * m / s / s
-
-        calls = planned.on_the_largest(P, m, c, dP)
-        return None if calls is None else ([(pulls, ()), *calls], made)
-
-    return [*maxima, (value, ())], backward
+def add(call: Call) -> Planned:
+    return add_up(call) if np.shape(call.args[0]) == np.shape(call.args[1]) else None
 
 
-PLANNED: dict[str, Callable[[Call], Planned]] = {
-    f.__name__: f for f in (dense, relu, softmax_cross_entropy, fake_quantize, lsq, difference_term, maxbin_term)}
+PLANNED: dict[str, Callable[[Call], Planned]] = {f.__name__: f for f in (
+    dense, relu, softmax_cross_entropy, fake_quantize, lsq, add_up, add, penalties.difference_term,
+    penalties.maxbin_term, penalties.inverse_term)}
