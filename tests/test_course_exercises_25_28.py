@@ -1,0 +1,74 @@
+"""Exercises of notebooks 25 to 28: wrong answers of many kinds, each refused; see also test_course_exercises.py."""
+
+import ast
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tutorials"))
+import course
+import run
+
+LAYER = """
+rng = np.random.default_rng(0)
+fresh = rng.normal(size=(60, 12)) @ rng.normal(size=(12, 12))
+H_fresh = H = fresh.T @ fresh / 60
+weights = [None, rng.normal(size=(12, 3))]
+"""
+
+# notebook, a name in its exercise, pieces of earlier cells that it needs, or code in their place, the wrong answer, and
+# a word of the refusal
+WRONG = {
+    "25 the slope alone": ("25", "worth", ["def one_after"], "def worth(H, e, d):\n    return 2 * d * (H @ e)", "worst"),
+    "25 no diagonal": ("25", "worth", ["def one_after"],
+                       "def worth(H, e, d):\n    return 2 * d * (H @ e) + d**2", "worst"),
+    "25 typed-in worths": ("25", "worth", ["def one_after"], "def worth(H, e, d):\n    return [0.1, 0.2, 0.3]", "computed"),
+    "25 a price without sign": ("25", "price_vjp", ["def price"],
+                                "def price_vjp(g, y, h):\n    return (-7 * g * np.abs(2 * h - 1) ** 2.5,)", "minus"),
+    "25 half a price": ("25", "price_vjp", ["def price"],
+                        "def price_vjp(g, y, h):\n    r = 2 * h - 1\n"
+                        "    return (-3.5 * g * np.abs(r) ** 2.5 * np.sign(r),)", "half"),
+    "25 the others stay": ("25", "made_up_for", ["def one_after", "def by_solving"],
+                           "def made_up_for(H, w, i, y):\n    w[i] = y\n    return w", "worst"),
+    "25 H for its inverse": ("25", "made_up_for", ["def one_after", "def by_solving"],
+                             "def made_up_for(H, w, i, y):\n    return w + H[:, i] / H[i, i] * (y - w[i])", "worst"),
+    "25 nearest": ("25", "my_codes", [LAYER, "def flips", "def check_codes"],
+                   "def my_codes(w, s, H):\n    return np.rint(w / s)", "too large"),
+    "25 flips": ("25", "my_codes", [LAYER, "def flips", "def check_codes"],
+                 "def my_codes(w, s, H):\n    return flips(w, s, H, 150)[0]", "too large"),
+    "25 not rounded": ("25", "my_codes", [LAYER, "def flips", "def check_codes"],
+                       "def my_codes(w, s, H):\n    return w / s", "worst"),
+    "25 somebody else's": ("25", "my_codes", [LAYER, "def flips", "def check_codes"],
+                           "def my_codes(w, s, H):\n    grid = RowGrid(np.array([s]), np.array([0]), -64, 63)\n"
+                           "    return compensated(w, grid, H)", "too large"),
+}
+
+
+@cache
+def code_cells(number):
+    [path] = run.notebooks([number])
+    return [cell for cell in run.cells_of(path) if cell["cell_type"] == "code"]
+
+
+@pytest.mark.parametrize(("number", "named", "before", "answer", "word"), WRONG.values(), ids=WRONG)
+def test_a_wrong_answer_is_refused(number, named, before, answer, word, capsys):
+    cells = code_cells(number)
+    trees = [ast.parse(cell["source"]) for cell in cells]
+    imports = [line for tree in trees for line in tree.body if isinstance(line, (ast.Import, ast.ImportFrom))]
+    names = {}
+    exec(compile(ast.Module(imports, []), number, "exec"), names)
+    for piece in before:
+        found = [cell["source"] for cell in cells if piece in cell["source"] and not run.is_exercise(cell)]
+        exec(found[0] if found else piece, names)
+    [exercise] = [cell["source"] for cell in cells if run.is_exercise(cell) and named in cell["source"]]
+    begin = len(course.verdicts)
+    exec(exercise, names)                        # as it stands
+    assert set(course.verdicts[begin:]) == {"not yet"}
+    capsys.readouterr()
+    begin, lines = len(course.verdicts), exercise.splitlines()
+    checks = next(number for number, line in enumerate(lines) if line.startswith("check"))
+    exec(answer + "\n" + "\n".join(lines[checks:]), names)
+    assert "wrong" in course.verdicts[begin:]
+    assert word in capsys.readouterr().out
