@@ -21,10 +21,12 @@ weights = [None, rng.normal(size=(12, 3))]
 # notebook, a name in its exercise, pieces of earlier cells that it needs, or code in their place, the wrong answer, and
 # a word of the refusal
 WRONG = {
-    "25 the slope alone": ("25", "worth", ["def one_after"], "def worth(H, e, d):\n    return 2 * d * (H @ e)", "worst"),
+    "25 the slope alone": ("25", "worth", ["def one_after"],
+                           "def worth(H, e, d):\n    return 2 * d * (H @ e)", "worst"),
     "25 no diagonal": ("25", "worth", ["def one_after"],
                        "def worth(H, e, d):\n    return 2 * d * (H @ e) + d**2", "worst"),
-    "25 typed-in worths": ("25", "worth", ["def one_after"], "def worth(H, e, d):\n    return [0.1, 0.2, 0.3]", "computed"),
+    "25 typed-in worths": ("25", "worth", ["def one_after"],
+                           "def worth(H, e, d):\n    return [0.1, 0.2, 0.3]", "computed"),
     "25 a price without sign": ("25", "price_vjp", ["def price"],
                                 "def price_vjp(g, y, h):\n    return (-7 * g * np.abs(2 * h - 1) ** 2.5,)", "minus"),
     "25 half a price": ("25", "price_vjp", ["def price"],

@@ -1,4 +1,4 @@
-"""Pictures of notebooks 25 to 28: drawing code, kept out of the reader's way. See also figures.py."""
+"""Pictures of notebook 25: what rounding costs, and what it leaves of a unit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Array = np.ndarray[Any, Any]
 
 
 def corners(H: Array, w: Array, costs: Mapping[tuple[int, ...], float], title: str) -> None:
-    """Notebook 25: the cost of two weights around w as contours, and the four corners with their costs."""
+    """The cost of two weights around w as contours, and the four corners with their costs."""
     across = np.linspace(-0.45, 1.45, 200)
     e = np.stack(np.meshgrid(across - w[0], across - w[1]), axis=-1)
     ax = panels(height=3.3)
@@ -28,7 +28,7 @@ def corners(H: Array, w: Array, costs: Mapping[tuple[int, ...], float], title: s
 
 
 def unit_pictures(columns: Mapping[str, Array]) -> None:
-    """Notebook 25: the 784 weights of a unit as images of one scale: black below zero, grey at it, white above."""
+    """The 784 weights of a unit as images of one scale: black below zero, grey at it, white above."""
     top = max(float(np.abs(column).max()) for column in columns.values())
     for ax, (name, column) in zip(panels(len(columns), height=2.5), columns.items(), strict=True):
         ax.imshow(column.reshape(28, 28), cmap="gray", vmin=-top, vmax=top)
