@@ -20,7 +20,7 @@ def mean_cross_entropy(logits: Array, labels: Any) -> Array:
 @jit()
 def _mean_cross_entropy(logits, labels):  # type: ignore[no-untyped-def]
     N, C = logits.shape
-    zero = logits.dtype.type(0)
+    zero, least = logits.dtype.type(0), np.log(np.finfo(logits.dtype).tiny)
     total = zero
     for i in range(N):
         top = logits[i, 0]
@@ -28,7 +28,7 @@ def _mean_cross_entropy(logits, labels):  # type: ignore[no-untyped-def]
             top = logits[i, j] if logits[i, j] > top else top
         e = zero
         for j in range(C):
-            e += np.exp(logits[i, j] - top)
+            e += _exp(logits[i, j] - top, least, zero)     # what is no normal float adds nothing to the largest, 1
         total += np.log(e) - (logits[i, labels[i]] - top)
     return total / N
 
@@ -45,16 +45,21 @@ def mean_cross_entropy_gradient(g: Array, logits: Array, labels: Any) -> Array:
 @jit()
 def _mean_cross_entropy_gradient(g, logits, labels, dz):  # type: ignore[no-untyped-def]
     N, C = logits.shape
-    number = logits.dtype.type
-    zero, g = number(0), number(g) / number(N)
+    number, kind = logits.dtype.type, np.finfo(logits.dtype)
+    zero, g, least = number(0), number(g) / number(N), number(np.log(kind.tiny) + np.log(kind.eps) - 1)
     for i in range(N):
         top = logits[i, 0]
         for j in range(C):
             top = logits[i, j] if logits[i, j] > top else top
         e = zero
         for j in range(C):
-            dz[i, j] = np.exp(logits[i, j] - top)
+            dz[i, j] = _exp(logits[i, j] - top, least, zero)
             e += dz[i, j]
         for j in range(C):
             dz[i, j] = dz[i, j] / e * g
         dz[i, labels[i]] -= g
+
+
+@jit(inline=True)
+def _exp(x, least, zero):  # type: ignore[no-untyped-def]
+    return zero if x < least else np.exp(x)      # what comes out as 0, or as a denormal, takes longest; NaN stays
