@@ -1,0 +1,67 @@
+"""Exercises of notebooks 21 to 24: wrong answers of many kinds, each refused; see also test_course_exercises.py."""
+
+import ast
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tutorials"))
+import course
+import run
+
+# notebook, a name in its exercise, beginnings of lines in the cells that it needs, the wrong answer, and a word of the
+# refusal
+WRONG = {
+    "21 the diagonal counts": ("21", "variance_of_a_draw", ["def by_all_signs"],
+                               "def variance_of_a_draw(H):\n    return 2 * np.sum(H**2)", "too large"),
+    "21 half a variance": ("21", "variance_of_a_draw", ["def by_all_signs"],
+                           "def variance_of_a_draw(H):\n    return np.sum(H**2) - np.sum(np.diag(H) ** 2)", "half"),
+    "21 a typed-in variance": ("21", "variance_of_a_draw", ["def by_all_signs"],
+                               "def variance_of_a_draw(H):\n    return 3.5", "computed"),
+    "21 steps without a budget": ("21", "steps_for", ["def by_descent"],
+                                  "def steps_for(h, a, n, b):\n    return 1 / np.sqrt(a)", "worst"),
+    "21 every layer counts alike": ("21", "steps_for", ["def by_descent"],
+                                    "def steps_for(h, a, n, b):\n"
+                                    "    return 2 ** (np.mean(h + np.log2(a) / 2) - b) / np.sqrt(a)", "worst"),
+    "21 steps by curvature, no root": ("21", "steps_for", ["def by_descent"],
+                                       "def steps_for(h, a, n, b):\n"
+                                       "    return 2 ** (np.average(h + np.log2(a), weights=n) - b) / a", "worst"),
+    "21 what the cap saves is not spent": ("21", "my_tolerances", ["basins ="],
+                                           "def my_tolerances(g, budget, cap):\n"
+                                           "    return np.minimum(cap, budget / g.size / np.maximum(np.abs(g), 1e-99))",
+                                           "too small"),
+    "21 no cap": ("21", "my_tolerances", ["basins ="], "def my_tolerances(g, budget, cap):\n"
+                  "    return budget / g.size / np.maximum(np.abs(g), 1e-99)", "too large"),
+    "21 the sign of a gradient": ("21", "my_tolerances", ["basins ="], "def my_tolerances(g, budget, cap):\n"
+                                  "    return np.minimum(cap, budget / np.where(g == 0, 1e-9, g))", "sign"),
+}
+
+
+@cache
+def code_cells(number):
+    [path] = run.notebooks([number])
+    return [cell for cell in run.cells_of(path) if cell["cell_type"] == "code"]
+
+
+@pytest.mark.parametrize(("number", "named", "needed", "answer", "word"), WRONG.values(), ids=WRONG)
+def test_a_wrong_answer_is_refused(number, named, needed, answer, word, capsys):
+    cells = code_cells(number)
+    lines = [line for cell in cells for line in ast.parse(cell["source"]).body]
+    names = {}
+    exec(compile(ast.Module([line for line in lines if isinstance(line, (ast.Import, ast.ImportFrom))], []),
+                 number, "exec"), names)
+    for begin in needed:
+        [cell] = [cell["source"] for cell in cells if f"\n{begin}" in f"\n{cell['source']}"]
+        exec(cell, names)
+    [exercise] = [cell["source"] for cell in cells if run.is_exercise(cell) and f"def {named}(" in cell["source"]]
+    begin = len(course.verdicts)
+    exec(exercise, names)                        # as it stands
+    assert set(course.verdicts[begin:]) == {"not yet"}
+    begin = len(course.verdicts)
+    capsys.readouterr()
+    checks = exercise[exercise.index("\ncheck"):]
+    exec(answer + checks, names)
+    assert "wrong" in course.verdicts[begin:]
+    assert word in capsys.readouterr().out
