@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -19,8 +20,9 @@ from minilq.quantize.statistics import entropy_of
 
 SLACK = 1 - 2.0**-40
 """What is spent of a budget, so that the rounding of sums cannot exceed it."""
-GROW, SHRINK = 2.0, 0.5
-"""What becomes of the trust region after a step that was taken, and after one that was not."""
+GROW, NEAR = 4.0, 1.1
+"""How many times as much is spent after a round that was taken; how near a budget that was taken and one that was not
+are to each other in the end."""
 
 
 def water_filling(gradient: Array, budget: float, cap: float) -> Array:
@@ -81,9 +83,11 @@ class Spent(NamedTuple):
 
 @dataclass(frozen=True)
 class Round:
-    """One round of `adaptive`: the trust region, the loss, the bits behind the point, and whether it was taken."""
+    """One round of `adaptive`: the trust region, how many budgets were spent, the loss, the bits behind the point, and
+    whether it was taken."""
 
     cap: float
+    budgets: float
     loss: float
     bits: int
     taken: bool
@@ -93,22 +97,26 @@ def adaptive(model: Sequential, loss_of: Callable[[], Tensor], limit: float, cap
              log: Callable[[Round], None] = lambda line: None) -> Spent:
     """Adaptive quantization: every weight and bias with the fewest bits that keep the loss at or below a limit.
 
-    Repeated: the loss and its gradient where the network is; tolerances by `water_filling` with what is left of the
-    limit; every parameter becomes the shortest number within its tolerance of what it was at first. A network whose
-    loss is within the limit, and which has fewer bits than the last, is taken, and the trust region doubled; any other
-    is undone, and it is halved.
+    Repeated: tolerances by `water_filling`, from the gradient where the network is; every parameter becomes the
+    shortest number within its tolerance of what it was at first. A network whose loss is within the limit, and which
+    has fewer bits than the last, is taken; any other is undone.
+
+    The bound sum |g_i| tau_i <= limit - loss is of errors that all have the worst sign. Those of rounding have both
+    signs, and the loss grows by far less: so the first round spends this budget once, and what is spent grows fourfold
+    until a network is not taken, then by halves of what is between, while the loss itself says what is too much. Where
+    there is nothing more to gain the trust region is doubled, as long as that takes bits away.
 
     model       a trained network, changed in place: the methods of its weights and biases are taken away first, and in
                 the end they get `FewestBits`
     loss_of     () -> the loss of the model as it is now, a scalar Tensor, the same whenever the model is the same
     limit       what the loss must not exceed, above what it is at first
-    cap         the first trust region, 2^-40 .. 1
-    rounds      at most; it stops when the trust region is too small for anything
+    cap         the first trust region, 2^-40 .. 1: how far from the first weights the gradient is believed
+    rounds      at most
     log         called after every round
     Returns     what the network takes; its codes are the network's, see `nn.coded_in`
     Raises      ConfigError for a limit that the network is above already, for other numbers, and without a parameter
     Source      Khoram and Li 2018, Adaptive quantization of neural networks (ICLR). What the paper leaves open is ours:
-                the trust region is of |w - w0|, and halved or doubled
+                the trust region is of |w - w0|, and how much more than the budget is spent
     """
     check_instance("adaptive", "the model", model, Sequential, "a Sequential")
     check_function("adaptive", "loss_of", loss_of, " of nothing")
@@ -128,24 +136,25 @@ def adaptive(model: Sequential, loss_of: Callable[[], Tensor], limit: float, cap
     if not loss < limit:
         raise ConfigError("adaptive", "the limit must be above the loss that the network has",
                           got=f"{limit:g}, where it is {loss:g}")
+    budget, budgets, taken_at, refused_at, before = limit - loss, 1.0, 0.0, math.inf, -1
     for _ in range(rounds):
-        tolerance = np.maximum(water_filling(gradient, limit - loss, cap), LEAST)
+        tolerance = np.maximum(water_filling(gradient, budgets * budget, cap), LEAST)
         made = [shortest(w, part.reshape(w.shape)) for w, part in zip(first, _split(tolerance, first), strict=True)]
         bits = sum(int(N.sum()) for _, N in made)
         _put(sites, [y for y, _ in made])
-        new_loss, new_gradient = _loss_and_gradient(loss_of, sites)
-        taken = new_loss <= limit and (fewest < 0 or bits < fewest)
-        log(Round(cap, new_loss, bits, taken))
+        loss, new_gradient = _loss_and_gradient(loss_of, sites)
+        taken = loss <= limit and (fewest < 0 or bits < fewest)
+        log(Round(cap, budgets, loss, bits, taken))
         if taken:
-            best, fewest, cap = [y for y, _ in made], bits, min(cap * GROW, 1.0)
-            loss, gradient = new_loss, new_gradient
-            if not loss < limit:
-                break
+            best, fewest, gradient, taken_at = [y for y, _ in made], bits, new_gradient, budgets
         else:
-            _put(sites, best)
-            cap *= SHRINK
-            if cap < LEAST:
+            refused_at = budgets
+        if refused_at < NEAR * taken_at or (loss <= limit and not taken):
+            if fewest == before or cap == 1:
                 break
+            before, cap, budgets, refused_at = fewest, min(2 * cap, 1.0), taken_at, math.inf
+        else:
+            budgets = min(GROW * taken_at, math.sqrt(taken_at * refused_at)) if taken_at else refused_at / GROW
     _put(sites, best)
     for site in sites:
         site.change(FewestBits(max(exactly(_latent(site)), LEAST)))
