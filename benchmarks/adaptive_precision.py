@@ -26,8 +26,6 @@ from minilq.post import adaptive
 
 JUDGING = 10_000
 PART = 1_000
-HOYER = 1e-4
-"""The rate of Hoyer-square, that of LeNet-5 in DeepHoyer's paper."""
 
 
 def main() -> None:
@@ -39,6 +37,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--decay", type=float, default=0.0, help="rate of L2 in the float training")
     parser.add_argument("--sparse", type=int, default=0, help="epochs with Hoyer-square after it (none)")
+    parser.add_argument("--rate", type=float, default=2e-5, help="of Hoyer-square")
     parser.add_argument("--data", type=Path, help="the folder of MNIST (where minilq keeps it)")
     options = parser.parse_args()
     data = load("mnist", options.data)
@@ -48,7 +47,7 @@ def main() -> None:
         start = float_network(options.network, data, options.epochs, seed, options.decay)
         floats = 1 - accuracy(start, data)
         if options.sparse:
-            train(start, data, options.sparse, seed, {"hoyer": sparsity_on(start, "hoyer_square", HOYER)})
+            train(start, data, options.sparse, seed, {"hoyer": sparsity_on(start, "hoyer_square", options.rate)})
         before = 1 - accuracy(start, data)
         for limit in options.limits:
             model = copy.deepcopy(start)

@@ -115,7 +115,7 @@ def test_a_network_stays_within_its_limit_and_is_counted_whole(tmp_path):
     assert all(one.loss <= limit for one in rounds if one.taken)
     taken = [one.bits for one in rounds if one.taken]
     assert taken == sorted(taken, reverse=True)
-    assert len({one.budgets for one in rounds}) > 2
+    assert len({one.cap for one in rounds}) > 2
     assert max(one.budgets for one in rounds if one.taken) > 1           # signs cancel
     assert spent.fraction == taken[-1] < 4 * 75                          # of 75 parameters
     latents = [site.latent.numpy() for site in model.sites().values() if site.latent is not None]

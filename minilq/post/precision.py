@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minilq.arguments import as_array, check_function, check_instance, check_reals, check_whole, is_number, shown
-from minilq.autodiff.tape import Array
+from minilq.autodiff.tape import Array, no_grad
 from minilq.autodiff.tensor import Tensor
 from minilq.errors import ConfigError, NonFiniteError
 from minilq.nn import Sequential, Site
@@ -97,14 +97,14 @@ def adaptive(model: Sequential, loss_of: Callable[[], Tensor], limit: float, cap
              log: Callable[[Round], None] = lambda line: None) -> Spent:
     """Adaptive quantization: every weight and bias with the fewest bits that keep the loss at or below a limit.
 
-    Repeated: tolerances by `water_filling`, from the gradient where the network is; every parameter becomes the
-    shortest number within its tolerance of what it was at first. A network whose loss is within the limit, and which
-    has fewer bits than the last, is taken; any other is undone.
+    Repeated: tolerances by `water_filling`, from the gradient of the network as it was; every parameter becomes the
+    shortest number within its tolerance of what it was. A network whose loss is within the limit, and which has fewer
+    bits than the last, is taken; any other is undone.
 
     The bound sum |g_i| tau_i <= limit - loss is of errors that all have the worst sign. Those of rounding have both
     signs, and the loss grows by far less: so the first round spends this budget once, and what is spent grows fourfold
-    until a network is not taken, then by halves of what is between, while the loss itself says what is too much. Where
-    there is nothing more to gain the trust region is doubled, as long as that takes bits away.
+    until the loss is too large, then by halves of what is between. After that the trust region is doubled, as long as
+    that takes bits away.
 
     model       a trained network, changed in place: the methods of its weights and biases are taken away first, and in
                 the end they get `FewestBits`
@@ -116,7 +116,7 @@ def adaptive(model: Sequential, loss_of: Callable[[], Tensor], limit: float, cap
     Returns     what the network takes; its codes are the network's, see `nn.coded_in`
     Raises      ConfigError for a limit that the network is above already, for other numbers, and without a parameter
     Source      Khoram and Li 2018, Adaptive quantization of neural networks (ICLR). What the paper leaves open is ours:
-                the trust region is of |w - w0|, and how much more than the budget is spent
+                the trust region is of |w - w0|, the gradient is that at w0, and how much more than the budget is spent
     """
     check_instance("adaptive", "the model", model, Sequential, "a Sequential")
     check_function("adaptive", "loss_of", loss_of, " of nothing")
@@ -136,25 +136,25 @@ def adaptive(model: Sequential, loss_of: Callable[[], Tensor], limit: float, cap
     if not loss < limit:
         raise ConfigError("adaptive", "the limit must be above the loss that the network has",
                           got=f"{limit:g}, where it is {loss:g}")
-    budget, budgets, taken_at, refused_at, before = limit - loss, 1.0, 0.0, math.inf, -1
+    budget, budgets, low, high, before = limit - loss, 1.0, 0.0, math.inf, -1
     for _ in range(rounds):
         tolerance = np.maximum(water_filling(gradient, budgets * budget, cap), LEAST)
         made = [shortest(w, part.reshape(w.shape)) for w, part in zip(first, _split(tolerance, first), strict=True)]
         bits = sum(int(N.sum()) for _, N in made)
         _put(sites, [y for y, _ in made])
-        loss, new_gradient = _loss_and_gradient(loss_of, sites)
+        with no_grad():
+            loss = loss_of().item()
         taken = loss <= limit and (fewest < 0 or bits < fewest)
         log(Round(cap, budgets, loss, bits, taken))
         if taken:
-            best, fewest, gradient, taken_at = [y for y, _ in made], bits, new_gradient, budgets
+            best, fewest = [y for y, _ in made], bits
+        low, high = (budgets, high) if loss <= limit else (low, budgets)
+        if high > NEAR * low and not (loss <= limit and (tolerance == cap).all()):
+            budgets = min(GROW * low, math.sqrt(low * high)) if low else high / GROW
+        elif fewest == before or cap == 1:
+            break
         else:
-            refused_at = budgets
-        if refused_at < NEAR * taken_at or (loss <= limit and not taken):
-            if fewest == before or cap == 1:
-                break
-            before, cap, budgets, refused_at = fewest, min(2 * cap, 1.0), taken_at, math.inf
-        else:
-            budgets = min(GROW * taken_at, math.sqrt(taken_at * refused_at)) if taken_at else refused_at / GROW
+            before, cap, budgets, low, high = fewest, min(2 * cap, 1.0), low, 0.0, math.inf
     _put(sites, best)
     for site in sites:
         site.change(FewestBits(max(exactly(_latent(site)), LEAST)))
