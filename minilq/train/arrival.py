@@ -26,5 +26,10 @@ Backward = Callable[[Array, list[Array]], tuple[Calls, Gradients] | None]
 """Of the gradient of the result, and of arrays for those of the arguments. Each array that it gives is that gradient,
 or written by its calls, since others may be added to it in place."""
 
-Planned = tuple[Calls, Backward] | None
-"""The calls of a forward, and its derivative."""
+
+class Planned(NamedTuple):
+    """The calls of a forward, its derivative, and whether that reads the result."""
+
+    forward: Calls
+    backward: Backward
+    reads_result: bool = True

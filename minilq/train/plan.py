@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -18,8 +19,8 @@ from minilq.autodiff.tape import Array, Call, Node
 from minilq.autodiff.tensor import Tensor
 from minilq.kernels.planned import Calls
 from minilq.quantize.methods.scaled import Scaled
-from minilq.train.arrival import Backward, Gradient, Gradients, Onto
-from minilq.train.planned import PLANNED
+from minilq.train.arrival import Backward, Gradient, Gradients, Onto, Planned
+from minilq.train.planned import IN_PLACE, PLANNED
 
 CONSTANTS = (int, float, str, type(None), np.random.Generator, Scaled)
 """What operations may be given beside arrays: nothing that changes between two batches."""
@@ -39,12 +40,16 @@ class Plan:
         seen = {id(a) for a in known}
         self.calls: Calls = []
         backwards: list[tuple[Call, Backward]] = []
+        self._spare: set[int] = set()            # results that only those read that take them
+        self._taken = Counter(id(a) for call in calls for a in call.args if isinstance(a, np.ndarray))
         for call in calls:
             self._check(call, seen)
             seen.add(id(call.result.array))
-            forward, backward = _planned(call)
+            forward, backward, reads_result = _planned(call)
             self.calls += forward
             backwards.append((call, backward))
+            if not reads_result:
+                self._spare.add(id(call.result.array))
         self.calls.append((_finite, (total.array,)))
         self.leaves = self._back(backwards, total)
 
@@ -79,8 +84,7 @@ class Plan:
             node = call.result.node
             if node is None or node not in pending:
                 continue
-            made = [np.empty(np.shape(a), call.result.dtype) for a in call.args if isinstance(a, np.ndarray)]
-            found = backward(self._whole(pending.pop(node)), made)
+            found = backward(self._whole(pending.pop(node)), self._places(call))
             if found is None:
                 raise CannotPlan(f"the derivative of {call.primitive.name}")
             calls, gradients = found
@@ -100,6 +104,16 @@ class Plan:
         if any(np.shares_memory(a, b) for a, b in itertools.combinations(grads, 2)):
             raise CannotPlan("two leaves share a gradient")
         return list(zip(leaves, grads, strict=True))
+
+    def _places(self, call: Call) -> list[Array]:
+        """Where the gradients of the arguments go: of a quantized weight over itself when nobody will read that, since
+        what a step touches is to fit into the caches."""
+        arrays = [a for a in call.args if isinstance(a, np.ndarray)]
+        places = [np.empty(np.shape(a), call.result.dtype) for a in arrays]
+        i = IN_PLACE.get(call.primitive.name)
+        if i is not None and id(arrays[i]) in self._spare and self._taken[id(arrays[i])] == 1:
+            places[i] = arrays[i]
+        return places
 
     def _whole(self, g: Gradient) -> Array:
         """A gradient as an array."""
@@ -148,13 +162,13 @@ def _is_constant(a: Any) -> bool:
     return all(map(_is_constant, a)) if isinstance(a, tuple) else isinstance(a, CONSTANTS)
 
 
-def _planned(call: Call) -> tuple[Calls, Backward]:
+def _planned(call: Call) -> Planned:
     known = PLANNED.get(call.primitive.name)
     found = None if known is None else known(call)
     return _as_it_stands(call) if found is None else found
 
 
-def _as_it_stands(call: Call) -> tuple[Calls, Backward]:
+def _as_it_stands(call: Call) -> Planned:
     """The forward and the derivative themselves."""
     op, args, y = call.primitive, call.args, call.result.array
     residual = [call.options["residual"]] if "residual" in call.options else []
@@ -182,8 +196,8 @@ def _as_it_stands(call: Call) -> tuple[Calls, Backward]:
         return [(derivative, ())], places  # type: ignore[return-value]
 
     if any(isinstance(a, np.ndarray) and (y is a or (y.base is not None and np.may_share_memory(y, a))) for a in args):
-        return [], backward                      # a view, of numbers that change by themselves
-    return [(forward, ())], backward
+        return Planned([], backward)             # a view, of numbers that change by themselves
+    return Planned([(forward, ())], backward)
 
 
 def _finite(y: Array) -> bool:

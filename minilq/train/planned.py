@@ -21,7 +21,7 @@ from minilq.train import planned_penalties as penalties
 from minilq.train.arrival import Gradients, Planned
 
 
-def dense(call: Call) -> Planned:
+def dense(call: Call) -> Planned | None:
     x, w, b = call.args
     y, (first, _, _) = call.result.array, call.inputs
     if x.ndim != 2:
@@ -33,10 +33,10 @@ def dense(call: Call) -> Planned:
         return [*([(np.dot, (g, w.T, dx))] if wanted else []), *planned.product(x.T, g, dw),
                 (np.add.reduce, (g, 0, None, db))], made
 
-    return [*planned.product(x, w, y), (np.add, (y, b, y))], backward
+    return Planned([*planned.product(x, w, y), (np.add, (y, b, y))], backward)
 
 
-def relu(call: Call) -> Planned:
+def relu(call: Call) -> Planned | None:
     (x,), y = call.args, call.result.array
 
     def backward(g: Array, made: list[Array]) -> tuple[Calls, Gradients] | None:
@@ -44,10 +44,10 @@ def relu(call: Call) -> Planned:
         return None if calls is None else (calls, made)
 
     forward = planned.rectified(x, y)
-    return None if forward is None else (forward, backward)
+    return None if forward is None else Planned(forward, backward)
 
 
-def softmax_cross_entropy(call: Call) -> Planned:
+def softmax_cross_entropy(call: Call) -> Planned | None:
     logits, labels = call.args
 
     def backward(g: Array, made: list[Array]) -> tuple[Calls, Gradients] | None:
@@ -55,10 +55,10 @@ def softmax_cross_entropy(call: Call) -> Planned:
         return None if calls is None else (calls, made)
 
     forward = planned.mean_cross_entropy(logits, labels, call.result.array)
-    return None if forward is None else (forward, backward)
+    return None if forward is None else Planned(forward, backward)
 
 
-def fake_quantize(call: Call) -> Planned:
+def fake_quantize(call: Call) -> Planned | None:
     P, s, quantizer = call.args
     y = call.result.array
     assert isinstance(quantizer, Scaled)
@@ -74,10 +74,10 @@ def fake_quantize(call: Call) -> Planned:
         return None if calls is None else (calls, [g, made[1]])
 
     forward = planned.round_trip(P, s, quantizer.rounding, y)
-    return None if forward is None else (forward, backward)
+    return None if forward is None else Planned(forward, backward, isinstance(rule, Threshold))
 
 
-def lsq(call: Call) -> Planned:
+def lsq(call: Call) -> Planned | None:
     x, s, low, high, factor, mask = call.args
 
     def backward(g: Array, made: list[Array]) -> tuple[Calls, Gradients] | None:
@@ -85,23 +85,26 @@ def lsq(call: Call) -> Planned:
         return None if calls is None else (calls, made)
 
     forward = planned.lsq_forward(x, s, low, high, call.result.array)
-    return None if forward is None else (forward, backward)
+    return None if forward is None else Planned(forward, backward, False)
 
 
-def add_up(call: Call) -> Planned:
+def add_up(call: Call) -> Planned | None:
     """Of numbers, as the terms of a penalty are."""
     y = call.result.array
     if y.ndim:
         return None
     first, *others = call.args
     forward: Calls = [(np.copyto, (y, first)), *((np.add, (y, x, y)) for x in others)]
-    return forward, lambda g, made: ([], [g] * len(made))
+    return Planned(forward, lambda g, made: ([], [g] * len(made)))
 
 
-def add(call: Call) -> Planned:
+def add(call: Call) -> Planned | None:
     return add_up(call) if np.shape(call.args[0]) == np.shape(call.args[1]) else None
 
 
-PLANNED: dict[str, Callable[[Call], Planned]] = {f.__name__: f for f in (
+PLANNED: dict[str, Callable[[Call], Planned | None]] = {f.__name__: f for f in (
     dense, relu, softmax_cross_entropy, fake_quantize, lsq, add_up, add, penalties.difference_term,
     penalties.maxbin_term, penalties.inverse_term)}
+
+IN_PLACE = {"dense": 1}
+"""Operation -> the argument that its derivative does not read any more when it writes the gradient of it."""

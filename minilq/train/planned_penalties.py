@@ -16,7 +16,7 @@ from minilq.kernels.planned import Calls
 from minilq.train.arrival import Gradients, Onto, Planned
 
 
-def difference_term(call: Call) -> Planned:
+def difference_term(call: Call) -> Planned | None:
     P, s, weight = call.args
     y, sizes, c, pulls, terms = call.result.array, *(np.empty_like(s) for _ in range(4))
     sums = planned.sum_of_sizes(P, sizes)
@@ -38,10 +38,10 @@ def difference_term(call: Call) -> Planned:
 
         return [(gradients, ())], [Onto(dP, lambda to, adding: planned.signed(P, c, to, adding)), ds]
 
-    return [*sums, (value, ())], backward
+    return Planned([*sums, (value, ())], backward)
 
 
-def maxbin_term(call: Call) -> Planned:
+def maxbin_term(call: Call) -> Planned | None:
     P, s, weight = call.args
     y, m, c = call.result.array, np.empty_like(s), np.empty_like(s)
     maxima = planned.largest(P, m)
@@ -60,7 +60,7 @@ def maxbin_term(call: Call) -> Planned:
 
         return [(gradients, ())], [Onto(dP, lambda to, adding: planned.on_the_largest(P, m, c, to, adding)), ds]
 
-    return [*maxima, (_mean_of_quotients, (m, s, weight, np.empty_like(s), y))], backward
+    return Planned([*maxima, (_mean_of_quotients, (m, s, weight, np.empty_like(s), y))], backward)
 
 
 def inverse_term(call: Call) -> Planned:
@@ -75,7 +75,7 @@ def inverse_term(call: Call) -> Planned:
 
         return [(gradients, ())], [ds]
 
-    return [(_mean_of_quotients, (1, s, weight, np.empty_like(s), call.result.array))], backward
+    return Planned([(_mean_of_quotients, (1, s, weight, np.empty_like(s), call.result.array))], backward)
 
 
 def _mean_of_quotients(a: Any, s: Array, weight: float, terms: Array, y: Array) -> bool:
