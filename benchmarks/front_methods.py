@@ -161,8 +161,8 @@ def low_ranked(start: Sequential, data: Dataset, epochs: int, seed: int, rank: i
     return train(quantize(model, weights(LSQ(4))), data, epochs, seed)
 
 
-def khoram_li(start: Sequential, data: Dataset, epochs: int, seed: int, limit: float) -> Sequential:
-    """As few bits for each number as the loss allows, without training."""
+def khoram_li(start: Sequential, data: Dataset, epochs: int, seed: int, more: float) -> Sequential:
+    """As few bits for each number as a loss that grows by no `more` allows, without training."""
     model = copy.deepcopy(start)
     images, labels = seen(data.train_images[:JUDGED]), data.train_labels[:JUDGED]
 
@@ -171,7 +171,7 @@ def khoram_li(start: Sequential, data: Dataset, epochs: int, seed: int, limit: f
                  for i in range(0, len(images), PART)]
         return sum(parts[1:], parts[0]) * (1 / len(parts))
 
-    adaptive(model, loss, limit)
+    adaptive(model, loss, loss().item() + more)
     return model
 
 
@@ -205,6 +205,6 @@ METHODS = {
     "Polino": Method(with_method(lambda levels: Polino(levels, 1024)), (3, 4, 8)),
     "Polino's points": Method(with_method(lambda points: PolinoPoints(points, 1024)), (3, 4, 8)),
     "low rank": Method(low_ranked, (4, 8, 16)),
-    "Khoram and Li": Method(khoram_li, (0.2, 0.1, 0.05)),
+    "Khoram and Li": Method(khoram_li, (0.1, 0.05, 0.02, 0.01)),
     "soft sharing": Method(soft_sharing, ((1e-6, 0.99),)),
 }
