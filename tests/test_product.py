@@ -202,15 +202,34 @@ def test_a_factor_of_32_bits_is_left_to_the_reference():
 
 @given(seed=seeds, dtype=st.sampled_from([np.float32, np.float64]), scale=st.sampled_from([1.0, 1 / 255, 0.37, 1e-30]),
        zero=st.integers(-300, 300), offset=st.sampled_from([0.0, 0.3, -1e20]), half=st.sampled_from([0.5, 2.0**-16]),
-       top=st.sampled_from([2, 15, 255, 65535]), shape=st.sampled_from([(0,), (1,), (3, 1, 5), (67,)]))
-def test_the_codes_of_a_grid(seed, dtype, scale, zero, offset, half, top, shape):
+       top=st.sampled_from([2, 15, 255, 65535]), shape=st.sampled_from([(0,), (1,), (3, 1, 5), (67,), (700,)]),
+       finite=st.booleans())
+def test_the_codes_of_a_grid(seed, dtype, scale, zero, offset, half, top, shape, finite):
     rng = np.random.default_rng(seed)
-    x = rng.choice([*rng.standard_normal(5) * scale * top, *(np.arange(9) - 4.5) * scale, np.inf, -np.inf, -0.0], shape)
+    edges = (rng.integers(-1, top + 2, 9) - half - zero) * scale + offset               # where codes change
+    x = rng.choice([*rng.standard_normal(5) * scale * top, *(np.arange(9) - 4.5) * scale, -0.0, *edges], shape)
+    x *= rng.choice([1, 1 + 2.0**-23, 1 - 2.0**-23], shape)
+    if not finite and x.size:
+        x.flat[rng.integers(x.size, size=3)] = rng.choice([np.inf, -np.inf, np.nan], 3)
     grid = np.array(scale), zero, offset, half, top, np.uint8 if top < 256 else np.uint16
-    want, got = (f(arranged(rng, x.astype(dtype)), *grid) for f in (codes_on.__wrapped__, grid_kernel.codes_on))
+    (want, none), got = (f(arranged(rng, x.astype(dtype)), *grid) for f in (codes_on.__wrapped__, grid_kernel.codes_on))
+    assert none == (finite or not x.size)
     if got is not NotImplemented:
-        assert got.dtype == want.dtype
-        np.testing.assert_array_equal(got, want)
+        assert got[1] == none
+        assert got[0].dtype == want.dtype
+        np.testing.assert_array_equal(got[0], want)
+
+
+@compiled
+@given(seed=seeds, top=st.sampled_from([1, 15, 255]), zero=st.integers(0, 255), scale=st.floats(-9, 9).map(np.exp2))
+def test_codes_in_single_precision_are_those_of_double(seed, top, zero, scale):
+    """Of numbers a few last bits from where codes change, and of numbers between."""
+    rng = np.random.default_rng(seed)
+    t = rng.integers(-2, top + 3, 600) + np.where(rng.random(600) < 0.5, rng.uniform(0, 1, 600), 0)
+    x = ((t - 0.5 - zero) * scale).astype(np.float32)
+    x = x * (1 + rng.integers(-3, 4, 600) * 2.0**-23).astype(np.float32)
+    grid = np.array(scale), zero, 0.0, 0.5, top, np.uint8
+    np.testing.assert_array_equal(grid_kernel.codes_on(x, *grid)[0], codes_on.__wrapped__(x, *grid)[0])
 
 
 @compiled

@@ -120,7 +120,7 @@ class IntegerNetwork:
 
     def __call__(self, codes: Array) -> Array:
         """Logits of input codes: (N, ...) of the grid's dtype -> int32 (N, ...). Raises DTypeError, ShapeError."""
-        return self._run(codes, lambda name, q: None)
+        return self._run(codes, _unseen)
 
     def predict(self, images: Array) -> Array:
         """The class of each image, given as the float network sees it.
@@ -129,10 +129,13 @@ class IntegerNetwork:
         """
         check_reals("IntegerNetwork", "images", images)
         self._check_shape(images)
-        if not np.isfinite(images).all():
-            raise NonFiniteError("IntegerNetwork", "images must be finite", got="NaN or infinity")
-        parts = [self(self.grid.codes(images[part])).argmax(axis=-1) for part in _parts(images)]
-        return np.concatenate(parts)
+        classes = []
+        for part in _parts(images):
+            codes, finite = self.grid.codes_and_finite(images[part])
+            if not finite:
+                raise NonFiniteError("IntegerNetwork", "images must be finite", got="NaN or infinity")
+            classes.append(run(self.steps, codes, _unseen).argmax(axis=-1))
+        return np.concatenate(classes)
 
     def codes_between(self, codes: Array) -> dict[str, Array]:
         """The codes that each Dense and Conv2D multiplies and each Quantize gives, by its name, and "logits"."""
@@ -153,6 +156,10 @@ class IntegerNetwork:
                              cause="network.grid.codes(images) gives them, network.predict(images) takes images")
         self._check_shape(codes)
         return np.concatenate([run(self.steps, codes[part], seen) for part in _parts(codes)])
+
+
+def _unseen(name: str, codes: Array) -> None:
+    """Nobody looks at what a product multiplies."""
 
 
 def _parts(x: Array) -> list[slice]:

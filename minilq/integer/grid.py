@@ -54,13 +54,16 @@ class Grid(NamedTuple):
         >>> Grid(np.array(0.5), 10).codes(np.array([-99, 0, 0.25, 0.74, 1.0])).tolist()
         [0, 10, 11, 11, 12]
         """
+        return _numbers(x, *self.codes_and_finite(x))
+
+    def codes_and_finite(self, x: Array) -> tuple[Array, bool]:
+        """The codes, and whether there is neither NaN, whose codes mean nothing, nor infinity."""
         x = as_array("grid", x)
         check_reals("grid", "x", x)
         _check_spread(x, self.scale)
-        if np.isnan(x).any():
-            raise NonFiniteError("grid", "x must be numbers, for which there are codes", got="NaN")
         if self.top == 1:                        # without a sum that x near to its end, as signs near 0, is lost in
-            return np.asarray(x >= self.scale * (1 - self.zero - self.half) + self.offset).astype(self.dtype)
+            above = x >= self.scale * (1 - self.zero - self.half) + self.offset
+            return np.asarray(above).astype(self.dtype), bool(np.isfinite(x).all())
         return codes_on(x, self.scale, self.zero, self.offset, self.half, self.top, self.dtype)
 
     def spread(self, shape: tuple[int, ...]) -> Grid:
@@ -131,11 +134,13 @@ class Levels(NamedTuple):
         >>> Levels(np.array([0.0, 1.0, 4.0])).codes(np.array([-3.0, 0.5, 0.6, 9.0])).tolist()
         [0, 0, 1, 2]
         """
+        return _numbers(x, *self.codes_and_finite(x))
+
+    def codes_and_finite(self, x: Array) -> tuple[Array, bool]:
+        """As of a Grid."""
         x = as_array("grid", x)
         check_reals("grid", "x", x)
-        if np.isnan(x).any():
-            raise NonFiniteError("grid", "x must be numbers, for which there are codes", got="NaN")
-        return np.searchsorted(self.middles, x, side="left").astype(self.dtype)
+        return np.searchsorted(self.middles, x, side="left").astype(self.dtype), bool(np.isfinite(x).all())
 
     def reals(self, q: Array) -> Array:
         """What the codes stand for, float64."""
@@ -144,10 +149,18 @@ class Levels(NamedTuple):
 
 @twin("grid")
 def codes_on(x: Array, scale: Array, zero: int | Array, offset: float | Array, half: float, top: int,
-             dtype: type[Any]) -> Array:
-    """floor((x - offset) / scale + half) + zero, in float64, and what is beyond 0 .. top set to them; x has no NaN."""
+             dtype: type[Any]) -> tuple[Array, bool]:
+    """floor((x - offset) / scale + half) + zero, in float64, and what is beyond 0 .. top set to them, NaN to 0; and
+    whether x is finite."""
     q = np.floor((x - np.float64(offset)) / scale + half) + zero
-    return np.asarray(np.clip(q, 0, top)).astype(dtype)
+    return np.asarray(np.fmin(np.fmax(q, 0), top)).astype(dtype), bool(np.isfinite(x).all())
+
+
+def _numbers(x: Array, codes: Array, finite: bool) -> Array:
+    """The codes of x, which may be infinite; NonFiniteError for NaN."""
+    if not finite and np.isnan(x).any():
+        raise NonFiniteError("grid", "x must be numbers, for which there are codes", got="NaN")
+    return codes
 
 
 def _check_spread(x: Array, scale: Array) -> None:
