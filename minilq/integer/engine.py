@@ -96,8 +96,8 @@ from minilq.store.parts import network_and_codes
 
 MOST_SIDE = 2**16 - 1
 """Pixels, at most, along an axis of an image of which only the shape is known."""
-NUMBERS = 1 << 18
-"""In so many numbers there may be more images than BATCH at once."""
+NUMBERS, FEWEST = 1 << 20, 256
+"""In so many numbers there may be more images than BATCH at once, each counted as FEWEST at least."""
 
 
 class IntegerNetwork:
@@ -164,7 +164,7 @@ def _unseen(name: str, codes: Array) -> None:
 
 def _parts(x: Array) -> list[slice]:
     """What of x goes through the network at once: BATCH images, more where they are small; one part at least."""
-    step = max(BATCH, NUMBERS // max(math.prod(x.shape[1:]), 1))
+    step = max(BATCH, NUMBERS // max(math.prod(x.shape[1:]), FEWEST))
     return [slice(start, start + step) for start in range(0, max(len(x), 1), step)]
 
 

@@ -82,13 +82,9 @@ def code_tile_of(shape: Shape, term: Term) -> Callable[..., None]:
                 m = builder.sext(load(at(factor, column), vector), wide)
                 b, least, most, n = (load(at(a, column), wide) for a in (offset, low, high, shift))
                 for i in range(rows):
-                    q = builder.add(builder.mul(builder.sext(builder.load(sums[i, v]), wide), m), b)
-                    q = builder.select(builder.icmp_signed("<", q, least), least, q)
-                    q = builder.select(builder.icmp_signed(">", q, most), most, q)
-                    q = builder.ashr(q, n)
-                    q = q if codes == wide else builder.trunc(q, codes)
                     place = at(y, row_of(y_rows, y_rows_at, i), y_at, index(v * lanes))
-                    builder.store(q, builder.bitcast(place, codes.as_pointer()), align=1)
+                    _store_codes(builder, builder.sext(builder.load(sums[i, v]), wide), (m, b, least, most, n), place,
+                                 codes)
             return context.get_dummy_value()
 
         return signature, generate
@@ -96,4 +92,46 @@ def code_tile_of(shape: Shape, term: Term) -> Callable[..., None]:
     return tile
 
 
+def _store_codes(builder: Any, sums: Any, line: tuple[Any, ...], place: Any, codes: Any) -> None:
+    """clip(sums factor + offset, low, high) >> shift, vectors of 64 bits, as a vector of the type `codes`."""
+    factor, offset, low, high, shift = line
+    q = builder.add(builder.mul(sums, factor), offset)
+    q = builder.select(builder.icmp_signed("<", q, low), low, q)
+    q = builder.select(builder.icmp_signed(">", q, high), high, q)
+    q = builder.ashr(q, shift)
+    q = q if codes == q.type else builder.trunc(q, codes)
+    builder.store(q, builder.bitcast(place, codes.as_pointer()), align=1)
+
+
+def _code_row(context: Any, sums: Any, at: Any, factor: Any, offset: Any, low: Any, high: Any, shift: Any, c_at: Any,
+             y: Any, y_at: Any) -> Any:
+    """The codes y[y_at + j] of COLUMNS sums that are in the memory, sums[at + j]; the line is that of the tile."""
+    whole = types.intp
+    signature = types.void(sums, whole, factor, offset, low, high, shift, whole, y, whole)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        _, vectors, lanes = SHAPE or Shape(1, 1, 1)
+        index = ir.IntType(64)
+        wide, codes = ir.VectorType(index, lanes), ir.VectorType(ir.IntType(y.dtype.bitwidth), lanes)
+
+        def load(number: int, begin: Any) -> Any:
+            array_type = signature.args[number]
+            pointer = context.make_array(array_type)(context, builder, arguments[number]).data
+            kind = ir.VectorType(ir.IntType(array_type.dtype.bitwidth), lanes)
+            v = builder.load(builder.bitcast(builder.gep(pointer, [begin]), kind.as_pointer()), align=1)
+            return v if kind == wide else builder.sext(v, wide)
+
+        for v in range(vectors):
+            skipped = index(v * lanes)
+            column = builder.add(arguments[7], skipped)
+            line = tuple(load(number, column) for number in range(2, 7))
+            out = context.make_array(signature.args[8])(context, builder, arguments[8]).data
+            _store_codes(builder, load(0, builder.add(arguments[1], skipped)), line,
+                         builder.gep(out, [builder.add(arguments[9], skipped)]), codes)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+code_row: Any = intrinsic(_code_row)
 code_tile: Any = code_tile_of(SHAPE or Shape(1, 1, 1), BYTE_TERM or four_bytes)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minilq.kernels import convolution_in_use, winograd, winograd4
-from minilq.kernels.groups import Array, fits
+from minilq.kernels.groups import Array, fits, on_lines
 from minilq.kernels.jit import SUMS, jit
 from minilq.kernels.kept import once
 from minilq.kernels.threads import in_parts
@@ -125,11 +125,7 @@ def _packed(w: Array) -> Array:
     """(KH, KW, C, F) -> (F / COLUMNS, KH, KW * C, COLUMNS): what one column of tiles needs lies together, aligned to
     cache lines."""
     KH, KW, C, F = w.shape
-    raw = np.empty(w.size + 16, w.dtype)
-    at = -(raw.ctypes.data // 4) % 16
-    packed = raw[at:at + w.size].reshape(F // COLUMNS, KH, KW * C, COLUMNS)
-    packed[...] = w.reshape(KH, KW * C, F // COLUMNS, COLUMNS).transpose(2, 0, 1, 3)
-    return packed
+    return on_lines(w.reshape(KH, KW * C, F // COLUMNS, COLUMNS).transpose(2, 0, 1, 3))
 
 
 def _convolve_all(x: Array, border: tuple[int, int], corner: tuple[int, int], w: Array, b: Array, y: Array,

@@ -1,8 +1,8 @@
 """The compiled twin of the codes of an evenly spaced grid.
 
-A code is floor(t) with t = (x - offset) / scale + half + zero in float64. In float32, x / scale comes of one product
-and one sum, of twice as many numbers at once, and t is wrong by less than UNSURE. So floor(t) is right wherever t is
-further than that from a whole number, as it is for pixels; blocks of numbers in which it is not are made again.
+A code is rint(t) with t = (x - offset) / scale + zero in float64, halves up. In float32, t comes of one product and one
+sum, of twice as many numbers at once, and is wrong by less than UNSURE. So rint(t) is right wherever t is further than
+that from a half, as it is for pixels; blocks of numbers in which it is not are made again.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from minilq.kernels.groups import Array, fits
+from minilq.kernels.groups import LINE, Array, fits
 from minilq.kernels.jit import SUMS, jit
 from minilq.kernels.threads import in_parts
+from minilq.kernels.tile import prefetch
 
 UNSURE = 2.0**-13
-"""Of float32 t within 0 .. 256: x / scale is below 2^9 where the shift is below 2^8, and so its two roundings and
-those of the shift and of the sum make 3.5 times 2^-15 at most."""
-BLOCK = 256
+"""Of float32 t within -1 .. 256: x / scale is at most 2^9 and a bit where the shift is at most 2^8, and so its two
+roundings and those of the shift and of the sum make little more than 3 times 2^-15."""
+BLOCK, AHEAD = 256, 1024
 
 
 def codes_on(x: Array, scale: Array, zero: int | Array, offset: float | Array, half: float, top: int,
@@ -27,8 +28,8 @@ def codes_on(x: Array, scale: Array, zero: int | Array, offset: float | Array, h
         return NotImplemented
     q, finite = np.empty(x.shape, dtype), np.ones(1, np.bool_)
     line = float(scale), float(zero), float(offset), half, float(top)
-    shift = half + line[1] - line[2] / line[0]
-    if x.dtype == np.float32 and top <= 255 and half == 0.5 and abs(shift) < 256 and 1e-30 < scale < 1e30:
+    shift = line[1] - line[2] / line[0]
+    if x.dtype == np.float32 and top <= 255 and half == 0.5 and abs(shift) <= 256 and 1e-30 < scale < 1e30:
         in_parts(_codes_of_singles, x.size, x.size, x.reshape(-1), np.float32(1 / line[0]), np.float32(shift), *line,
                  q.reshape(-1), finite)
     else:
@@ -54,21 +55,17 @@ def _codes_on(x, scale, zero, offset, half, top, q, finite, start, stop):  # typ
 @jit(SUMS)
 def _codes_of_singles(x, factor, shift, scale, zero, offset, half, top, q, finite,  # type: ignore[no-untyped-def]
                       start, stop):
-    nothing, one, middle = np.float32(0), np.float32(1), np.float32(0.5)
-    least, most, near = middle, np.float32(top) + middle, np.float32(0.5 - UNSURE)
-    rest = nothing
+    nothing, one, most, near = np.float32(0), np.float32(1), np.float32(top), np.float32(0.5 - UNSURE)
     for begin in range(start, stop, BLOCK):
         end = min(begin + BLOCK, stop)
         x_b, q_b, unsure = x[begin:end], q[begin:end], nothing
+        for i in range(0, BLOCK, LINE // 4):
+            prefetch(x, begin + AHEAD + i)
         for i in range(len(x_b)):
-            rest += x_b[i] * nothing
             t = x_b[i] * factor + shift
-            t = t if t > least else least        # of NaN too
-            t = most if t > most else t
-            k = np.floor(t)
-            unsure += one if abs(t - k - middle) > near else nothing
-            q_b[i] = np.int32(k)
+            k = np.rint(t)
+            unsure += nothing if abs(t - k) < near else one      # NaN for infinity too
+            k = k if k > nothing else nothing
+            q_b[i] = np.int32(most if k > most else k)
         if unsure > nothing:
             _codes_on(x, scale, zero, offset, half, top, q, finite, begin, end)
-    if rest != nothing:
-        finite[0] = False

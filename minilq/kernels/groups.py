@@ -11,6 +11,9 @@ from numpy import ndarray
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+LINE = 64
+"""Bytes of a cache line. A load that touches two counts twice."""
+
 
 @functools.lru_cache(maxsize=4096)
 def layout(shape: tuple[int, ...], s_shape: tuple[int, ...]) -> tuple[int, int, int] | None:
@@ -40,3 +43,12 @@ def fits(*arrays: Array) -> bool:
         if not ((a.dtype is dtype or a.dtype == dtype) and type(a) is ndarray and a.flags.c_contiguous):
             return False
     return dtype.char in "fd" and dtype.isnative
+
+
+def on_lines(a: Array) -> Array:
+    """A copy, contiguous, that begins where a cache line does."""
+    raw = np.empty(a.nbytes + LINE, np.uint8)
+    begin = -raw.ctypes.data % LINE
+    copy = raw[begin:begin + a.nbytes].view(a.dtype).reshape(a.shape)
+    copy[...] = a
+    return copy

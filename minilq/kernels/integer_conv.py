@@ -1,7 +1,8 @@
 """Compiled twins of integer layers: products whose sums never reach the memory, but the codes that are made of them.
 
 A convolution is that of conv.py with bytes in the place of floats: an image at a time in a field of the code of 0, rows
-of the kernel as matrix products whose left side is the image itself. Rows of a matrix are the pixels of such an image.
+of the kernel as matrix products whose left side is the image itself. Rows of a matrix are the pixels of such an image,
+or are multiplied as the matrix that they are, where the processor can (matrix_tile.py).
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from minilq.kernels.code_tile import code_tile
-from minilq.kernels.groups import Array
+from minilq.kernels.groups import Array, on_lines
+from minilq.kernels.integer_matrix import codes_by_matrices
 from minilq.kernels.integer_tile import BYTE_TERM
 from minilq.kernels.jit import jit
+from minilq.kernels.matrix_tile import MATRICES, STEP
 from minilq.kernels.threads import in_parts
 from minilq.kernels.tile import COLUMNS, ROWS, fill, grid
 from minilq.kernels.window import Window
@@ -54,13 +57,17 @@ def rescaled_convolution(x: Array, by: Multiplied, window: Window, border: int) 
 
 
 def rescaled_product(x: Array, by: Multiplied) -> Array:
-    packed = _packed(by, 1)
+    packed = _packed(by, 1, STEP // 4 if MATRICES else 1)
     if packed is None:
         return NotImplemented
     (M, K), F = x.shape, by.codes.shape[1]
     wide, whole = len(packed.w) * COLUMNS, M // PIXELS * PIXELS
-    y = np.empty((-(-M // ROWS) * ROWS, wide), by.rescale.dtype)
     x = np.ascontiguousarray(x)
+    if MATRICES:
+        y = np.empty((M, wide), by.rescale.dtype)
+        codes_by_matrices(x, packed.w, packed.line, y)
+        return np.ascontiguousarray(y[:, :F])
+    y = np.empty((-(-M // ROWS) * ROWS, wide), by.rescale.dtype)
     rest = np.concatenate([x[whole:], np.zeros((len(y) - M, K), x.dtype)])
     for images, together, codes in ((x[:whole], PIXELS, y[:whole]), (rest, len(rest), y[whole:])):
         N = len(images) // max(together, 1)
@@ -71,8 +78,11 @@ def rescaled_product(x: Array, by: Multiplied) -> Array:
     return np.ascontiguousarray(y[:M, :F])
 
 
-def _packed(by: Multiplied, KH: int) -> Packed | None:
-    """What is kept with the weights from the first call on; None where there is no tile, or factors do not fit."""
+def _packed(by: Multiplied, KH: int, groups: int = 1) -> Packed | None:
+    """What is kept with the weights from the first call on; None where there is no tile, or factors do not fit.
+
+    groups      of four bytes, which are filled up with zeros to a multiple of it
+    """
     if BYTE_TERM is None:
         return None
     if by.packed is None:
@@ -80,14 +90,14 @@ def _packed(by: Multiplied, KH: int) -> Packed | None:
         if factor.size and np.abs(factor).max() >= 2**31:
             return None
         R, F = by.codes.shape
-        blocks, G = -(-F // COLUMNS), -(-R // KH // 4)
+        blocks, G = -(-F // COLUMNS), -(-R // KH // (4 * groups)) * groups
         bytes_of = np.zeros((KH, 4 * G, blocks * COLUMNS), np.int8)
         bytes_of[:, :R // KH, :F] = by.codes.reshape(KH, -1, F)
         w = bytes_of.reshape(KH, G, 4, blocks, COLUMNS).transpose(3, 0, 1, 4, 2)
         line = [np.zeros(blocks * COLUMNS, np.int64) for _ in by.rescale[1:6]]
         for column, part in zip(line, (factor, *by.rescale[1:5]), strict=True):
             column[:F] = part.reshape(-1)
-        by.packed = Packed(np.ascontiguousarray(w).view(np.uint32)[..., 0], (line[0].astype(np.int32), *line[1:]))
+        by.packed = Packed(on_lines(w).view(np.uint32)[..., 0], (line[0].astype(np.int32), *line[1:]))
     packed: Packed = by.packed
     return packed
 

@@ -123,6 +123,23 @@ ROWS, COLUMNS = (1, 1) if SHAPE is None else (SHAPE.rows, SHAPE.vectors * SHAPE.
 product: Any = tile_product(SHAPE or Shape(1, 1, 1))
 
 
+def _prefetch(context: Any, x: Any, at: Any) -> Any:
+    """Ask for the cache line of x[at], which may lie behind the end: loops over arrays beyond the caches read faster
+    than the processor foresees."""
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data, number = context.make_array(signature.args[0])(context, builder, arguments[0]).data, ir.IntType(32)
+        place = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(8).as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [place.type, number, number, number])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")  # type: ignore[no-untyped-call]
+        builder.call(function, [place, number(0), number(3), number(1)])         # to read, into all caches, data
+        return context.get_dummy_value()
+
+    return types.void(x, types.intp), generate
+
+
+prefetch: Any = intrinsic(_prefetch)
+
+
 @functools.lru_cache(maxsize=32)
 def grid(*axes: tuple[int, int]) -> Array:
     """Offsets of all points of a grid, last axis fastest, from (length, step) of each axis; the last one is repeated
