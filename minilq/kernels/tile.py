@@ -130,7 +130,7 @@ def _prefetch(context: Any, x: Any, at: Any) -> Any:
         data, number = context.make_array(signature.args[0])(context, builder, arguments[0]).data, ir.IntType(32)
         place = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(8).as_pointer())
         kind = ir.FunctionType(ir.VoidType(), [place.type, number, number, number])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")  # type: ignore[no-untyped-call]
+        function = builder.module.declare_intrinsic("llvm.prefetch", (place.type,), kind)
         builder.call(function, [place, number(0), number(3), number(1)])         # to read, into all caches, data
         return context.get_dummy_value()
 
