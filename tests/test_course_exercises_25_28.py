@@ -18,6 +18,11 @@ H_fresh = H = fresh.T @ fresh / 60
 weights = [None, rng.normal(size=(12, 3))]
 """
 
+FAKED = """
+starts, front = [None], np.full((1, 2, 2), (2000.0, 90.0))
+stored = lambda size_and_accuracy: size_and_accuracy
+"""
+
 # notebook, a name in its exercise, pieces of earlier cells that it needs, or code in their place, the wrong answer, and
 # a word of the refusal
 WRONG = {
@@ -45,6 +50,18 @@ WRONG = {
     "25 somebody else's": ("25", "my_codes", [LAYER, "def flips", "def check_codes"],
                            "def my_codes(w, s, H):\n    grid = RowGrid(np.array([s]), np.array([0]), -64, 63)\n"
                            "    return compensated(w, grid, H)", "too large"),
+    "27 one error only": ("27", "images_needed", ["def by_halving"], "def images_needed(gap, a):\n"
+                          "    return math.ceil(4 * a * (1 - a) / gap**2)", "too small"),
+    "27 half an image": ("27", "images_needed", ["def by_halving"], "def images_needed(gap, a):\n"
+                         "    return 8 * a * (1 - a) / gap**2", "too small"),
+    "27 typed-in images": ("27", "images_needed", ["def by_halving"],
+                           "def images_needed(gap, a):\n    return 4867", "computed"),
+    "27 as if apart": ("27", "paired_error", ["def by_the_images"],
+                       "def paired_error(b, c, n):\n    return np.sqrt(b / n + c / n) / np.sqrt(n)", "too large"),
+    "27 a variance": ("27", "paired_error", ["def by_the_images"], "def paired_error(b, c, n):\n"
+                      "    return ((b + c) / n - ((b - c) / n) ** 2) / n", "the square of"),
+    "27 no class": ("27", "check_entry", ["class MeanStep: pass", "def check_entry"], "Mine = 3", "text"),
+    "27 nobody's": ("27", "check_entry", ["class MeanStep: pass", "def check_entry"], "Mine = Quantizer", "text"),
 }
 
 
