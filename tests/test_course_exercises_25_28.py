@@ -50,6 +50,22 @@ WRONG = {
     "25 somebody else's": ("25", "my_codes", [LAYER, "def flips", "def check_codes"],
                            "def my_codes(w, s, H):\n    grid = RowGrid(np.array([s]), np.array([0]), -64, 63)\n"
                            "    return compensated(w, grid, H)", "too large"),
+    "26 floats": ("26", "my_exp", ["def constants_of"],
+                  "def my_exp(q, step, q_b, q_c):\n    return np.exp(q * np.log(2) / step)", "floats"),
+    "26 no shift": ("26", "my_exp", ["def constants_of"], "def my_exp(q, step, q_b, q_c):\n"
+                    "    return (q + step * (-q // step) + q_b) ** 2 + q_c", "too large"),
+    "26 typed-in roots": ("26", "my_root", ["several = ("], "def my_root(n):\n    return 9", "computed"),
+    "26 the root of floats": ("26", "my_root", ["several = ("],
+                              "def my_root(n):\n    return int(np.sqrt(n))", "too large"),
+    "26 the root above": ("26", "my_root", ["several = ("],
+                          "def my_root(n):\n    return 1 + math.isqrt(n - 1)", "too large"),
+    "26 a float root": ("26", "my_root", ["several = ("], "def my_root(n):\n    return n**0.5 // 1", "floats"),
+    "26 factors of one": ("26", "my_factors", ["def layer_of", "def check_factors"],
+                          "def my_factors(X, W):\n    return np.ones(len(W))", "too large"),
+    "26 a half": ("26", "my_factors", ["def layer_of", "def check_factors"],
+                  "def my_factors(X, W):\n    return migration(np.abs(X).max(0), np.abs(W).max(1))", "too large"),
+    "26 factors below zero": ("26", "my_factors", ["def layer_of", "def check_factors"],
+                              "def my_factors(X, W):\n    return -np.ones(16)", "minus"),
     "27 one error only": ("27", "images_needed", ["def by_halving"], "def images_needed(gap, a):\n"
                           "    return math.ceil(4 * a * (1 - a) / gap**2)", "too small"),
     "27 half an image": ("27", "images_needed", ["def by_halving"], "def images_needed(gap, a):\n"
@@ -62,6 +78,29 @@ WRONG = {
                       "    return ((b + c) / n - ((b - c) / n) ** 2) / n", "the square of"),
     "27 no class": ("27", "check_entry", ["class MeanStep: pass", "def check_entry"], "Mine = 3", "text"),
     "27 nobody's": ("27", "check_entry", ["class MeanStep: pass", "def check_entry"], "Mine = Quantizer", "text"),
+    "28 nearly": ("28", "change_of_bits", ["def by_counting"], "def change_of_bits(counts, a, b):\n"
+                  "    return np.log2(counts[a]) - np.log2(max(counts.get(b, 0), 1))", "worst"),
+    "28 the wrong way": ("28", "change_of_bits", ["def by_counting"], "def change_of_bits(counts, a, b):\n"
+                         "    return -by_counting(counts, a, b)", "minus"),
+    "28 uphill": ("28", "soft_bits_vjp", ["def shared_counts"], "def soft_bits_vjp(g, y, u):\n"
+                  "    j, k, n = shared_counts(u)\n    at = j - int(k[0])\n"
+                  "    return (g * (np.log2(n[at + 1]) - np.log2(n[at])),)", "minus"),
+    "28 nats": ("28", "soft_bits_vjp", ["def shared_counts"], "def soft_bits_vjp(g, y, u):\n"
+                "    j, k, n = shared_counts(u)\n    at = j - int(k[0])\n"
+                "    return (g * np.log(n[at] / n[at + 1]),)", "worst"),
+    "28 without g": ("28", "soft_bits_vjp", ["def shared_counts"], "def soft_bits_vjp(g, y, u):\n"
+                     "    j, k, n = shared_counts(u)\n    at = j - int(k[0])\n"
+                     "    return (np.log2(n[at] / n[at + 1]),)", "every g"),
+    "28 Laplace's rule": ("28", "adaptive_bits", ["def by_gamma"], "def adaptive_bits(k, K, context):\n"
+                          "    counts, bits = {}, 0.0\n    for code, c in zip(k, context):\n"
+                          "        n = counts.setdefault(c, [1] * K)\n        bits -= np.log2(n[code] / sum(n))\n"
+                          "        n[code] += 1\n    return bits", "worst"),
+    "28 no contexts": ("28", "adaptive_bits", ["def by_gamma"], "def adaptive_bits(k, K, context):\n"
+                       "    return by_gamma(k, K, 0 * context)", "worst"),
+    "28 a large file": ("28", "my_network", [FAKED, "def check_network"],
+                        "def my_network(start):\n    return 5000, 95.0", "too large"),
+    "28 nothing learned": ("28", "my_network", [FAKED, "def check_network"],
+                           "def my_network(start):\n    return 100, 10.0", "too small"),
 }
 
 

@@ -21,7 +21,7 @@ from run import FOLDER, cells_of, notebooks
 
 PAGE, README = FOLDER / "index.html", FOLDER / "README.md"
 MADE_BY = ("index.py", "index_map.py", "rendered.py", "mathml.py", "index.css")
-LIMIT = 3_500_000                                # bytes of the page
+LIMIT = 4_500_000                                # bytes of the page
 THUMBNAIL = 400
 
 LINKS = {"explore.html": "A page to play at", "#cheat-sheet": "Cheat sheet", "#glossary": "Glossary",
