@@ -1,6 +1,7 @@
 """Exercises of the notebooks: wrong answers that once were accepted, or ended in a traceback, are refused."""
 
 import ast
+import contextlib
 import sys
 from pathlib import Path
 
@@ -63,22 +64,105 @@ WRONG = {
     "no function": ("09", "answers.wall", "", "size = 12839.83", "function"),
 }
 
+# of the exercises that have many right answers: the number, what its check needs from earlier cells
+STUB = """
+from types import SimpleNamespace as Stub
+rng = np.random.default_rng(0)
+weights = rng.standard_normal((9, 8))
+floats = [Stub(sites=lambda: {"dense1.weight": Stub(latent=Stub(numpy=lambda: weights))})]
+"""
+SAMPLES = STUB + """
+seen, h = rng.random((500, 9)), np.abs(rng.standard_normal(3000)) * (rng.random(3000) > 0.3)
+numbers = {"gauss": rng.standard_normal(3000), "laplace": rng.laplace(size=3000)}
+"""
+TRAINED = """
+names, rivals = ["clipped"], {"clipped": np.array([90, 90]), "zero": np.array([60, 60])}
+binary_inside = lambda method, seed: (None, 70.0)
+"""
+OPEN = {
+    "13": ("better(P, s)", STUB), "14": ("my_rule(x, bits)", SAMPLES), "15": ("design(generator)", ""),
+    "16": ("my_alpha_slope(x, y, alpha)", "h, z = np.abs(np.random.default_rng(0).standard_normal((2, 500)))"),
+    "17": ("my_curve(u, low, high)", TRAINED), "18": ("three_levels(w)", ""), "19": ("my_quantizer(x)", ""),
+    "20": ("my_update(w, move, rest, s, rng)", "s, eta, target = 0.1, 0.05, 2.0"),
+}
+SLOPE = "\ndef my_slope(u, low, high):\n    return "
+RANDOM = "generator.standard_normal((64, 10))"
+# a wrong answer, a word of the refusal
+OPEN_WRONG = {
+    "13": [("np.rint(P / s), np.rint(P / s) * s", "not below"), ("P / s, P", "whole"),
+           ("np.rint(P / s), P", "one value"),
+           ("np.rint(2 * P / s), np.rint(2 * P / s) * s / 2", "more bits"), ("0 * P, 0 * P", "not below"),
+           ("np.rint(P / s), (np.rint(P / s) + 0.5) * s", "not below"), ("np.rint(P / s)", "cannot"),
+           ("0, 1", "cannot")],
+    "14": [("x.min(), x.max()", "times the least"), ("-3 * x.std(), 3 * x.std()", "times"),
+           ("x.max(), x.min()", "times"),
+           ("-np.abs(x).max(), np.abs(x).max()", "times"), ("tuple(np.percentile(x, [1, 99]))", "times"),
+           ("0, 4", "times"),
+           ("x.max()", "cannot"), ("'min', 'max'", "cannot"), ("x.min() / 2, x.max() / 2", "times")],
+    "15": [(f"{RANDOM}, {RANDOM}", "thousand"), (f"{RANDOM}.T, {RANDOM}.T", "shape"), (RANDOM, "cannot"),
+           (f"0 * {RANDOM}, {RANDOM}", "thousand"), (f"{RANDOM} * 10.0 ** -np.arange(10), {RANDOM}", "thousand"),
+           ("np.ones((64, 10)), np.ones((64, 10))", "thousand"),
+           (f"(np.sign({RANDOM}) + {RANDOM} / 9e3) * 1e-3 ** (np.arange(10) > 0), {RANDOM}", "little is lost")],
+    "16": [("(x >= alpha).astype(float)", "ends at"), ("-y / alpha", "ends at"), ("np.ones_like(x)", "ends at"),
+           ("np.zeros_like(x)", "ends at"), ("(y - x) / alpha * (x < alpha)", "ends at"), ("x[:3]", "cannot"),
+           ("'y / alpha'", "cannot")],
+    "17": [(f"np.tanh(1.5 * u){SLOPE}1 - np.tanh(1.5 * u) ** 2", "derivative"),
+           (f"np.tanh(u){SLOPE}np.ones_like(u)", "deriv"),
+           (f"np.clip(u, -1, 1){SLOPE}(np.abs(u) <= 1) * 1.0", "already"), (f"0 * u{SLOPE}0 * u", "already"),
+           (f"u{SLOPE}np.ones_like(u)", "already"), (f"-np.tanh(u){SLOPE}np.tanh(u) ** 2 - 1", "fewer digits"),
+           (f"np.tanh(u){SLOPE}None", "return"), (f"'tanh'{SLOPE}1 / np.cosh(u) ** 2", "cannot")],
+    "18": [("twn(w, rule='best').min() * np.array([1, 0, -1])", "symmetric"), ("[-1, 1]", "shape"),
+           ("[-0.3, 0.5, 1.5]", "sym"),
+           ("w.mean() + np.array([-1, 0, 1]) * w.std() / 9", "symmetric"),
+           ("-np.quantile(w, [0.1, 0.5, 0.9])", "symmetric"),
+           ("'quantiles'", "shape"), ("w[:3] * np.nan", "symmetric")],
+    "19": [("np.rint(x / 1.6).astype(int), np.rint(x / 1.6) * 1.6", "far above"), ("x, x", "whole"),
+           ("np.rint(x).astype(int), np.rint(x)", "bits"),
+           ("np.floor(x / 1.6).astype(int), np.floor(x / 1.6) * 1.6", "above"),
+           ("np.rint(x / 1.6).astype(int), x", "one value"), ("np.rint(x / 1.6).astype(int)", "cannot"),
+           ("0, 1", "each")],
+    "20": [("s * coin((w - move) / s, rng), rest", "near enough"), ("s * np.rint((w - move) / s), rest", "one side"),
+           ("w - move, rest", "off their grid"), ("(w, move)", "multiples"), ("w", "cannot"),
+           ("s * coin(w / s, rng), rest", "side"),
+           ("s * np.rint((w - move + rest) / s), w - move + rest - s * np.rint((w - move + rest) / s)", "multiples")],
+}
 
-@pytest.mark.parametrize(("number", "named", "before", "answer", "word"), WRONG.values(), ids=WRONG)
-def test_a_wrong_answer_is_refused_and_the_right_one_kept(number, named, before, answer, word, capsys):
+
+def told(number, named, before, answer):
+    """Verdicts on an answer, after the definitions of a notebook and what is put in place of its other cells."""
     [path] = run.notebooks([number])
     cells = [cell for cell in run.cells_of(path) if cell["cell_type"] == "code"]
     trees = [ast.parse(cell["source"]) for cell in cells]
-    imports = [line for tree in trees for line in tree.body if isinstance(line, (ast.Import, ast.ImportFrom))]
+    lines = [line for tree in trees for line in tree.body]
     [exercise] = [cell["source"] for cell in cells if run.is_exercise(cell) and named in cell["source"]]
     names = {}
-    exec(compile(ast.Module(imports, []), path.name, "exec"), names)
+    exec(compile(ast.Module([line for line in lines if isinstance(line, (ast.Import, ast.ImportFrom))], []), path.name,
+                 "exec"), names)
     exec(before, names)
-    exec(exercise, names)                        # as it stands: not yet, in every check
+    for line in lines:
+        if isinstance(line, (ast.FunctionDef, ast.ClassDef)):
+            with contextlib.suppress(NameError):                 # of a default value or a base that is not needed here
+                exec(compile(ast.Module([line], []), path.name, "exec"), names)
+    exec(before, names)                                          # what stands in for a function
+    exec(exercise, names)                                        # as it stands: not yet, in every check
     begin = len(course.verdicts)
-    capsys.readouterr()
-    lines = exercise.splitlines()
-    checks = next(number for number, line in enumerate(lines) if line.startswith("check"))
-    exec(answer + "\n" + "\n".join(lines[checks:]), names)
-    assert set(course.verdicts[begin:]) == {"wrong"}
-    assert word in capsys.readouterr().out
+    exec(answer + "\n" + run.checks_of(exercise), names)
+    return set(course.verdicts[begin:])
+
+
+@pytest.mark.parametrize(("number", "named", "before", "answer", "word"), WRONG.values(), ids=WRONG)
+def test_a_wrong_answer_is_refused_and_the_right_one_kept(number, named, before, answer, word, capsys):
+    assert told(number, named, before, answer) == {"wrong"}
+    assert word in capsys.readouterr().out.rpartition("wrong: ")[2]
+
+
+@pytest.mark.parametrize(("number", "answer", "word"), [
+    (number, *one) for number, some in OPEN_WRONG.items() for one in some])
+def test_a_wrong_answer_to_an_open_exercise_is_refused(number, answer, word, capsys):
+    header, before = OPEN[number]
+    assert told(number, header, before, f"def {header}:\n    return {answer}") == {"wrong"}
+    assert word in capsys.readouterr().out.rpartition("wrong: ")[2]
+
+
+def test_six_wrong_answers_to_every_open_exercise():
+    assert min(map(len, OPEN_WRONG.values())) >= 6

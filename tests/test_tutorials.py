@@ -5,6 +5,8 @@ The cells themselves run in `python tutorials/run.py --quick`, not here.
 
 import ast
 import base64
+import csv
+import doctest
 import json
 import re
 import statistics
@@ -20,6 +22,8 @@ sys.path.insert(0, str(FOLDER))
 import course  # noqa: E402
 import run  # noqa: E402
 import running  # noqa: E402
+import seconds  # noqa: E402
+import wrong_answers  # noqa: E402
 
 NOTEBOOKS = run.notebooks([])
 LOCAL = re.compile(r"(?<![\w.])/(?:home|root|tmp|work|usr|Users|opt)/|[A-Z]:\\\\|localhost")
@@ -138,8 +142,8 @@ EXERCISE = "def double(x):\n    return ...\n\ncheck(double(2.0), 4.0)"
 SOLUTION = "<details><summary>Solution</summary>\n\n```python\ndef double(x):\n    return {} * x\n```\n</details>"
 
 
-def notebook_of(path, *sources, factor=2):
-    sources = ("from course import check", *sources)
+def notebook_of(path, *sources, factor=2, first="from course import check"):
+    sources = (first, *sources)
     cells = [{"cell_type": "code", "metadata": {}, "source": source} for source in sources]
     cells += [{"cell_type": "code", "metadata": {"tags": ["exercise"]}, "source": EXERCISE},
               {"cell_type": "markdown", "metadata": {}, "source": SOLUTION.format(factor)}]
@@ -152,6 +156,9 @@ def test_the_runner_solves_exercises_and_fails_on_a_changed_claim(tmp_path):
     assert run.run_apart(notebook_of(tmp_path / "good.ipynb", "a = 1", "assert a == 1"), quick=True) == ""
     changed = run.run_apart(notebook_of(tmp_path / "changed.ipynb", "a = 1", "b = 2\nassert a == b"), quick=True)
     assert "changed.ipynb, cell 2, line 2: assert a == b" in changed
+    lenient = notebook_of(tmp_path / "lenient.ipynb", "check = lambda yours, right: verdicts.append("
+                          "'not yet' if yours is ... else 'correct')", first="from course import verdicts")
+    assert "cell 2: the check accepts a wrong answer, a forgotten return" in run.run_apart(lenient, quick=True)
     wrong = run.run_apart(notebook_of(tmp_path / "wrong.ipynb", factor=3), quick=True)
     assert "cell 1, solved: every check must say 'correct', they said ['wrong']" in wrong
 
@@ -175,15 +182,37 @@ def test_the_minutes_are_those_of_the_map(path):
     assert f"Time: {read} minutes to read, {words} with the exercises." in begin
 
 
-@pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path.name < "13"], ids=lambda path: path.stem)
+def rows_of(path):
+    """What running.csv has for a notebook."""
+    with running.TABLE.open(encoding="utf-8", newline="") as file:
+        return [row for row in csv.DictReader(file) if row["notebook"] == path.name[:2]]
+
+
+@pytest.mark.parametrize("path", [path for path in NOTEBOOKS if rows_of(path)], ids=lambda path: path.stem)
 def test_the_running_table_grows_from_notebook_to_notebook(path, capsys):
     """Each one ends with the rows of those before it, as running.csv has them, and with its own."""
     [cell] = [cell for cell in code_of(run.cells_of(path)) if "\nrunning(" in "\n" + cell["source"]]
     stored = "".join("".join(output.get("text", [])) for output in cell["outputs"]).splitlines()
-    own = [line for line in running.TABLE.read_text(encoding="utf-8").splitlines() if line.startswith(path.name[:2])]
-    rows = [line.rsplit(",", 3)[1:3] for line in own]
-    running.running(path.name[:2], *((float(accuracy), float(size)) for accuracy, size in rows))
+    own = rows_of(path)
+    running.running(path.name[:2], *((float(row["accuracy"]), float(row["bytes"])) for row in own))
     told = capsys.readouterr().out.splitlines()
-    assert own
     assert stored[-len(told):-len(own)] == told[:-len(own)]
     assert [line[:58] for line in stored[-len(own):]] == [line[:58] for line in told[-len(own):]]
+
+
+def test_every_row_of_the_running_table_says_what_trained_it():
+    for path in NOTEBOOKS:
+        texts = [text for _, text in seconds.statements_of(path)]
+        for row in rows_of(path):
+            assert float(row["seconds"]) > 0
+            assert not [part for part, _ in seconds.parts(row["trained_by"]) if not any(part in text for text in texts)]
+
+
+def test_the_first_notebooks_have_a_row_each():
+    assert not [path for path in NOTEBOOKS if path.name < "17" and not rows_of(path)]
+
+
+@pytest.mark.parametrize("module", [seconds, wrong_answers], ids=lambda module: module.__name__)
+def test_examples(module):
+    failed, tried = doctest.testmod(module)
+    assert (failed, tried > 0) == (0, True)

@@ -18,6 +18,7 @@ from nbclient import NotebookClient
 from PIL import Image
 from run import FOLDER, cells_of, digest, notebooks
 
+TIMEOUT = 3600                                   # seconds for one cell, on a processor that is busy with other things
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
@@ -37,7 +38,7 @@ def main() -> int:
             cell.metadata.pop("execution", None)
         notebook.metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
         beside = {"metadata": {"path": str(FOLDER)}}
-        NotebookClient(notebook, timeout=600, record_timing=False, resources=beside).execute()
+        NotebookClient(notebook, timeout=TIMEOUT, record_timing=False, resources=beside).execute()
         for number, cell in enumerate(notebook.cells):
             for output in cell.get("outputs", []):
                 if output.get("name") == "stderr":

@@ -3,11 +3,13 @@
     check(yours, expected)                              a number or an array
     check_function(yours, expected, (1, 2), (3, 4))     a function, called with these arguments
     check_gradient(forward, vjp, x)                     a vector-Jacobian product, against finite differences
+    @judge                                              above a check that a notebook writes for itself
 """
 
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Sequence
 from types import CodeType
 from typing import Any, TypeVar
@@ -33,6 +35,10 @@ _given: dict[str, Callable[..., Any]] = {}
 
 class _Wrong(Exception):
     """What is wrong with an answer, said to its author."""
+
+
+class _NotYet(Exception):
+    """There is a ... in an answer."""
 
 
 def given(function: Function) -> Function:
@@ -99,13 +105,13 @@ def check_gradient(forward: Callable[..., Any], vjp: Callable[..., Any], *inputs
         name = getattr(forward, "__name__", "")
         if _given.get(name, forward) is not forward:
             raise _Wrong(f"{name} is given, and yours is another one; run the cell that defines it again")
+        double = _called(vjp, (2 * g, y, *inputs))
         report = gradcheck(forward, *inputs, vjp=vjp, g=g, raises=False)
+        if all(np.any(a) and np.array_equal(a, b) for a, b in zip(answer, double, strict=True)):
+            raise _Wrong("yours is the same for every g; the chain rule multiplies by it")
         if report:
             return _say("correct", f"{report.entries} entries agree with finite differences")
         expected, _ = central_differences(forward, [np.array(x) for x in inputs], g)
-        one = _called(vjp, (np.ones_like(y), y, *inputs))
-        if all(np.array_equal(a, b) for a, b in zip(answer, one, strict=True)):
-            raise _Wrong("yours is the same for every g; the chain rule multiplies by it")
         a, b = _numbers(answer[report.argument]), expected[report.argument]
         where = f"gradient {report.argument} of {len(inputs)}: " if len(inputs) > 1 else ""
         raise _Wrong(where + (slip(a, b, 1e-4, 1e-7 * float(np.abs(b).max())) or _worst(a, b, report.index)))
@@ -115,14 +121,46 @@ def check_gradient(forward: Callable[..., Any], vjp: Callable[..., Any], *inputs
         return _say("wrong", "a tuple of arrays of numbers is expected, one gradient for each input")
 
 
+def judge(own: Callable[..., str | None]) -> Callable[..., None]:
+    """For a check that a notebook writes itself, of functions that have many right versions.
+
+    It says in a sentence what is wrong, or None. What cannot be used at all is wrong too, and ends in no traceback.
+    """
+    @functools.wraps(own)
+    def judged(*functions: Callable[..., Any]) -> None:
+        before = len(verdicts)
+        try:
+            with np.errstate(all="ignore"):
+                found = own(*(functools.partial(_finished, function) for function in functions))
+        except _NotYet:
+            return _say("not yet", NOT_YET)
+        except _Wrong as wrong:
+            return _say("wrong", str(wrong))
+        except (TypeError, ValueError, IndexError, minilq.MinilqError) as error:
+            return _say("wrong", f"what came back cannot be used here: {error}")
+        if found:
+            _say("wrong", found)
+        elif len(verdicts) == before:
+            _say("correct", "all that is asked for holds")
+        return None
+    return judged
+
+
+def _finished(function: Callable[..., Any], *arguments: Any) -> Any:
+    answer = _called(function, arguments)
+    if _unsolved(answer):
+        raise _NotYet
+    return answer
+
+
 def _called(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-    """What a learner's function returns for copies of the arguments."""
+    """What a learner's function returns for copies of the arguments; a generator goes on from call to call."""
     if not callable(function):
         if _unsolved(function):
             return ...
         raise _Wrong(f"a function is expected; yours is {_kind(function)}")
     try:
-        answer = function(*copy.deepcopy(arguments))
+        answer = function(*(a if isinstance(a, np.random.Generator) else copy.deepcopy(a) for a in arguments))
     except Exception as error:
         raise _Wrong(f"your function stopped with {type(error).__name__}: {error}") from None
     if answer is None or (isinstance(answer, tuple) and any(part is None for part in answer)):

@@ -24,6 +24,7 @@ from checks import check as check
 from checks import check_function as check_function
 from checks import check_gradient as check_gradient
 from checks import given as given
+from checks import judge as judge
 from checks import verdicts as verdicts
 from cycler import cycler
 from matplotlib.axes import Axes

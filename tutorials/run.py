@@ -4,6 +4,7 @@
     python tutorials/run.py 00 03              these two, as a reader runs them
 
 Each notebook runs in a process of its own, where a warning is an error. A failure names notebook, cell and line.
+After its solution each exercise gets wrong answers of the usual kinds, which its check must refuse.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import time
 import traceback
 from pathlib import Path
 from typing import Any
+
+from wrong_answers import tried
 
 FOLDER = Path(__file__).resolve().parent
 QUICK_TIMEOUT, TIMEOUT = 120, 600                # seconds for one notebook
@@ -50,17 +53,30 @@ def is_exercise(cell: Cell) -> bool:
     return "exercise" in cell["metadata"].get("tags", [])
 
 
+def is_open(above: list[Cell]) -> bool:
+    """Whether the exercise below these cells, the nearest first, has many right answers: its heading says "open"."""
+    headings = (re.findall(r"### Exercise \d.*", cell["source"]) for cell in above if cell["cell_type"] == "markdown")
+    return "open" in next((found[-1] for found in headings if found), "")
+
+
 def solved(exercise: str, markdown: str) -> str:
     """The exercise's cell with the solution in place of everything above its first check.
 
     Raises ValueError if there is no check to pass, or no solution in the cell below.
     """
+    found = SOLUTION.search(markdown)
+    if not found:
+        raise ValueError("an exercise needs a folded solution in the next cell")
+    return found.group(1) + checks_of(exercise)
+
+
+def checks_of(exercise: str) -> str:
+    """The exercise's cell from its first check on; ValueError if there is none."""
     lines = exercise.splitlines()
     checks = [number for number, line in enumerate(lines) if line.startswith("check")]
-    found = SOLUTION.search(markdown)
-    if not checks or not found:
-        raise ValueError("an exercise needs a line that begins with check, and a folded solution in the next cell")
-    return found.group(1) + "\n".join(lines[checks[0]:])
+    if not checks:
+        raise ValueError("an exercise needs a line that begins with check")
+    return "\n".join(lines[checks[0]:])
 
 
 def run_here(path: Path) -> None:
@@ -80,10 +96,14 @@ def run_here(path: Path) -> None:
         execute(cell["source"], place, names)
         if is_exercise(cell):
             expect(course.verdicts[before:], "not yet", place)
-            before = len(course.verdicts)
-            solution = solved(cell["source"], cells[number + 1]["source"])
-            execute(solution, f"{place}, solved", dict(names))
+            before, answered = len(course.verdicts), dict(names)
+            execute(solved(cell["source"], cells[number + 1]["source"]), f"{place}, solved", answered)
             expect(course.verdicts[before:], "correct", f"{place}, solved")
+            for wrong, spoiled in tried(cell["source"], is_open(cells[number - 1::-1]), answered):
+                before = len(course.verdicts)
+                execute(checks_of(cell["source"]), f"{place}, {wrong}", spoiled)
+                if "wrong" not in course.verdicts[before:]:
+                    raise AssertionError(f"{place}: the check accepts a wrong answer, {wrong}")
         for figure in map(plt.figure, plt.get_fignums()):
             figure.canvas.draw()                 # what is wrong with a figure shows when it is drawn
         plt.close("all")

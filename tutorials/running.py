@@ -53,7 +53,7 @@ def running(notebook: str, *measured: tuple[float, float]) -> None:
     """Print the table up to a notebook, whose rows are what you measured: an accuracy and a number of bytes for each.
 
     Raises AssertionError if the measured rows are not those of the table, by 2 points or 5 % of the bytes; in quick
-    mode they may differ. Seconds of training are those of the table, on one processor.
+    mode they may differ. Seconds of training are those of the table, which `seconds.py` measures on one processor.
     """
     with TABLE.open(encoding="utf-8") as file:
         table: list[dict[str, Any]] = [row for row in csv.DictReader(file) if row["notebook"] <= notebook]
@@ -65,4 +65,4 @@ def running(notebook: str, *measured: tuple[float, float]) -> None:
     print(f"{'notebook':10}{'784-128-10':48}{'right':>7}{'bytes':>10}{'trained':>10}")
     for row in table:
         print(f"{row['notebook']:10}{row['network']:48}{float(row['accuracy']):7.1%}{float(row['bytes']):10,.0f}"
-              f"{float(row['seconds']):8.0f} s")
+              f"{float(row['seconds']):8.1f} s")
