@@ -1,4 +1,5 @@
 """How the cost of a step grows: with width, batch, depth, groups of scales and lambda. It is to grow as the work.
+And that of `for row in tensor`, forward and backward, with the rows.
 
 Dense networks with nested quantizers, by a plan as a Trainer takes it, on dense noise; processor time, the shortest of
 many steps, all networks in turns. `work` is the number of multiplications and additions of the products, beside the
@@ -10,18 +11,20 @@ first line's; `time` likewise.
 from __future__ import annotations
 
 import argparse
+import gc
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from minilq import Adam, Dense, Nested, ReLU, Sequential, quantize
+from minilq import Adam, Dense, Nested, ReLU, Sequential, Tensor, quantize
 from minilq.objective import Objective
 from minilq.train.step import Step
 from minilq.train.task import cross_entropy
 
 INPUTS, CLASSES = 784, 10
+ROWS = (1000, 2000, 4000, 8000)
 
 
 class Case(NamedTuple):
@@ -67,6 +70,18 @@ def step_of(case: Case) -> Callable[[], None]:
     return run
 
 
+def rows_of(count: int) -> Callable[[], None]:
+    x = Tensor(np.ones((count, 8), np.float32), requires_grad=True)
+
+    def run() -> None:
+        total = Tensor(np.float32(0))
+        for row in x:
+            total = total + row.sum()
+        total.backward()
+
+    return run
+
+
 def shortest(steps: list[Callable[[], None]], rounds: int) -> list[float]:
     best = [np.inf] * len(steps)
     for number in range(rounds + 3):             # the first ones compile, and make the plan
@@ -89,6 +104,11 @@ def main() -> None:
             value = getattr(case, {"scales": "granularity", "lambda": "lam"}.get(name, name))
             print(f"  {value!s:8} {seconds * 1e3:8.2f} ms   work {case.work / cases[0].work:5.1f}   "
                   f"time {seconds / times[0]:5.2f}")
+    print("rows")
+    gc.disable()                                 # Python's own search for cycles goes through all that is alive
+    times = shortest([rows_of(count) for count in ROWS], 3)
+    for count, seconds in zip(ROWS, times, strict=True):
+        print(f"  {count:<8} {seconds * 1e3:8.2f} ms   work {count / ROWS[0]:5.1f}   time {seconds / times[0]:5.2f}")
 
 
 if __name__ == "__main__":

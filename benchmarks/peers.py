@@ -3,7 +3,9 @@
     mnist     784-128-10, batch 32, Adam: nested row-wise quantizers; the same scales moved by the Difference penalty
               alone; LSQ, weights and inputs in 4 bits. On digits, the embedded images, 81 % zeros, which minilq's
               product skips, and on noise, which has no zeros to skip
-    cifar10   six 3 x 3 convolutions, batch 128, nested row-wise (cifar10_step.py compares the convolutions)
+    cifar10   six 3 x 3 convolutions, batch 128: nested row-wise; LSQ, weights and inputs of convolutions in 4 bits
+              (cifar10_step.py compares the convolutions)
+    epoch     a whole epoch of the first: 10,000 digits shuffled and made floats, trained on, and the others judged
 
 The others run the same rules, with their best optimizer and denormals flushed to zero, which minilq's Adam does by
 itself: PyTorch eager and compiled, JAX step by step and as one scan over all steps. Those that are not installed are
@@ -72,10 +74,10 @@ def minilq_run(kind: str, data: np.ndarray, labels: np.ndarray, capture: bool) -
     return run
 
 
-def cifar10_run(side: str) -> Run:
+def cifar10_run(kind: str, side: str, **options: bool) -> Run:
     import cifar10_step
 
-    step = cifar10_step.SIDES[side](True)
+    step = cifar10_step.SIDES[side](kind, **options)
 
     def run(count: int) -> None:
         for _ in range(count):
@@ -96,10 +98,19 @@ def installed(*packages: str) -> bool:
 
 
 def sides_of(network: str) -> dict[str, Callable[..., Run]]:
-    """Name -> what makes a Run, of (kind, images, labels) for mnist, of nothing for cifar10."""
+    """Name -> what makes a Run, of (kind, images, labels) for mnist, of a kind for cifar10, of nothing for epoch."""
     if network == "cifar10":
-        sides: dict[str, Callable[..., Run]] = {"minilq": lambda: cifar10_run("winograd")}
-        return sides | ({"PyTorch eager": lambda: cifar10_run("torch")} if installed("torch") else {})
+        sides: dict[str, Callable[..., Run]] = {"minilq": lambda kind: cifar10_run(kind, "winograd")}
+        if installed("torch"):
+            sides |= {"PyTorch eager": lambda kind: cifar10_run(kind, "torch"),
+                      "torch.compile": lambda kind: cifar10_run(kind, "torch", compiled=True)}
+        return sides
+    if network == "epoch":
+        import peers_epoch
+
+        sides = {"minilq": peers_epoch.minilq_run}
+        sides |= {"PyTorch eager": peers_epoch.torch_run} if installed("torch") else {}
+        return sides | ({"JAX scan": peers_epoch.jax_run} if installed("jax") else {})
     sides = {"minilq": lambda *of: minilq_run(*of, True), "minilq by tape": lambda *of: minilq_run(*of, False)}
     if installed("torch"):
         from peers_torch import torch_run
@@ -137,27 +148,34 @@ def megabytes() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--network", choices=("mnist", "cifar10"), default="mnist")
+    parser.add_argument("--network", choices=("mnist", "cifar10", "epoch"), default="mnist")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
+    parser.add_argument("--data", nargs="+", choices=("digits", "noise"), default=("digits", "noise"))
+    parser.add_argument("--without", nargs="+", default=(), help="sides that are left out")
     parser.add_argument("--rounds", type=int, default=31)
-    parser.add_argument("--steps", type=int, help="in a round (mnist 100, cifar10 1)")
+    parser.add_argument("--steps", type=int, help="in a round (mnist 100, others 1)")
     parser.add_argument("--cpu", action="store_true", help="processor time")
     parser.add_argument("--peak", action="store_true")
     parser.add_argument("--only", help=argparse.SUPPRESS)
     options = parser.parse_args()
     clock = time.process_time if options.cpu else time.perf_counter
     count = options.steps or (100 if options.network == "mnist" else 1)
-    sides = sides_of(options.network)
+    sides = {name: make for name, make in sides_of(options.network).items() if name not in options.without}
     if options.only:
         before = megabytes()
-        arguments = ("nested", *images_of("digits")) if options.network == "mnist" else ()
+        arguments = {"mnist": ("nested", *images_of("digits")), "cifar10": ("nested",), "epoch": ()}[options.network]
         sides[options.only](*arguments)(3 * count)
         print(f"  {options.only:15} {megabytes() - before:6.0f} MB beyond {before:.0f}")
         return
     print(f"{os.environ.get('OMP_NUM_THREADS', 'all')} thread(s), numpy {np.__version__}, {options.network}")
-    if options.network == "cifar10":
+    if options.network == "epoch":
         measured({name: make() for name, make in sides.items()}, count, options.rounds, clock)
+    elif options.network == "cifar10":
+        for kind in (kind for kind in options.kinds if kind != "difference"):
+            print(kind)
+            measured({name: make(kind) for name, make in sides.items()}, count, options.rounds, clock)
     else:
-        for kind, name in itertools.product(KINDS, ("digits", "noise")):
+        for kind, name in itertools.product(options.kinds, options.data):
             print(f"{kind}, {name}")
             of = (kind, *images_of(name))
             measured({side: make(*of) for side, make in sides.items()}, count, options.rounds, clock)

@@ -67,7 +67,8 @@ def _lsq_backward(low, high, kept, g):
 lsq.defvjp(_lsq_forward, _lsq_backward)
 
 
-def loss_of(state, kind, x, t):
+def logits_of(state, kind, x):
+    """And what is added to the loss."""
     p, s = state
     penalty = 0.0
     if kind == "lsq":
@@ -81,8 +82,12 @@ def loss_of(state, kind, x, t):
     hidden = jax.nn.relu(x @ q["w1"] + q["b1"])
     if kind == "lsq":
         hidden = lsq(hidden, s["x2"], 0, 15)
-    logits = jax.nn.log_softmax(hidden @ q["w2"] + q["b2"])
-    return -jnp.take_along_axis(logits, t[:, None], 1).mean() + penalty
+    return hidden @ q["w2"] + q["b2"], penalty
+
+
+def loss_of(state, kind, x, t):
+    logits, penalty = logits_of(state, kind, x)
+    return -jnp.take_along_axis(jax.nn.log_softmax(logits), t[:, None], 1).mean() + penalty
 
 
 def step_of(kind, carry, batch):
@@ -99,16 +104,21 @@ def step_of(kind, carry, batch):
     return ((p, jax.tree.map(lambda s: jnp.maximum(s, SCALE_MIN), s)), m, v, n), None
 
 
-def jax_run(kind: str, data: np.ndarray, labels: np.ndarray, scanned: bool) -> Callable[[int], None]:
+def start(kind):
+    """Parameters, scales, moments and the number of steps."""
     rng = np.random.default_rng(0)
     p = {k: jnp.asarray(0.05 * rng.standard_normal(shape), jnp.float32) for k, shape in SHAPES.items()}
     starts = {"w1": 0.03, "w2": 0.03, "x1": 20.0, "x2": 5.0}
     s = ({k: jnp.full((1,), start) for k, start in starts.items()} if kind == "lsq" else
          {k: jnp.full(shape, SCALE_MIN) for k, shape in SCALES.items()})
     zeros = jax.tree.map(jnp.zeros_like, (p, s))
+    return (p, s), zeros, jax.tree.map(jnp.copy, zeros), jnp.float32(0)
+
+
+def jax_run(kind: str, data: np.ndarray, labels: np.ndarray, scanned: bool) -> Callable[[int], None]:
     batches = len(data) // BATCH
     x, t = jnp.asarray(data).reshape(batches, BATCH, -1), jnp.asarray(labels, jnp.int32).reshape(batches, BATCH)
-    carry, at = ((p, s), zeros, jax.tree.map(jnp.copy, zeros), jnp.float32(0)), 0
+    carry, at = start(kind), 0
     one = jax.jit(partial(step_of, kind), donate_argnums=0)
     several = jax.jit(lambda carry, x, t: jax.lax.scan(partial(step_of, kind), carry, (x, t)), donate_argnums=0)
 

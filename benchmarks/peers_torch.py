@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -49,7 +50,14 @@ class Floor(torch.autograd.Function):
         return g, None
 
 
-def torch_run(kind: str, data: np.ndarray, labels: np.ndarray, compiled: bool) -> Callable[[int], None]:
+class Network(NamedTuple):
+    """step(x, t) trains on a batch; logits_of(x) also says what is added to the loss."""
+
+    step: Callable[..., None]
+    logits_of: Callable[..., tuple]
+
+
+def network(kind: str, compiled: bool) -> Network:
     torch.set_flush_denormal(True)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
     torch.manual_seed(0)
@@ -60,10 +68,9 @@ def torch_run(kind: str, data: np.ndarray, labels: np.ndarray, compiled: bool) -
     else:
         s = {k: torch.nn.Parameter(torch.full(shape, SCALE_MIN)) for k, shape in SCALES.items()}
     adam = torch.optim.Adam([*p.values(), *s.values()], lr=1e-4, eps=1e-7, fused=True)
-    images, targets = torch.from_numpy(data), torch.from_numpy(labels.astype(np.int64))
-    count, starts = sum(t.numel() for t in p.values()), itertools.cycle(range(0, len(data), BATCH))
+    count = sum(t.numel() for t in p.values())
 
-    def loss_of(x, t):
+    def logits_of(x):
         penalty = 0.0
         if kind == "lsq":
             q = {**p, "w1": LSQ.apply(p["w1"], s["w1"], -8, 7), "w2": LSQ.apply(p["w2"], s["w2"], -8, 7)}
@@ -76,17 +83,32 @@ def torch_run(kind: str, data: np.ndarray, labels: np.ndarray, compiled: bool) -
         hidden = torch.relu(torch.addmm(q["b1"], x, q["w1"]))
         if kind == "lsq":
             hidden = LSQ.apply(hidden, s["x2"], 0, 15)
-        return torch.nn.functional.cross_entropy(torch.addmm(q["b2"], hidden, q["w2"]), t) + penalty
+        return torch.addmm(q["b2"], hidden, q["w2"]), penalty
+
+    def loss_of(x, t):
+        logits, penalty = logits_of(x)
+        return torch.nn.functional.cross_entropy(logits, t) + penalty
 
     loss = torch.compile(loss_of) if compiled else loss_of
 
+    def step(x, t) -> None:
+        adam.zero_grad()
+        loss(x, t).backward()
+        adam.step()
+        with torch.no_grad():
+            for scale in s.values():
+                scale.clamp_(min=SCALE_MIN)
+
+    return Network(step, logits_of)
+
+
+def torch_run(kind: str, data: np.ndarray, labels: np.ndarray, compiled: bool) -> Callable[[int], None]:
+    step = network(kind, compiled).step
+    images, targets = torch.from_numpy(data), torch.from_numpy(labels.astype(np.int64))
+    starts = itertools.cycle(range(0, len(data), BATCH))
+
     def run(steps: int) -> None:
         for start in itertools.islice(starts, steps):
-            adam.zero_grad()
-            loss(images[start:start + BATCH], targets[start:start + BATCH]).backward()
-            adam.step()
-            with torch.no_grad():
-                for scale in s.values():
-                    scale.clamp_(min=SCALE_MIN)
+            step(images[start:start + BATCH], targets[start:start + BATCH])
 
     return run
