@@ -1,16 +1,18 @@
 """The figures of a sweep, asked of their artists, and the lean SVG that they become."""
 
+import io
 import re
 import xml.etree.ElementTree as ET
 
 import matplotlib as mpl
 import pytest
+from matplotlib.figure import Figure
 
 from minilq.experiments.grid import SCHEMES
 from minilq.experiments.pareto import front, pool
 from minilq.report import sweep_curves, sweep_plots, sweep_style
 from minilq.report.figures import STYLE
-from minilq.report.svg import TITLE, inline, svg_of
+from minilq.report.svg import TITLE, drawn, inline, svg_of
 from tests.sweep_folder import FEW, history_of, point_of, rounded_of, thesis_points
 
 
@@ -184,3 +186,12 @@ def test_an_svg_keeps_its_picture_and_its_titles_and_ids_of_its_own():
 def test_strengths_are_written_shortly_and_mean_the_same(strength):
     assert float(sweep_style.number(strength)) == pytest.approx(strength)
     assert len(sweep_style.number(strength)) <= 6
+
+
+def test_a_figure_is_drawn_once_to_the_bytes_of_savefig():
+    saved, both = io.BytesIO(), [Figure(figsize=(3, 2)) for _ in range(2)]
+    for figure in both:
+        figure.subplots().plot([1, 20, 3], label="a line")
+        figure.legend()
+    both[0].savefig(saved, format="svg", metadata={"Date": None})
+    assert drawn(both[1]) == saved.getvalue()

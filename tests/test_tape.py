@@ -9,6 +9,7 @@ import pytest
 
 import minilq
 from minilq import Tensor, no_grad, ops
+from minilq.autodiff.tape import TOGETHER, same_bits
 
 
 def leaf(*values, dtype=np.float64):
@@ -582,3 +583,19 @@ def test_names_of_primitives_are_unique():
         @minilq.primitive
         def exp(x):
             return x
+
+
+@pytest.mark.parametrize("size", [0, 1, 7, TOGETHER, TOGETHER + 1, 3 * TOGETHER])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_same_bits(size, dtype):
+    a = np.zeros(size, dtype)
+    assert same_bits(a, a.copy())
+    assert same_bits(a, np.repeat(a, 2)[::2])
+    assert not same_bits(a, np.zeros(size + 1, dtype))
+    assert not same_bits(a, a[None])
+    for place in {0, size - 1} if size else ():
+        for number in (-0.0, np.nan, 1e-44):
+            b = a.copy()
+            b[place] = number
+            assert not same_bits(a, b)
+            assert same_bits(b, b.copy())

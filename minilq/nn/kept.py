@@ -23,13 +23,18 @@ PLAIN = (str, int, float, type(None), type)
 
 
 def leaves(thing: Any) -> Iterator[Any]:
-    """A value; of a method, and of other dataclasses of minilq's own, what they are made of."""
-    if is_dataclass(thing) and type(thing).__module__.startswith("minilq."):
-        yield type(thing)
+    """A value; of a method, and of other frozen dataclasses of minilq's own, what they are made of."""
+    kind: Any = type(thing)
+    if kind.__module__.startswith("minilq.") and is_dataclass(kind) and _frozen(kind):
+        yield kind
         for part in vars(thing).values():
             yield from leaves(part)
     else:
         yield thing
+
+
+def _frozen(kind: Any) -> bool:
+    return bool(kind.__dataclass_params__.frozen)
 
 
 class Kept:
@@ -43,6 +48,13 @@ class Kept:
 
     def forget(self) -> None:
         self.last: tuple[list[Any], list[Array], Tensor] | None = None
+        self.method: tuple[Any, list[Any]] = None, [None]
+
+    def leaves(self, method: Any) -> list[Any]:
+        """`leaves`, found once for one method: what is frozen is made of the same things for ever."""
+        if self.method[0] is not method:
+            self.method = method, list(leaves(method))
+        return self.method[1]
 
     def result(self, parts: Iterable[Any], arrays: Iterable[Any], make: Callable[[], Tensor]) -> Tensor:
         """make(), or what it gave when the plain parts were equal and the arrays had the same bits.

@@ -129,7 +129,7 @@ class Site(Part):
             return self.real()
         w = self.real()
         moment = w.second_moment if isinstance(w, Parameter) else None           # some methods look at that
-        parts = [*leaves(self.method), *self.held, *leaves(kernels_in_use()), *leaves(moment)]
+        parts = [*self.kept.leaves(self.method), *self.held, kernels_in_use(), *leaves(moment)]
         arrays = [w.array, *(held.array if isinstance(held, Tensor) else held for held in self.held.values())]
         return self.kept.result(parts, arrays, lambda: self.seen(w))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from minilq.experiments.run import CHECKPOINTS, HISTORY, trained
 from minilq.files import make_folder, opened, write_bytes
 from minilq.nn import codes_in
 from minilq.report import plots
+from minilq.report.svg import drawn
 from minilq.train.history import read_history
 
 if TYPE_CHECKING:
@@ -62,9 +62,7 @@ def save_svg(figure: Figure, path: Path) -> Path:
             if b"Matplotlib" not in file.read(HEAD):
                 raise ConfigError("figure", f"{path} must be a figure, or not there yet", got="another file",
                                   cause="Name another with --out")
-    content = io.BytesIO()
-    figure.savefig(content, format="svg", metadata={"Date": None})
-    write_bytes(path, content.getvalue())
+    write_bytes(path, drawn(figure))
     return path
 
 
