@@ -138,11 +138,11 @@ def test_show_prints_code_as_it_is(capsys):
     assert "Say whether" in capsys.readouterr().out
 
 
-EXERCISE = "def double(x):\n    return ...\n\ncheck(double(2.0), 4.0)"
+EXERCISE = "def double(x):\n    return ...\n\ncheck_function(double, lambda x: 2 * x, 2.0, 3.0)"
 SOLUTION = "<details><summary>Solution</summary>\n\n```python\ndef double(x):\n    return {} * x\n```\n</details>"
 
 
-def notebook_of(path, *sources, factor=2, first="from course import check"):
+def notebook_of(path, *sources, factor=2, first="from course import check_function"):
     sources = (first, *sources)
     cells = [{"cell_type": "code", "metadata": {}, "source": source} for source in sources]
     cells += [{"cell_type": "code", "metadata": {"tags": ["exercise"]}, "source": EXERCISE},
@@ -156,8 +156,8 @@ def test_the_runner_solves_exercises_and_fails_on_a_changed_claim(tmp_path):
     assert run.run_apart(notebook_of(tmp_path / "good.ipynb", "a = 1", "assert a == 1"), quick=True) == ""
     changed = run.run_apart(notebook_of(tmp_path / "changed.ipynb", "a = 1", "b = 2\nassert a == b"), quick=True)
     assert "changed.ipynb, cell 2, line 2: assert a == b" in changed
-    lenient = notebook_of(tmp_path / "lenient.ipynb", "check = lambda yours, right: verdicts.append("
-                          "'not yet' if yours is ... else 'correct')", first="from course import verdicts")
+    lenient = notebook_of(tmp_path / "lenient.ipynb", "def check_function(yours, *rest):\n    verdicts.append("
+                          "'not yet' if yours(1.0) is ... else 'correct')", first="from course import verdicts")
     assert "cell 2: the check accepts a wrong answer, a forgotten return" in run.run_apart(lenient, quick=True)
     wrong = run.run_apart(notebook_of(tmp_path / "wrong.ipynb", factor=3), quick=True)
     assert "cell 1, solved: every check must say 'correct', they said ['wrong']" in wrong
