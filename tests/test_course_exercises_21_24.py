@@ -54,6 +54,22 @@ WRONG = {
                                 "    v = (weights - weights.min())[:, None] / np.ptp(weights)\n"
                                 "    k = np.abs(v - p).argmin(axis=1)\n"
                                 "    return (np.bincount(k, g, len(p)),)", "worst"),
+    "24 half as often": ("24", "jumps", ["def path", "def by_running"], "def jumps(w_star, s):\n"
+                         "    d = w_star / s - np.floor(w_star / s)\n    return min(d, 1 - d)", "half"),
+    "24 the share above": ("24", "jumps", ["def path", "def by_running"],
+                           "def jumps(w_star, s):\n    return w_star / s - np.floor(w_star / s)", "worst"),
+    "24 typed-in jumps": ("24", "jumps", ["def path", "def by_running"],
+                          "def jumps(w_star, s):\n    return 0.6", "computed"),
+    "24 every change": ("24", "frequency", ["class Watch", "class Still", "def by_the_watch", "histories ="],
+                        "def frequency(codes, m):\n"
+                        "    f = np.zeros(codes.shape[1])\n    for before, now in zip(codes[:-1], codes[1:]):\n"
+                        "        f = f + m * ((now != before) - f)\n    return f", "too large"),
+    "24 a mean": ("24", "frequency", ["class Watch", "class Still", "def by_the_watch", "histories ="],
+                  "def frequency(codes, m):\n    return np.mean(np.diff(codes, axis=0) != 0, axis=0)", "too large"),
+    "24 a pull without bounds": ("24", "pull_vjp", ["def pull"],
+                                 "def pull_vjp(g, y, w):\n    return (1.4 * g * (w - q),)", "worst"),
+    "24 a push": ("24", "pull_vjp", ["def pull"],
+                  "def pull_vjp(g, y, w):\n    return (1.4 * g * (q - w) * ((w >= low) & (w <= high)),)", "minus"),
 }
 
 
