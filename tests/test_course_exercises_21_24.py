@@ -54,6 +54,21 @@ WRONG = {
                                 "    v = (weights - weights.min())[:, None] / np.ptp(weights)\n"
                                 "    k = np.abs(v - p).argmin(axis=1)\n"
                                 "    return (np.bincount(k, g, len(p)),)", "worst"),
+    "23 a radius without zeros": ("23", "expected_radius", ["def by_eigenvalues"],
+                                  "def expected_radius(n, a, L, theta):\n    return L * np.sqrt(n)", "too large"),
+    "23 no root": ("23", "expected_radius", ["def by_eigenvalues"],
+                   "def expected_radius(n, a, L, theta):\n    return L * n * (1 - theta / a)", "too large"),
+    "23 a typed-in radius": ("23", "expected_radius", ["def by_eigenvalues"],
+                             "def expected_radius(n, a, L, theta):\n    return 1.73", "computed"),
+    "23 the geometric middle": ("23", "my_powers", ["numbers ="],
+                                "def my_powers(w):\n    return np.sign(w) * 2 ** np.rint(np.log2(np.abs(w)))", "worst"),
+    "23 always down": ("23", "my_powers", ["numbers ="],
+                       "def my_powers(w):\n    return np.sign(w) * 2 ** np.floor(np.log2(np.abs(w)))", "worst"),
+    "23 the last step alone": ("23", "unrolled_vjp", ["def unrolled"], "def unrolled_vjp(g, y, u):\n"
+                               "    h = 0.0\n    for x_t in inputs[:-1]:\n        h = np.tanh(u * h + x_t)\n"
+                               "    return (g * (1 - y**2) * h,)", "worst"),
+    "23 another forward": ("23", "unrolled_vjp", ["def unrolled"], "def unrolled(u):\n    return u + 0\n\n"
+                           "def unrolled_vjp(g, y, u):\n    return (g,)", "is given"),
     "24 half as often": ("24", "jumps", ["def path", "def by_running"], "def jumps(w_star, s):\n"
                          "    d = w_star / s - np.floor(w_star / s)\n    return min(d, 1 - d)", "half"),
     "24 the share above": ("24", "jumps", ["def path", "def by_running"],
