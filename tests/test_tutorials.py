@@ -129,6 +129,12 @@ def test_the_map_names_every_notebook():
     assert not [name for name in links if not (FOLDER / name).exists()]
 
 
+def test_every_legend_says_its_place():
+    """Without loc, even "best", matplotlib warns where a busy machine takes a second to find one."""
+    for module in (FOLDER / "course.py", *FOLDER.glob("figures/*.py")):
+        assert not re.findall(r"\.legend\((?![^)]*loc=).*", module.read_text(encoding="utf-8")), module.name
+
+
 def test_show_prints_code_as_it_is(capsys):
     course.show(course.check)
     text = capsys.readouterr().out

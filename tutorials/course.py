@@ -66,7 +66,7 @@ def label(ax: Axes, title: str = "", x: str = "", y: str = "", legend: bool = Fa
     """Title, names of the axes, and a legend if asked for; `more` goes to `ax.set`, such as ylim=(0, 1)."""
     ax.set(title=title, xlabel=x, ylabel=y, **more)
     if legend:
-        ax.legend()
+        ax.legend(loc="best")                    # said, or a busy machine is warned that the best place is slow to find
 
 
 def scratch() -> Path:

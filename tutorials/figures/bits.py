@@ -40,7 +40,7 @@ def surrogates(u: Array, curves: Mapping[str, tuple[Array, Array]]) -> None:
         for curve, told in zip(both, ("curve", "slope"), strict=True):
             ax.plot(u, curve, label=told)
         label(ax, name, ylim=(-1.6, 2.7))
-    axes[0].legend()
+    axes[0].legend(loc="best")
 
 
 def lloyd_max(tables: Mapping[int, tuple[Array, Array]]) -> None:

@@ -107,7 +107,7 @@ def training_of_cifar(accuracies: Mapping[str, Array], scales: Mapping[str, Arra
     label(right, "median scale of each convolution", "epoch", xticks=[1, 2, 5, 10, 20], xticklabels=[1, 2, 5, 10, 20],
           yticks=[5e-4, 1e-3, 2e-3, 5e-3], yticklabels=["0.0005", "0.001", "0.002", "0.005"])
     right.minorticks_off()
-    right.legend(ncols=2)
+    right.legend(loc="best", ncols=2)
 
 
 def two_costs(points: Mapping[str, Sequence[tuple[str, float, float, float]]], floats: float) -> None:

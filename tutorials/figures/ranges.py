@@ -85,7 +85,7 @@ def levels_of_channels(levels: Mapping[str, Array], title: str) -> None:
     ax = panels(height=2.2)
     for (granularity, counts), shift, hatch in zip(levels.items(), (-0.2, 0.2), ("", "//"), strict=True):
         ax.bar(np.arange(len(counts)) + shift, counts, 0.4, hatch=hatch, label=granularity)
-    ax.legend(ncols=2)
+    ax.legend(loc="best", ncols=2)
     label(ax, title, "channel, by its range", ylim=(0, 12), yticks=(0, 3, 6, 9), xticks=range(0, 16, 3))
 
 
