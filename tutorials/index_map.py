@@ -88,11 +88,11 @@ def drawn(titles: Mapping[str, str], after: Mapping[str, Sequence[str]]) -> str:
             f'height="{height}" viewBox="{left:g} -2 {width:g} {height}">{"".join(lines)}{"".join(boxes)}</svg>')
 
 
-def halves(title: str, first: int = 15, second: int = 20) -> tuple[str, str]:
+def halves(title: str, first: int = 15, second: int = 18) -> tuple[str, str]:
     """A title on two lines of a box.
 
     >>> halves("Learned scales and what they grow to be")
-    ('Learned scales', 'and what they grow…')
+    ('Learned scales', 'and what they…')
     """
     words, lines = title.split(), ["", ""]
     for line, room in enumerate((first, second)):
