@@ -36,7 +36,7 @@ def depths(parents: Parents) -> dict[str, int]:
 
 
 def places(parents: Parents) -> list[dict[Item, float]]:
-    """For every row the middle of each item, in pixels from the middle of the map.
+    """For every row the middle of each item, in pixels from the left end of the map, where a narrow screen begins.
 
     A line that passes a row has a lane of its own there, so that it runs behind no box. A row is in the order of what
     its items hang on.
@@ -50,9 +50,9 @@ def places(parents: Parents) -> list[dict[Item, float]]:
                 for number in parents if depth[number] == level}
         hang |= {(a, b): [before.get(a + b, before[a])] for a, b in passing}
         order = sorted(hang, key=lambda item: (sum(hang[item]) / max(len(hang[item]), 1), item))
-        widths = [LANE if item[0] else BOX[0] for item in order]
-        left, row = -(sum(widths) + GAP[0] * (len(widths) - 1)) / 2, {}
-        for item, width in zip(order, widths, strict=True):
+        left, row = 0.0, {}
+        for item in order:
+            width = LANE if item[0] else BOX[0]
             row[item] = left + width / 2
             before[item[0] + item[1]] = row[item]
             left += width + GAP[0]
@@ -65,7 +65,7 @@ def drawn(titles: Mapping[str, str], after: Mapping[str, Sequence[str]]) -> str:
     parents, (w, h), below = nearest(after), BOX, GAP[1]
     depth, found = depths(parents), places(parents)
     middles = [x for row in found for x in row.values()]
-    left, width = min(middles) - w / 2 - 2, max(middles) - min(middles) + w + 4
+    width = max(middles, default=0) + w / 2 + 4
     lines, boxes = [], []
     for number, known in parents.items():
         level = depth[number]
@@ -85,7 +85,7 @@ def drawn(titles: Mapping[str, str], after: Mapping[str, Sequence[str]]) -> str:
                      f'{number}</tspan> {first}</text><text x="{x + 8:g}" y="{y + 37:g}">{second}</text></a>')
     height = len(found) * (h + below) - below + 4
     return (f'<svg class="map" role="group" aria-label="which notebook builds on which" width="{width:g}" '
-            f'height="{height}" viewBox="{left:g} -2 {width:g} {height}">{"".join(lines)}{"".join(boxes)}</svg>')
+            f'height="{height}" viewBox="-2 -2 {width:g} {height}">{"".join(lines)}{"".join(boxes)}</svg>')
 
 
 def halves(title: str, first: int = 15, second: int = 18) -> tuple[str, str]:
