@@ -25,7 +25,7 @@ from typing import Any
 from wrong_answers import tried
 
 FOLDER = Path(__file__).resolve().parent
-QUICK_TIMEOUT, TIMEOUT = 120, 600                # seconds for one notebook
+QUICK_TIMEOUT, TIMEOUT = 300, 900                # seconds for one notebook
 SOLUTION = re.compile(r"<details><summary>Solution</summary>.*?```python\n(.*?)```.*?</details>", re.DOTALL)
 
 Cell = dict[str, Any]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numba import config
 
 from minilq.kernels.groups import LINE, Array, fits
 from minilq.kernels.jit import SUMS, jit
@@ -29,11 +30,13 @@ def codes_on(x: Array, scale: Array, zero: int | Array, offset: float | Array, h
     q, finite = np.empty(x.shape, dtype), np.ones(1, np.bool_)
     line = float(scale), float(zero), float(offset), half, float(top)
     shift = line[1] - line[2] / line[0]
-    if x.dtype == np.float32 and top <= 255 and half == 0.5 and abs(shift) <= 256 and 1e-30 < scale < 1e30:
-        in_parts(_codes_of_singles, x.size, x.size, x.reshape(-1), np.float32(1 / line[0]), np.float32(shift), *line,
-                 q.reshape(-1), finite)
-    else:
-        in_parts(_codes_on, x.size, x.size, x.reshape(-1), *line, q.reshape(-1), finite)
+    single = x.dtype == np.float32 and top <= 255 and half == 0.5 and abs(shift) <= 256 and 1e-30 < scale < 1e30
+    with np.errstate(invalid="ignore"):          # of infinity and NaN, where nothing is compiled
+        if single and not config.DISABLE_JIT:    # type: ignore[attr-defined]
+            in_parts(_codes_of_singles, x.size, x.size, x.reshape(-1), np.float32(1 / line[0]), np.float32(shift),
+                     *line, q.reshape(-1), finite)
+        else:
+            in_parts(_codes_on, x.size, x.size, x.reshape(-1), *line, q.reshape(-1), finite)
     return q, bool(finite[0])
 
 
@@ -45,7 +48,7 @@ def _codes_on(x, scale, zero, offset, half, top, q, finite, start, stop):  # typ
     rest = nothing
     for i in range(len(x)):
         rest += x[i] * nothing
-        k = np.floor((x[i] - offset) / scale + half) + zero
+        k = np.floor((np.float64(x[i]) - offset) / scale + half) + zero
         k = k if k > 0.0 else 0.0
         q[i] = np.int32(top if k > top else k)
     if rest != nothing:
