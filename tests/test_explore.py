@@ -89,6 +89,7 @@ def test_every_control_has_a_label():
     labels = "".join(re.findall(r"<label>.*?</label>", text, re.DOTALL))
     controls = re.findall(r"<(?:input|select)\b", text)
     assert len(controls) == len(re.findall(r"<(?:input|select)\b", labels)) >= 15
+    assert "<output" not in labels               # which would be what is labelled, and not the slider
     assert not [tag for tag in re.findall(r"<(?:canvas|svg)\b[^>]*id=[^>]*>", text) if "aria-label" not in tag]
 
 

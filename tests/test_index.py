@@ -50,6 +50,12 @@ def test_the_sheets_are_there_whole(page):
         assert text.count("<tr>") == len(re.findall(r"^\| (?!---)", path.read_text(encoding="utf-8"), re.MULTILINE))
 
 
+def test_what_scrolls_is_reached_by_the_keyboard_and_has_a_name(page):
+    scrolling = re.findall(r'<div class="scroll"[^>]*>', page)
+    assert len(scrolling) > len(index.SHEETS)
+    assert all('tabindex="0" role="region" aria-label="' in tag for tag in scrolling)
+
+
 def test_links_lead_somewhere(page):
     targets = set(re.findall(r'href="([^"]+)"', page))
     ids = set(re.findall(r'id="([^"]+)"', page))

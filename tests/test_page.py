@@ -341,6 +341,13 @@ def test_the_page_follows_the_system_at_night_and_keeps_its_width():
         assert re.search(rf"^\{region} {{ overflow(-x)?: auto", css, re.MULTILINE)
 
 
+def test_what_scrolls_is_reached_by_the_keyboard_and_has_a_name(whole):
+    scrolling = re.findall(r'<div class="(?:scroll|wide)"[^>]*>', (whole / "index.html").read_text(encoding="utf-8"))
+    assert {re.sub(r'label="[^"]+"', "label", tag) for tag in scrolling} == {
+        '<div class="scroll" tabindex="0" role="region" aria-label>',
+        '<div class="wide" tabindex="0" role="group" aria-label>'}
+
+
 # Published beside measured.
 
 

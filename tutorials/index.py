@@ -126,6 +126,8 @@ def sheet(path: Path) -> str:
     for other in SHEETS:
         html = html.replace(f'href="{other.name}"', f'href="#{other.stem}"')
     html = re.sub(r'href="(?=[\w-]+\.(?:md|py))', 'href="../docs/', html)
+    html = html.replace("<table>", '<div class="scroll" tabindex="0" role="region" aria-label="table"><table>')
+    html = html.replace("</table>", "</table></div>")
     nav = f'<nav aria-label="{path.stem}"><a href="#top">all notebooks</a></nav>'
     return f'<article class="wide" id="{path.stem}">{nav}\n{html}\n{nav}</article>'
 
@@ -147,7 +149,7 @@ def page() -> str:
             f"derives the answer above the code that computes it, and asserts every number it claims.</p>"
             f'{prose(hurry(), README.name)}<nav aria-label="beside the notebooks">{links}</nav></header>\n'
             f'<main><h2>What builds on what</h2>\n'
-            f'<div class="scroll" tabindex="0">{drawn_map}</div>\n<h2>The notebooks</h2>\n<ul class="cards">\n'
+            f'<div class="scroll" tabindex="0" role="region" aria-label="map of the notebooks">{drawn_map}</div>\n<h2>The notebooks</h2>\n<ul class="cards">\n'
             f"{cards}\n</ul></main></div>\n{articles}\n</body></html>\n")
 
 

@@ -47,6 +47,18 @@ for (const table of document.querySelectorAll("table.sortable")) {
   });
 }
 
+// What the keyboard comes to in a table is not left behind its head, its first column or an edge.
+for (const region of document.querySelectorAll(".scroll")) {
+  region.addEventListener("focusin", ({ target }) => {
+    const cell = target.closest("th, td");
+    if (!cell || !target.matches(":focus-visible")) return;          // nothing moves under a pointer
+    const { tHead } = cell.closest("table"), first = cell.parentElement.cells[0];
+    const [top, left] = [tHead.contains(cell) ? 0 : tHead.offsetHeight, cell === first ? 0 : first.offsetWidth];
+    region.style.scrollPadding = `${top + 6}px 6px 6px ${left + 6}px`;
+    target.scrollIntoView({ block: "nearest", inline: "nearest" });
+  });
+}
+
 // Of a long table, the rows that hold every word of a box above it.
 const few = 12;
 for (const table of document.querySelectorAll("table.sortable")) {
@@ -75,6 +87,9 @@ function unfold() {
   if (target?.tagName === "DETAILS") target.open = true;
 }
 addEventListener("hashchange", unfold);
+addEventListener("click", event => {             // a second time too, when the address stays as it is
+  if (location.hash && event.target.closest?.("a")?.hash === location.hash) unfold();
+});
 unfold();
 
 // A button before each command; where the page may not write to the clipboard, the command is selected instead.

@@ -71,9 +71,9 @@ def _figures(drawings: Iterable[Drawing], folder: Path) -> Iterator[tuple[str, s
         for drawing in drawings:
             svg = svg_of(drawing.figure, drawing.name)
             write_text(folder / FIGURES / f"{drawing.name}.svg", svg)
-            caption = shown(drawing.caption)
-            yield shown(drawing.heading), (f'<figure><div class="wide" tabindex="0">{inline(svg, caption)}</div>'
-                                           f"<figcaption>{caption}</figcaption></figure>")
+            heading, caption = shown(drawing.heading), shown(drawing.caption)
+            yield heading, (f'<figure><div class="wide" tabindex="0" role="group" aria-label="figure: {heading}">'
+                            f"{inline(svg, caption)}</div><figcaption>{caption}</figcaption></figure>")
 
 
 def _gallery(drawings: Iterable[Drawing], folder: Path) -> str:
