@@ -19,7 +19,7 @@ def one_at_a_time(bits: Array, growth: Mapping[str, Array], accuracy: Mapping[st
         left.semilogy(bits, np.maximum(growth[name], 1e-4), marker, linestyle="-", markersize=3, label=name)
         right.plot(bits, accuracy[name], marker, linestyle="-", markersize=3, label=name)
     right.axhline(whole, color="black", linestyle=":", label="float")
-    label(left, "one weight rounded, mean of the seeds", "bits", "growth of the loss")
+    label(left, "One weight rounded, mean of the seeds", "bits", "growth of the loss")
     label(right, "", "bits", "accuracy (%)", legend=True)
 
 
@@ -29,6 +29,7 @@ def over_predicted(shifted: Mapping[str, Array], used: Mapping[str, Array]) -> N
     for (name, found), marker in zip(shifted.items(), MARKERS, strict=False):
         [line] = ax.loglog(*found[found[:, 1] > 0].T, marker, linestyle="-", markersize=4, label=name)
         ax.loglog(*used[name].T, marker, linestyle="", markersize=6, markerfacecolor="none", color=line.get_color())
+    ax.plot([], [], "o", color="0.4", linestyle="", markerfacecolor="none", label="hollow: grid through zero")
     ax.loglog([1e-5, 1], [1e-5, 1], color="black", linestyle=":", label="as predicted")
     label(ax, "Growth of the loss: measured over predicted", "s² tr H / 24", "measured", True, ylim=(1e-5, 5))
 
@@ -62,8 +63,8 @@ def said(answers: Mapping[int, Sequence[Array]], images: Sequence[Array]) -> Non
         axes[row, 0].set_axis_off()
         for ax, (T, both) in zip(axes[row, 1:], answers.items(), strict=True):
             ax.bar(range(10), both[row], color="C0")
-            label(ax, f"T = {T}" * (row == 0), "digit" * (row == len(images) - 1), xticks=range(0, 10, 3),
-                  ylim=(0, 1.05))
+            label(ax, f"T = {T}" * (row == 0), "digit" * (row == len(images) - 1),
+                  "probability" * (ax is axes[row, 1]), xticks=range(0, 10, 3), ylim=(0, 1.05))
 
 
 def spectra(matrices: Mapping[str, Array]) -> None:
@@ -103,7 +104,7 @@ def jumping(walks: Mapping[float, Array]) -> None:
     axes = panels(rows=len(walks), height=1.6, sharex=True)
     for ax, (eta, w) in zip(axes, walks.items(), strict=True):
         ax.plot(w, label="w")
-        ax.plot(np.rint(w), linestyle="-", linewidth=0.9, label="its code")
+        ax.plot(np.rint(w), linestyle="-", linewidth=0.9, drawstyle="steps-mid", label="its code")
         ax.axhline(0.5, color="black", linestyle=":", label="threshold")
         label(ax, f"rate {eta}", "step" * (ax is axes[-1]), ylim=(-0.1, 1.6))
     axes[-1].legend(ncols=3, loc="upper right")
