@@ -54,5 +54,5 @@ def lost(names: Sequence[str], points: Sequence[Sequence[float]], kinds: Sequenc
     ax, places = panels(height=2.3), np.arange(len(names))
     for shift, values, kind, hatch in zip((-0.2, 0.2), points, kinds, ("", "//"), strict=True):
         ax.bar(places + shift, np.maximum(values, 0), 0.38, hatch=hatch, edgecolor="white", label=kind)
-    label(ax, "Inputs of 8 bits: how much is lost", "", "points", True)
-    ax.set_xticks(places, names)
+    label(ax, "How much is lost", "", "points", True)
+    ax.set_xticks(places, [name.replace(", ", ",\n") for name in names])

@@ -21,15 +21,15 @@ def bars(codes: Array, counts: Array, bits: Array) -> None:
 
 def density(before: Array, after: Array, mixture: Any) -> None:
     """Weights before and after a mixture has drawn at them, and where its means ended."""
-    reach = 3 * float(before.std())
+    reach = 1.05 * float(max(np.abs(before).max(), np.abs(after).max()))
     means = mixture.means.numpy()
-    titles = "before", "drawn by the mixture"
+    titles = "before", "drawn by the mixture (means dashed)"
     for ax, weights, title in zip(panels(2, height=2.3, sharey=True), (before, after), titles, strict=True):
-        ax.hist(weights.ravel(), bins=np.linspace(-reach, reach, 100), log=True, color="C0")
+        ax.hist(weights.ravel(), bins=np.linspace(-reach, reach, 140), log=True, color="C0")
         label(ax, title, "w", "weights" if weights is before else "")
         if weights is after:
             for mean in means[np.abs(means) < reach]:
-                ax.axvline(mean, color="C1", linestyle="--", linewidth=0.9)
+                ax.axvline(mean, color="black", linestyle="--", linewidth=0.9, zorder=0)
 
 
 def left_of_each_pixel(counts: Array) -> None:
