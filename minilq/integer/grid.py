@@ -152,7 +152,7 @@ def codes_on(x: Array, scale: Array, zero: int | Array, offset: float | Array, h
              dtype: type[Any]) -> tuple[Array, bool]:
     """floor((x - offset) / scale + half) + zero, in float64, and what is beyond 0 .. top set to them, NaN to 0; and
     whether x is finite."""
-    q = np.floor((x - np.float64(offset)) / scale + half) + zero
+    q = np.floor((x.astype(np.float64) - offset) / scale + half) + zero
     return np.asarray(np.fmin(np.fmax(q, 0), top)).astype(dtype), bool(np.isfinite(x).all())
 
 

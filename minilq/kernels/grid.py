@@ -42,16 +42,16 @@ def codes_on(x: Array, scale: Array, zero: int | Array, offset: float | Array, h
 
 @jit(SUMS)
 def _codes_on(x, scale, zero, offset, half, top, q, finite, start, stop):  # type: ignore[no-untyped-def]
-    # the only sum whose order is free is `rest`: 0, or after infinity or NaN NaN
+    # the only sum whose order is free is `lost`, of what is infinite or NaN
     x, q = x[start:stop], q[start:stop]          # so that the loops are vectorised
-    nothing = x.dtype.type(0)
-    rest = nothing
+    nothing, one, largest = x.dtype.type(0), x.dtype.type(1), np.finfo(x.dtype).max
+    lost = nothing
     for i in range(len(x)):
-        rest += x[i] * nothing
+        lost += nothing if abs(x[i]) <= largest else one
         k = np.floor((np.float64(x[i]) - offset) / scale + half) + zero
         k = k if k > 0.0 else 0.0
         q[i] = np.int32(top if k > top else k)
-    if rest != nothing:
+    if lost > nothing:
         finite[0] = False
 
 
