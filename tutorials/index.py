@@ -149,7 +149,8 @@ def page() -> str:
             f"derives the answer above the code that computes it, and asserts every number it claims.</p>"
             f'{prose(hurry(), README.name)}<nav aria-label="beside the notebooks">{links}</nav></header>\n'
             f'<main><h2>What builds on what</h2>\n'
-            f'<div class="scroll" tabindex="0" role="region" aria-label="map of the notebooks">{drawn_map}</div>\n<h2>The notebooks</h2>\n<ul class="cards">\n'
+            f'<div class="scroll" tabindex="0" role="region" aria-label="map of the notebooks">{drawn_map}</div>\n'
+            f'<h2>The notebooks</h2>\n<ul class="cards">\n'
             f"{cards}\n</ul></main></div>\n{articles}\n</body></html>\n")
 
 
