@@ -132,6 +132,20 @@ def test_a_network_stays_within_its_limit_and_is_counted_whole(tmp_path):
     assert entropy_coded(coded) < 4 * 75
 
 
+def test_an_interruption_leaves_the_best_network_so_far():
+    model, loss_of = trained()
+    limit, rounds = loss_of().item() + 0.002, []
+
+    def interrupted(one):
+        rounds.append(one)
+        if len(rounds) > 1 and not one.taken:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        adaptive(model, loss_of, limit, log=interrupted)
+    assert loss_of().item() == [one.loss for one in rounds if one.taken][-1] != rounds[-1].loss
+
+
 def test_what_a_network_takes_by_hand():
     spent = spent_by([np.array([0.5, 0.0, 0.0, 0.0]), np.array([-2.25])])
     assert (spent.fraction, spent.whole, spent.signs) == (1 + 2, 2, 2)

@@ -137,25 +137,27 @@ def adaptive(model: Sequential, loss_of: Callable[[], Tensor], limit: float, cap
         raise ConfigError("adaptive", "the limit must be above the loss that the network has",
                           got=f"{limit:g}, where it is {loss:g}")
     budget, budgets, low, high, before = limit - loss, 1.0, 0.0, math.inf, -1
-    for _ in range(rounds):
-        tolerance = np.maximum(water_filling(gradient, budgets * budget, cap), LEAST)
-        made = [shortest(w, part.reshape(w.shape)) for w, part in zip(first, _split(tolerance, first), strict=True)]
-        bits = sum(int(N.sum()) for _, N in made)
-        _put(sites, [y for y, _ in made])
-        with no_grad():
-            loss = loss_of().item()
-        taken = loss <= limit and (fewest < 0 or bits < fewest)
-        log(Round(cap, budgets, loss, bits, taken))
-        if taken:
-            best, fewest = [y for y, _ in made], bits
-        low, high = (budgets, high) if loss <= limit else (low, budgets)
-        if high > NEAR * low and not (loss <= limit and (tolerance == cap).all()):
-            budgets = min(GROW * low, math.sqrt(low * high)) if low else high / GROW
-        elif fewest == before or cap == 1:
-            break
-        else:
-            before, cap, budgets, low, high = fewest, min(2 * cap, 1.0), low, 0.0, math.inf
-    _put(sites, best)
+    try:
+        for _ in range(rounds):
+            tolerance = np.maximum(water_filling(gradient, budgets * budget, cap), LEAST)
+            made = [shortest(w, part.reshape(w.shape)) for w, part in zip(first, _split(tolerance, first), strict=True)]
+            bits = sum(int(N.sum()) for _, N in made)
+            _put(sites, [y for y, _ in made])
+            with no_grad():
+                loss = loss_of().item()
+            taken = loss <= limit and (fewest < 0 or bits < fewest)
+            log(Round(cap, budgets, loss, bits, taken))
+            if taken:
+                best, fewest = [y for y, _ in made], bits
+            low, high = (budgets, high) if loss <= limit else (low, budgets)
+            if high > NEAR * low and not (loss <= limit and (tolerance == cap).all()):
+                budgets = min(GROW * low, math.sqrt(low * high)) if low else high / GROW
+            elif fewest == before or cap == 1:
+                break
+            else:                                # a wider region, from what was spent in this one
+                before, cap, budgets, low, high = fewest, min(2 * cap, 1.0), low, 0.0, math.inf
+    finally:                                     # Ctrl-C too leaves the best so far
+        _put(sites, best)
     for site in sites:
         site.change(FewestBits(max(exactly(_latent(site)), LEAST)))
     return spent_by(best)
