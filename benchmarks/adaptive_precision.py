@@ -6,8 +6,9 @@ floats, with most weights near zero, and after it; how many times fewer bits tha
 (behind the point), with signs, whole parts and the choice of widths, and as the .mlq file on the disk. Published for
 LeNet-5: 64 times, 0.65 to 0.77 %.
 
-    OPENBLAS_NUM_THREADS=1 python benchmarks/adaptive_precision.py --limits 0.002 0.005 0.02
-    OPENBLAS_NUM_THREADS=1 python benchmarks/adaptive_precision.py --network lenet-5 --decay 1e-4 --sparse 16
+    OPENBLAS_NUM_THREADS=1 python benchmarks/adaptive_precision.py --decay 1e-4
+    OPENBLAS_NUM_THREADS=1 python benchmarks/adaptive_precision.py --network lenet-5 --decay 1e-4 --epochs 6 \
+        --sparse 10 --limits 0.001 0.003
 """
 
 from __future__ import annotations
