@@ -1,15 +1,8 @@
 """Exercises of notebooks 21 to 24: wrong answers of many kinds, each refused; see also test_course_exercises.py."""
 
-import ast
-import sys
-from functools import cache
-from pathlib import Path
-
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tutorials"))
-import course
-import run
+from tests.exercises import verdicts_of
 
 # notebook, a name in its exercise, beginnings of lines in the cells that it needs, the wrong answer, and a word of the
 # refusal
@@ -88,30 +81,7 @@ WRONG = {
 }
 
 
-@cache
-def code_cells(number):
-    [path] = run.notebooks([number])
-    return [cell for cell in run.cells_of(path) if cell["cell_type"] == "code"]
-
-
 @pytest.mark.parametrize(("number", "named", "needed", "answer", "word"), WRONG.values(), ids=WRONG)
 def test_a_wrong_answer_is_refused(number, named, needed, answer, word, capsys):
-    cells = code_cells(number)
-    lines = [line for cell in cells for line in ast.parse(cell["source"]).body]
-    names = {}
-    exec(compile(ast.Module([line for line in lines if isinstance(line, (ast.Import, ast.ImportFrom))], []),
-                 number, "exec"), names)
-    for begin in needed:
-        [cell] = [cell["source"] for cell in cells
-                  if not run.is_exercise(cell) and f"\n{begin}" in f"\n{cell['source']}"]
-        exec(cell.partition("\n\nwith ")[0], names)            # what trains or asks a network is not needed
-    [exercise] = [cell["source"] for cell in cells if run.is_exercise(cell) and f"def {named}(" in cell["source"]]
-    begin = len(course.verdicts)
-    exec(exercise, names)                        # as it stands
-    assert set(course.verdicts[begin:]) == {"not yet"}
-    begin = len(course.verdicts)
-    capsys.readouterr()
-    checks = exercise[exercise.index("\ncheck"):]
-    exec(answer + checks, names)
-    assert "wrong" in course.verdicts[begin:]
+    assert "wrong" in verdicts_of(number, named, needed, answer)
     assert word in capsys.readouterr().out

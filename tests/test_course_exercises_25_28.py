@@ -1,15 +1,8 @@
 """Exercises of notebooks 25 to 28: wrong answers of many kinds, each refused; see also test_course_exercises.py."""
 
-import ast
-import sys
-from functools import cache
-from pathlib import Path
-
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tutorials"))
-import course
-import run
+from tests.exercises import verdicts_of
 
 LAYER = """
 rng = np.random.default_rng(0)
@@ -23,8 +16,8 @@ starts, front = [None], np.full((1, 2, 2), (2000.0, 90.0))
 stored = lambda size_and_accuracy: size_and_accuracy
 """
 
-# notebook, a name in its exercise, pieces of earlier cells that it needs, or code in their place, the wrong answer, and
-# a word of the refusal
+# notebook, a name in its exercise, beginnings of lines in the cells that it needs, or code in their place, the wrong
+# answer, and a word of the refusal
 WRONG = {
     "25 the slope alone": ("25", "worth", ["def one_after"],
                            "def worth(H, e, d):\n    return 2 * d * (H @ e)", "worst"),
@@ -104,29 +97,7 @@ WRONG = {
 }
 
 
-@cache
-def code_cells(number):
-    [path] = run.notebooks([number])
-    return [cell for cell in run.cells_of(path) if cell["cell_type"] == "code"]
-
-
-@pytest.mark.parametrize(("number", "named", "before", "answer", "word"), WRONG.values(), ids=WRONG)
-def test_a_wrong_answer_is_refused(number, named, before, answer, word, capsys):
-    cells = code_cells(number)
-    trees = [ast.parse(cell["source"]) for cell in cells]
-    imports = [line for tree in trees for line in tree.body if isinstance(line, (ast.Import, ast.ImportFrom))]
-    names = {}
-    exec(compile(ast.Module(imports, []), number, "exec"), names)
-    for piece in before:
-        found = [cell["source"] for cell in cells if piece in cell["source"] and not run.is_exercise(cell)]
-        exec(found[0] if found else piece, names)
-    [exercise] = [cell["source"] for cell in cells if run.is_exercise(cell) and named in cell["source"]]
-    begin = len(course.verdicts)
-    exec(exercise, names)                        # as it stands
-    assert set(course.verdicts[begin:]) == {"not yet"}
-    capsys.readouterr()
-    begin, lines = len(course.verdicts), exercise.splitlines()
-    checks = next(number for number, line in enumerate(lines) if line.startswith("check"))
-    exec(answer + "\n" + "\n".join(lines[checks:]), names)
-    assert "wrong" in course.verdicts[begin:]
+@pytest.mark.parametrize(("number", "named", "needed", "answer", "word"), WRONG.values(), ids=WRONG)
+def test_a_wrong_answer_is_refused(number, named, needed, answer, word, capsys):
+    assert "wrong" in verdicts_of(number, named, needed, answer)
     assert word in capsys.readouterr().out

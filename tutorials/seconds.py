@@ -24,6 +24,8 @@ from typing import Any
 
 from run import FOLDER, cells_of, execute, notebooks
 
+from minilq.files import write_text
+
 TABLE = FOLDER / "running.csv"
 SETTLED = (ast.Assign, ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
 """Statements after which a name is what they make it, whatever it was before."""
@@ -109,10 +111,11 @@ def main() -> int:
             if row["notebook"] == path.name[:2]:
                 row["seconds"] = f"{of_row(row['trained_by'], seconds):.1f}"
                 print(f"{row['notebook']}  {row['network']:50}{row['seconds']:>6} s", flush=True)
-        with TABLE.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(TABLE, text.getvalue())
     return 0
 
 
