@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numba import config
 
-from minilq.kernels.groups import LINE, Array, fits
+from minilq.kernels.groups import CACHE_LINE, Array, fits
 from minilq.kernels.jit import SUMS, jit
 from minilq.kernels.threads import in_parts
 from minilq.kernels.tile import prefetch
@@ -62,7 +62,7 @@ def _codes_of_singles(x, factor, shift, scale, zero, offset, half, top, q, finit
     for begin in range(start, stop, BLOCK):
         end = min(begin + BLOCK, stop)
         x_b, q_b, unsure = x[begin:end], q[begin:end], nothing
-        for i in range(0, BLOCK, LINE // 4):
+        for i in range(0, BLOCK, CACHE_LINE // 4):
             prefetch(x, begin + AHEAD + i)
         for i in range(len(x_b)):
             t = x_b[i] * factor + shift

@@ -11,7 +11,7 @@ from numpy import ndarray
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-LINE = 64
+CACHE_LINE = 64
 """Bytes of a cache line. A load that touches two counts twice."""
 
 
@@ -47,8 +47,8 @@ def fits(*arrays: Array) -> bool:
 
 def on_lines(a: Array) -> Array:
     """A copy, contiguous, that begins where a cache line does."""
-    raw = np.empty(a.nbytes + LINE, np.uint8)
-    begin = -raw.ctypes.data % LINE
+    raw = np.empty(a.nbytes + CACHE_LINE, np.uint8)
+    begin = -raw.ctypes.data % CACHE_LINE
     copy = raw[begin:begin + a.nbytes].view(a.dtype).reshape(a.shape)
     copy[...] = a
     return copy

@@ -52,7 +52,7 @@ def methods_csv(sweep: SweepData) -> str:
         writer.writerow([
             defused(row.weights), defused(row.inputs), *(cell for start in starts for cell in _accuracy(row, start)),
             f"{row.best['bits']:.4g}", f"{row.best['bytes_entropy']:.0f}",
-            _four(best_as_small(row.best, sweep.rounded)), _four(sum(runs) / len(runs) if runs else None),
+            _share(best_as_small(row.best, sweep.rounded)), _share(sum(runs) / len(runs) if runs else None),
             defused(row.best["members"][0]["command"])])
     return text.getvalue()
 
@@ -62,10 +62,10 @@ def _accuracy(row: Row, start: str) -> tuple[str, str]:
     if point is None:
         return "", ""
     error = point["deviation"]["accuracy"] / len(point["seeds"]) ** 0.5
-    return _four(point["accuracy"]), _four(None if error != error else error)
+    return _share(point["accuracy"]), _share(None if error != error else error)
 
 
-def _four(share: float | None) -> str:
+def _share(share: float | None) -> str:
     """A share with as many digits as 10,000 images can tell."""
     return "" if share is None else f"{share:.5f}"
 
