@@ -304,6 +304,17 @@ def test_what_is_done_is_not_done_again(done, monkeypatch):
     assert lines == ["7 of 7 points are done already"]
 
 
+def test_what_somebody_left_who_was_killed_after_the_last_file_of_a_point_is_cleared(done, tmp_path):
+    folder = shutil.copytree(done[0], tmp_path / "sweep")
+    left, held = sorted((folder / "points").iterdir())[:2]
+    (left / ".lock").write_text("process 1 on nowhere")
+    (left / ".result.json.part").write_text("{")
+    with claimed(held):                                  # by somebody who is about to leave
+        assert swept(folder) == {}
+        assert (held / ".lock").exists()
+    assert not [path for path in folder.rglob(".*")]
+
+
 def test_a_stopped_point_goes_on_to_the_same_bits(done, tmp_path):
     (points,) = [[p for p in points_of([BLOCK], {}) if p.start is None and p.network == "quantized"][:1]]
     batches = iter(range(100))

@@ -15,6 +15,7 @@ all of whose nodes see OUT:
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -26,7 +27,7 @@ from typing import Any
 
 from minilq.errors import ConfigError, DataError, MinilqError, NonFiniteError
 from minilq.experiments.build import Built, built, methods_for, objective_for
-from minilq.experiments.claim import InUse, in_use, shared
+from minilq.experiments.claim import LOCK, InUse, claimed, in_use, shared
 from minilq.experiments.command import command
 from minilq.experiments.config import read_config
 from minilq.experiments.grid import Point, is_name_of_point
@@ -81,6 +82,10 @@ def _run_all(points: Sequence[Point], folder: Path, executor: Executor, log: Log
     names = {point.name for point in points}
     done = {p.name for p in points if os.path.exists(folder / POINTS / p.name / DONE)}
     waiting = [p for p in points if p.name not in done]
+    for own in (folder / POINTS / name for name in done):
+        if os.path.exists(own / LOCK):           # somebody was killed between DONE and the end; nobody enters again
+            with contextlib.suppress(InUse), claimed(own, "sweep", make=False):
+                pass
     if done:
         log(f"{len(done)} of {len(points)} points are done already")
     failed: dict[str, str] = {}
