@@ -23,98 +23,41 @@ import time
 import numpy as np
 
 ALGORITHMS = "winograd", "winograd-2x2", "direct", "im2col"
-BATCH, LAM, SCALE_MIN = 128, 1e-11, 1.1920929e-05
+BATCH, LAM = 128, 1e-11
 KINDS = "float", "nested", "lsq"
-PAIRS = ((3, 32, 0.2), (32, 64, 0.3), (64, 128, 0.4))
 
 
-def batch_of(count: int):
+def batch_of(count: int, network: str = "cifar10"):
+    rng, side = np.random.default_rng(0), 32 if network == "cifar10" else 224
+    return rng.integers(0, 256, (count, side, side, 3)).astype(np.float32), rng.integers(0, 10, count)
+
+
+def network_of(network: str):
+    from minilq.experiments import models
+
     rng = np.random.default_rng(0)
-    return rng.integers(0, 256, (count, 32, 32, 3)).astype(np.float32), rng.integers(0, 10, count)
+    return models.cifar10_cnn(rng) if network == "cifar10" else models.imagenette_resnet(rng)
 
 
-def torch_step(kind: str, count: int = BATCH, compiled: bool = False):
-    import torch
-    from nested_torch import Nested
-    from peers_torch import LSQ
-    from torch import nn
-    from torch.nn import functional as F
+def torch_step(kind: str, count: int = BATCH, network: str = "cifar10", compiled: bool = False):
+    from torch_networks import step_of
 
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
-    torch.set_flush_denormal(True)
-    torch.manual_seed(0)
-
-    class Conv(nn.Conv2d):
-        """A convolution whose kernel (F, C, KH, KW) and bias pass the rule; row-wise keeps KH. By LSQ, kernel and x."""
-
-        def __init__(self, n_in, n_out):
-            super().__init__(n_in, n_out, 3, padding=1)
-            nn.init.normal_(self.weight, std=0.05)
-            nn.init.normal_(self.bias, std=0.05)
-            if kind == "nested":
-                self.s = nn.Parameter(torch.full((1, 1, 3, 1), SCALE_MIN))
-                self.s_bias = nn.Parameter(torch.full((1,), SCALE_MIN))
-            elif kind == "lsq":
-                self.s = nn.Parameter(torch.full((1,), 0.03))
-                self.s_x = nn.Parameter(torch.full((1,), 20.0 if n_in == 3 else 0.5))
-
-        def forward(self, x):
-            if kind == "lsq":
-                return F.conv2d(LSQ.apply(x, self.s_x, *bounds_of(self.in_channels)),
-                                LSQ.apply(self.weight, self.s, -8, 7), self.bias, padding=1)
-            if kind == "float":
-                return super().forward(x)
-            return F.conv2d(x, Nested.apply(self.weight, self.s, LAM), Nested.apply(self.bias, self.s_bias, LAM),
-                            padding=1)
-
-    layers = []
-    for n_in, filters, rate in PAIRS:
-        for channels in (n_in, filters):
-            layers += [Conv(channels, filters), nn.ReLU(), nn.BatchNorm2d(filters, eps=1e-3, momentum=0.01)]
-        layers += [nn.MaxPool2d(2), nn.Dropout(rate)]
-    layers += [nn.Flatten(), nn.Linear(2048, 128), nn.ReLU(), nn.BatchNorm1d(128, eps=1e-3, momentum=0.01),
-               nn.Dropout(0.5), nn.Linear(128, 10)]
-    model = nn.Sequential(*layers).to(memory_format=torch.channels_last)
-    adam = torch.optim.Adam(model.parameters(), lr=1e-4, eps=1e-7, fused=True)
-    pixels, classes = batch_of(count)
-    images, labels = torch.from_numpy(pixels).permute(0, 3, 1, 2), torch.from_numpy(classes)     # channels_last already
-    scales = [p for name, p in model.named_parameters() if name.endswith((".s", ".s_bias", ".s_x"))]
-
-    def loss_of(x, t):
-        return F.cross_entropy(model(x), t)
-
-    loss = torch.compile(loss_of) if compiled else loss_of
-
-    def step() -> None:
-        adam.zero_grad()
-        loss(images, labels).backward()
-        adam.step()
-        with torch.no_grad():
-            for scale in scales:
-                scale.clamp_(min=SCALE_MIN)
-
-    return step
+    return step_of(network_of(network), kind, *batch_of(count, network), compiled)
 
 
-def bounds_of(channels: int) -> tuple[int, int]:
-    """Of the codes of what a convolution takes: pixels, or what batch normalisation leaves."""
-    return (0, 15) if channels == 3 else (-8, 7)
-
-
-def minilq_step(kind: str, count: int = BATCH):
+def minilq_step(kind: str, count: int = BATCH, network: str = "cifar10"):
     import minilq
-    from minilq.experiments.models import cifar10_cnn
 
-    model = cifar10_cnn(np.random.default_rng(0))
+    model = network_of(network)
     if kind != "float":
         methods = {"weight": minilq.Nested(LAM), "bias": minilq.Nested(LAM, granularity="scalar")}
         if kind == "lsq":
             methods = {"weight": minilq.LSQ(4), "input": minilq.LSQ(4)}
-        minilq.quantize(model, lambda name: methods.get(name.rpartition(".")[2]) if name.startswith("conv") else None)
+        minilq.quantize(model, lambda name: methods.get(name.rpartition(".")[2]) if "conv" in name else None)
     if kind == "lsq":
         model.sites()["conv2d1.input"].change(minilq.LSQ(4, signed=False))
     adam = minilq.Adam(model.parameters().values(), lr=1e-4)
-    images, labels = batch_of(count)
+    images, labels = batch_of(count, network)
 
     def step() -> None:
         loss = minilq.softmax_cross_entropy(model(minilq.Tensor.wrap(images), training=True), labels)
@@ -126,10 +69,10 @@ def minilq_step(kind: str, count: int = BATCH):
 
 
 def minilq_step_by(algorithm: str):
-    def make(kind: str, count: int = BATCH):
+    def make(kind: str, count: int = BATCH, network: str = "cifar10"):
         import minilq
 
-        step = minilq_step(kind, count)
+        step = minilq_step(kind, count, network)
 
         def step_by() -> None:
             minilq.use_convolution(algorithm)

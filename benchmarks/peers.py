@@ -1,10 +1,11 @@
-"""One training step of the thesis' networks by minilq and by other programs, in one process, in turns.
+"""One training step of the thesis' networks by minilq and by other programs, each in a process of its own, in turns.
 
     mnist     784-128-10, batch 32, Adam: nested row-wise quantizers; the same scales moved by the Difference penalty
               alone; LSQ, weights and inputs in 4 bits. On digits, the embedded images, 81 % zeros, which minilq's
               product skips, and on noise, which has no zeros to skip
     cifar10   six 3 x 3 convolutions, batch 128: nested row-wise; LSQ, weights and inputs of convolutions in 4 bits
               (cifar10_step.py compares the convolutions)
+    imagenette  the thesis' ResNet of twenty convolutions at 224 x 224 pixels, batch 8: nested row-wise
     epoch     a whole epoch of the first: 10,000 digits shuffled and made floats, trained on, and the others judged
 
 The others run the same rules, with their best optimizer and denormals flushed to zero, which minilq's Adam does by
@@ -23,12 +24,15 @@ from __future__ import annotations
 import argparse
 import importlib
 import itertools
+import multiprocessing
 import os
 import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
 
 import numpy as np
 
@@ -40,6 +44,7 @@ from minilq.train.step import Step
 from minilq.train.task import cross_entropy
 
 BATCH, LAM, RATE, IMAGES = 32, 1e-10, 1e-8, 4096
+BATCHES = {"cifar10": 128, "imagenette": 8}
 KINDS = ("nested", "difference", "lsq")
 Run = Callable[[int], None]                      # so many steps, from where the last ones ended
 
@@ -74,10 +79,10 @@ def minilq_run(kind: str, data: np.ndarray, labels: np.ndarray, capture: bool) -
     return run
 
 
-def cifar10_run(kind: str, side: str, **options: bool) -> Run:
+def images_run(network: str, kind: str, side: str, **options: bool) -> Run:
     import cifar10_step
 
-    step = cifar10_step.SIDES[side](kind, **options)
+    step = cifar10_step.SIDES[side](kind, BATCHES[network], network, **options)
 
     def run(count: int) -> None:
         for _ in range(count):
@@ -86,24 +91,21 @@ def cifar10_run(kind: str, side: str, **options: bool) -> Run:
     return run
 
 
-def installed(*packages: str) -> bool:
-    """Whether these can be imported; says so where they cannot."""
-    try:
-        for package in packages:
+def sides_of(network: str, tell: Callable[[str], None] = lambda text: None) -> dict[str, Callable[..., Run]]:
+    """Name -> what makes a Run, of `arguments_of`; those that cannot be imported are told."""
+    def installed(package: str) -> bool:
+        try:
             importlib.import_module(package)
-    except ImportError:
-        print(f"left out, because it is not installed: {packages[0]}")
-        return False
-    return True
+        except ImportError:
+            tell(f"left out, because it is not installed: {package}")
+            return False
+        return True
 
-
-def sides_of(network: str) -> dict[str, Callable[..., Run]]:
-    """Name -> what makes a Run, of (kind, images, labels) for mnist, of a kind for cifar10, of nothing for epoch."""
-    if network == "cifar10":
-        sides: dict[str, Callable[..., Run]] = {"minilq": lambda kind: cifar10_run(kind, "winograd")}
+    if network in BATCHES:
+        sides: dict[str, Callable[..., Run]] = {"minilq": lambda kind: images_run(network, kind, "winograd")}
         if installed("torch"):
-            sides |= {"PyTorch eager": lambda kind: cifar10_run(kind, "torch"),
-                      "torch.compile": lambda kind: cifar10_run(kind, "torch", compiled=True)}
+            sides |= {"PyTorch eager": lambda kind: images_run(network, kind, "torch"),
+                      "torch.compile": lambda kind: images_run(network, kind, "torch", compiled=True)}
         return sides
     if network == "epoch":
         import peers_epoch
@@ -123,23 +125,49 @@ def sides_of(network: str) -> dict[str, Callable[..., Run]]:
     return sides
 
 
-def measured(sides: dict[str, Run], count: int, rounds: int, clock: Callable[[], float]) -> None:
-    """Print a line for each: the median of a step, and how many times minilq's it is."""
-    first, times = {}, {name: [] for name in sides}
-    for name, run in sides.items():
+def arguments_of(network: str, kind: str, data: str) -> tuple[Any, ...]:
+    """What a side of `sides_of` is given."""
+    return {"mnist": lambda: (kind, *images_of(data)), "epoch": tuple}.get(network, lambda: (kind,))()
+
+
+def serve(pipe: Connection, cpu: bool, network: str, side: str, *of: str) -> None:
+    """So many steps for each number that comes, until a 0; their seconds go back."""
+    run = sides_of(network)[side](*arguments_of(network, *of))
+    clock = time.process_time if cpu else time.perf_counter
+    while count := pipe.recv():
         start = clock()
-        run(count if name == "JAX scan" else 1)  # a scan is compiled for its length
-        first[name] = clock() - start
         run(count)
+        pipe.send(clock() - start)
+
+
+def measured(network: str, kind: str, data: str, sides: list[str], count: int, rounds: int, cpu: bool) -> None:
+    """Print a line for each: the median of a step, and how many times minilq's it is."""
+    context = multiprocessing.get_context("spawn")
+    pipes, processes = {}, []
+    for name in sides:
+        pipes[name], other = context.Pipe()
+        processes.append(context.Process(target=serve, args=(other, cpu, network, name, kind, data), daemon=True))
+        processes[-1].start()
+        other.close()                            # so that a process that has ended is noticed
+
+    def seconds(name: str, steps: int) -> float:
+        pipes[name].send(steps)
+        return float(pipes[name].recv())
+
+    first, times = {}, {name: [] for name in sides}
+    for name in sides:
+        first[name] = seconds(name, count if name == "JAX scan" else 1)      # a scan is compiled for its length
+        seconds(name, count)
     for _ in range(rounds):
-        for name, run in sides.items():
-            start = clock()
-            run(count)
-            times[name].append((clock() - start) / count * 1e6)
+        for name in sides:
+            times[name].append(seconds(name, count) / count * 1e6)
     for name, own in times.items():
         low, ratio, high = np.quantile(np.divide(own, times["minilq"]), (0.1, 0.5, 0.9))
         print(f"  {name:15} {np.median(own):9.0f} us   {ratio:5.2f} times minilq's ({low:.2f} to {high:.2f})   "
               f"first {first[name]:.2f} s")
+    for pipe, process in zip(pipes.values(), processes, strict=True):
+        pipe.send(0)
+        process.join()
 
 
 def megabytes() -> float:
@@ -148,7 +176,7 @@ def megabytes() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--network", choices=("mnist", "cifar10", "epoch"), default="mnist")
+    parser.add_argument("--network", choices=("mnist", "cifar10", "imagenette", "epoch"), default="mnist")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--data", nargs="+", choices=("digits", "noise"), default=("digits", "noise"))
     parser.add_argument("--without", nargs="+", default=(), help="sides that are left out")
@@ -158,29 +186,22 @@ def main() -> None:
     parser.add_argument("--peak", action="store_true")
     parser.add_argument("--only", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    clock = time.process_time if options.cpu else time.perf_counter
-    count = options.steps or (100 if options.network == "mnist" else 1)
-    sides = {name: make for name, make in sides_of(options.network).items() if name not in options.without}
+    network, count = options.network, options.steps or (100 if options.network == "mnist" else 1)
     if options.only:
         before = megabytes()
-        arguments = {"mnist": ("nested", *images_of("digits")), "cifar10": ("nested",), "epoch": ()}[options.network]
-        sides[options.only](*arguments)(3 * count)
+        sides_of(network)[options.only](*arguments_of(network, "nested", "digits"))(3 * count)
         print(f"  {options.only:15} {megabytes() - before:6.0f} MB beyond {before:.0f}")
         return
-    print(f"{os.environ.get('OMP_NUM_THREADS', 'all')} thread(s), numpy {np.__version__}, {options.network}")
-    if options.network == "epoch":
-        measured({name: make() for name, make in sides.items()}, count, options.rounds, clock)
-    elif options.network == "cifar10":
-        for kind in (kind for kind in options.kinds if kind != "difference"):
-            print(kind)
-            measured({name: make(kind) for name, make in sides.items()}, count, options.rounds, clock)
-    else:
-        for kind, name in itertools.product(options.kinds, options.data):
-            print(f"{kind}, {name}")
-            of = (kind, *images_of(name))
-            measured({side: make(*of) for side, make in sides.items()}, count, options.rounds, clock)
+    sides = [name for name in sides_of(network, print) if name not in options.without]
+    print(f"{os.environ.get('OMP_NUM_THREADS', 'all')} thread(s), numpy {np.__version__}, {network}")
+    kinds = [kind for kind in options.kinds if kind != "difference" or network == "mnist"]
+    if network in ("imagenette", "epoch"):
+        kinds = ["nested"]
+    for kind, data in itertools.product(kinds, options.data if network == "mnist" else ["one batch"]):
+        print(f"{kind}, {data}")
+        measured(network, kind, data, sides, count, options.rounds, options.cpu)
     for name in sides if options.peak else ():
-        command = [sys.executable, __file__, "--network", options.network, "--only", name]
+        command = [sys.executable, __file__, "--network", network, "--only", name]
         out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         print(out.splitlines()[-1])
 

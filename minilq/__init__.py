@@ -91,6 +91,7 @@ from minilq.ops import (
     power,
     quantized_gradient,
     relu,
+    relu_batch_norm,
     reshape,
     shift_batch_norm,
     sigmoid,
@@ -209,11 +210,11 @@ __all__ = [
     "global_average_pool2d", "gradcheck", "group_hoyer", "grouped_conv2d", "hold", "hoyer", "hoyer_square", "index",
     "inverse", "kernels_in_use", "layer_norm", "log", "matmul", "max_pool2d", "maxbin", "maximum", "mean",
     "multiply", "nearest", "negative", "no_grad", "norm", "one_blas_thread", "penalty_on", "power", "pretend",
-    "primitive", "quantize", "quantized_gradient", "relu", "replay_check", "reshape", "scale_shape",
-    "shift_batch_norm", "sigmoid", "sine", "smooth_of", "softmax", "softmax_cross_entropy", "squared_deviation",
-    "squared_hinge", "stack", "stochastic", "subtract", "sum_of_squares", "tanh", "threads_in_use", "threshold",
-    "transpose", "use_capture", "use_convolution", "use_kernels", "use_threads", "vjp_of", "waveq", "where",
-    "zero_pad2d",
+    "primitive", "quantize", "quantized_gradient", "relu", "relu_batch_norm", "replay_check", "reshape",
+    "scale_shape", "shift_batch_norm", "sigmoid", "sine", "smooth_of", "softmax", "softmax_cross_entropy",
+    "squared_deviation", "squared_hinge", "stack", "stochastic", "subtract", "sum_of_squares", "tanh",
+    "threads_in_use", "threshold", "transpose", "use_capture", "use_convolution", "use_kernels", "use_threads",
+    "vjp_of", "waveq", "where", "zero_pad2d",
 ]
 
 

@@ -127,6 +127,7 @@ OPS = {
     "softmax_cross_entropy": (minilq.softmax_cross_entropy, X, LABELS),
     "softmax_cross_entropy of a Tensor": (minilq.softmax_cross_entropy, T, LABELS),
     "squared_hinge": (minilq.squared_hinge, X, np.sign(X)), "divergence": (minilq.divergence, X, X + 1, 2.0),
+    "relu_batch_norm": (minilq.relu_batch_norm, X, f32(3), f32(3), f32(3), f32(3) + 2, False, 0.9, 1e-3),
     "shift_batch_norm": (minilq.shift_batch_norm, X, f32(3), f32(3), f32(3), f32(3) + 2, False, 0.9, 1e-3),
     "gelu": (minilq.gelu, X, "erf"), "gelu of a Tensor": (minilq.gelu, T, "tanh"),
     "softmax": (minilq.softmax, X, -1), "softmax of a Tensor": (minilq.softmax, T, 0),

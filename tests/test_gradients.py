@@ -220,6 +220,9 @@ CASES = {
         lambda case: (lambda x: ops.zero_pad2d(x, case[1]), [case[0]])),
     "batch_norm": normalisations().map(
         lambda case: (lambda *args: ops.batch_norm(*args, *[a.copy() for a in case[1]]), case[0])),
+    "relu_batch_norm": normalisations().map(
+        lambda case: (lambda *args: ops.relu_batch_norm(*args, *[a.copy() for a in case[1]]),
+                      [case[0][0] + np.copysign(0.1, case[0][0]), *case[0][1:]])),
     "dropout": dropouts(),
     "gru_after": cells(ops.gru_after, 3, 3, 0, 1),
     "gru_reset": cells(ops.gru_reset, 3, 2, 1),

@@ -18,6 +18,7 @@ from hypothesis import given
 import minilq
 import minilq.coding.coders
 import minilq.integer.fixed_point
+import minilq.integer.grid
 import minilq.integer.one_bit
 import minilq.integer.product
 import minilq.quantize.penalties
@@ -93,7 +94,9 @@ def test_every_twin_has_a_test_here():
         "grid.codes_on", "integer.product", "integer_conv.rescaled_convolution", "integer_conv.rescaled_product",
         # in test_kernels_images.py
         "dropout.masked", "normalise.gradient_sums", "normalise.input_gradient", "normalise.normalised",
-        "normalise.statistics", "pool.maxima", "pool.maxima_gradient", "pool.means", "pool.means_gradient",
+        "normalise.rectified_gradient_sums", "normalise.rectified_input_gradient", "normalise.rectified_normalised",
+        "normalise.rectified_statistics", "normalise.statistics", "pool.maxima", "pool.maxima_gradient", "pool.means",
+        "pool.means_gradient",
         "fake_quantize.round_trip", "fake_quantize.threshold_scale_gradient",
         "fake_quantize.chain_rule_scale_gradient", "loss.mean_cross_entropy", "loss.mean_cross_entropy_gradient",
         "penalties.largest", "penalties.on_the_largest", "penalties.signed", "penalties.sum_of_sizes"}

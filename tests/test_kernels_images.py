@@ -78,8 +78,8 @@ SHAPES = [(1, 1), (7, 3), (2, 5, 4, 3), (40, 260), (3, 700), (300, 1), (50, 3, 3
 
 
 @given(seed=seeds, dtype=floats, shape=st.sampled_from(SHAPES), offset=st.sampled_from([0, 100.0]),
-       special=st.sampled_from([None, np.nan, np.inf, -np.inf]))
-def test_batch_normalisation(seed, dtype, shape, offset, special):
+       special=st.sampled_from([None, np.nan, np.inf, -np.inf]), relu=st.sampled_from(["", "rectified_"]))
+def test_batch_normalisation(seed, dtype, shape, offset, special, relu):
     rng = np.random.default_rng(seed)
     C = shape[-1]
     x, g = (rng.standard_normal(shape).astype(dtype) + dtype(offset), rng.standard_normal(shape).astype(dtype))
@@ -99,7 +99,7 @@ def test_batch_normalisation(seed, dtype, shape, offset, special):
         return np.abs(np.where(np.isfinite(a), a, 0)).max()
 
     with np.errstate(all="ignore"):
-        ((mean, var), _), (got, _) = both("normalise.statistics", x)
+        ((mean, var), _), (got, _) = both(f"normalise.{relu}statistics", x)
         size = largest(x) + 1
         if got is not NotImplemented:
             agree(got[0], mean, size)
@@ -107,17 +107,17 @@ def test_batch_normalisation(seed, dtype, shape, offset, special):
             assert got[0].dtype == got[1].dtype == np.float64
         inv_std = 1 / np.sqrt(var + 1e-3)
         gamma, beta = rng.standard_normal((2, C)).astype(dtype)
-        (want, _), (got, _) = both("normalise.normalised", x, mean, inv_std, gamma, beta)
+        (want, _), (got, _) = both(f"normalise.{relu}normalised", x, mean, inv_std, gamma, beta)
         assert want.dtype == dtype
-        xhat = (x - mean) * inv_std
+        xhat = ((np.maximum(x, 0) if relu else x) - mean) * inv_std
         if got is not NotImplemented:
             assert got.dtype == dtype
             agree(got, want, largest(gamma * xhat) + largest(beta) + 1)
-        ((dbeta, dgamma), _), (got, _) = both("normalise.gradient_sums", g, x, mean, inv_std)
+        ((dbeta, dgamma), _), (got, _) = both(f"normalise.{relu}gradient_sums", g, x, mean, inv_std)
         if got is not NotImplemented:
             agree(got[0], dbeta, g.size * largest(g) + 1)
             agree(got[1], dgamma, g.size * largest(g * xhat) + 1)
-        (want, _), (got, _) = both("normalise.input_gradient", g, x, mean, inv_std, gamma, dgamma, dbeta)
+        (want, _), (got, _) = both(f"normalise.{relu}input_gradient", g, x, mean, inv_std, gamma, dgamma, dbeta)
         if got is not NotImplemented:
             assert got.dtype == want.dtype == dtype
             agree(got, want, 10 * largest(gamma * inv_std) * (largest(g) + 1) * (largest(xhat) + 1) ** 2)

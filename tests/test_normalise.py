@@ -1,13 +1,16 @@
 """Batch normalisation: its statistics, its two modes, and numbers that are hard on sums."""
 
+import copy
+
 import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given
 
 import minilq
-from minilq import ConfigError, DTypeError, ShapeError, Tensor, ops
+from minilq import BatchNorm, ConfigError, Conv2D, DTypeError, ReLU, Sequential, ShapeError, Tensor, ops
 from minilq.autodiff.gradcheck import compare, complex_step
+from minilq.autodiff.tape import noting
 from tests.strategies import normalisations, seeds
 
 
@@ -65,6 +68,37 @@ def test_complex_step_in_both_modes(both_backends, case, training, seed):
     g = np.random.default_rng(seed).standard_normal(y.shape)
     y.backward(g)
     compare("batch_norm", [t.grad for t in tensors], *complex_step(f, inputs, g), rtol=1e-11)
+
+
+@given(case=normalisations(), training=st.booleans(), seed=seeds, dtype=st.sampled_from([np.float32, np.float64]))
+def test_after_a_relu_it_is_the_two_one_after_the_other_to_the_last_bit(both_backends, case, training, seed, dtype):
+    rng = np.random.default_rng(seed)
+    inputs, running = ([a.astype(dtype) for a in arrays] for arrays in case)
+    inputs[0][rng.random(inputs[0].shape) < 0.2] = rng.choice([0.0, -0.0])
+    found = []
+    for op in (lambda x, *others: ops.batch_norm(ops.relu(x), *others), ops.relu_batch_norm):
+        tensors, own = [Tensor(a, requires_grad=True) for a in inputs], [a.copy() for a in running]
+        y = op(*tensors, *own, training)
+        y.backward(np.random.default_rng(seed).standard_normal(y.shape).astype(dtype))
+        found.append([y.numpy(), *own, *(t.grad for t in tensors)])
+    for two, one in zip(*found, strict=True):
+        assert one.dtype == two.dtype == dtype
+        assert one.tobytes() == two.tobytes()
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_sequential_takes_a_relu_and_the_batch_norm_behind_it_in_one(training):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 5, 5, 3)).astype(np.float32)
+    layers = [Conv2D(3, 4, 3, rng), ReLU(), BatchNorm(4), ReLU(), ReLU(), BatchNorm(4), Conv2D(4, 2, 3, rng), ReLU()]
+    with noting() as calls:
+        y = Sequential(*copy.deepcopy(layers))(x, training)
+    assert [call.primitive.name for call in calls] == ["conv2d", "relu_batch_norm", "relu", "relu_batch_norm", "conv2d",
+                                                       "relu"]
+    one_by_one = x
+    for layer in layers:
+        one_by_one = layer(one_by_one, training)
+    assert y.numpy().tobytes() == one_by_one.numpy().tobytes()
 
 
 def test_one_number_per_channel(both_backends):

@@ -8,7 +8,7 @@ from minilq import ops
 from minilq.ops import conv
 from minilq.ops.divergence import divergence_vjp
 from minilq.ops.gelu import normal_cdf
-from minilq.ops.normalise import gradient_sums, statistics
+from minilq.ops.normalise import gradient_sums, input_gradient, statistics
 from minilq.ops.pool import maxima_gradient
 from minilq.ops.window import add_windows, geometry, padded, windows
 from minilq.quantize.methods.scaled import fake_quantize_vjp
@@ -37,6 +37,23 @@ def _normalised_wrongly(mistake):
         of_mean = 0 if mistake in ("no sums", "no mean") else dbeta
         of_var = 0 if mistake in ("no sums", "no variance") else xhat * dgamma
         return gamma * inv_std * (g - (of_mean + of_var) / n), g.sum(0) if mistake == "gamma" else dgamma, dbeta
+    return vjp
+
+
+def _rectified(x, gamma, beta):
+    return ops.relu_batch_norm(x, gamma, beta, np.zeros(3), np.ones(3))
+
+
+def _rectified_wrongly(mistake):
+    def vjp(g, y, x, gamma, beta):
+        z = np.maximum(x, 0)
+        mean, var = statistics(z)
+        inv_std = 1 / np.sqrt(var + 1e-3)
+        read = x if mistake == "sums before relu" else z
+        dbeta, dgamma = gradient_sums(g, read, mean, inv_std)
+        dz = input_gradient(g, read, mean, inv_std, gamma, dgamma, dbeta)
+        mask = {"no mask": 1, "mask of the result": y > 0}.get(mistake, x > 0)
+        return dz * mask, dgamma, dbeta
     return vjp
 
 
@@ -155,6 +172,8 @@ WRONG = {
                                                 lambda g, y, x: (g[:, 1:, :3],)),
     **{f"batch_norm: {mistake}": (_normalised, [RNG.standard_normal((5, 3)), B + 2, B], _normalised_wrongly(mistake))
        for mistake in ("no sums", "no mean", "no variance", "n - 1", "gamma")},
+    **{f"relu_batch_norm: {mistake}": (_rectified, [RNG.standard_normal((6, 3)), B + 2, B], _rectified_wrongly(mistake))
+       for mistake in ("sums before relu", "no mask", "mask of the result")},
     "gelu: only the step": (ops.gelu, [X], lambda g, y, x: (g * normal_cdf(x),)),
     "gelu: the slope without x": (ops.gelu, [X], lambda g, y, x: (
         g * (normal_cdf(x) + np.exp(-x * x / 2) / np.sqrt(2 * np.pi)),)),

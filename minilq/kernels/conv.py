@@ -16,6 +16,7 @@ from minilq.kernels import convolution_in_use, winograd, winograd4
 from minilq.kernels.groups import Array, fits, on_lines
 from minilq.kernels.jit import SUMS, jit
 from minilq.kernels.kept import once
+from minilq.kernels.memory import keep_freed
 from minilq.kernels.threads import in_parts
 from minilq.kernels.tile import COLUMNS, ROWS, SHAPE, fill, grid, product
 from minilq.kernels.window import Window
@@ -57,6 +58,7 @@ def _winograd(window: Window, N: int, shape: tuple[int, int], channels: int) -> 
 def convolved(x: Array, w: Array, b: Array, window: Window) -> Array:
     if not _suits(w.shape[3], window, x, w, b):
         return NotImplemented
+    keep_freed()
     N, _, _, C = x.shape
     KH, KW, _, F = w.shape
     OH, OW, SH, SW = window.out_height, window.out_width, window.SH, window.SW

@@ -11,7 +11,7 @@ from minilq.arguments import check_whole, float_type
 from minilq.autodiff.parameter import Parameter
 from minilq.autodiff.tensor import Tensor
 from minilq.nn.layer import Layer
-from minilq.ops import batch_norm, dropout, layer_norm
+from minilq.ops import batch_norm, dropout, layer_norm, relu_batch_norm
 
 
 class BatchNorm(Layer):
@@ -41,6 +41,10 @@ class BatchNorm(Layer):
 
     def __call__(self, x: Tensor, training: bool = False) -> Tensor:
         return batch_norm(x, self.gamma, self.beta, self.mean, self.variance, training, self.momentum, self.eps)
+
+    def after_relu(self, x: Tensor, training: bool = False) -> Tensor:
+        """What a ReLU and then this layer make of x, to the last bit; see `minilq.relu_batch_norm`."""
+        return relu_batch_norm(x, self.gamma, self.beta, self.mean, self.variance, training, self.momentum, self.eps)
 
     def settings(self) -> dict[str, Any]:
         return {"channels": self.gamma.size, "momentum": float(self.momentum), "eps": float(self.eps)}

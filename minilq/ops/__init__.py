@@ -33,6 +33,7 @@ from minilq.ops.pool import average_pool2d, global_average_pool2d, max_pool2d
 from minilq.ops.quantized_gradient import quantized_gradient
 from minilq.ops.recurrent import gru_after, gru_mix, gru_reset, lstm_cell, lstm_output
 from minilq.ops.reduce import max, mean, norm, sum, sum_of_squares
+from minilq.ops.relu_batch_norm import relu_batch_norm
 from minilq.ops.shape import index, reshape, transpose, zero_pad2d
 from minilq.ops.shift_normalise import shift_batch_norm
 from minilq.ops.softmax import softmax
@@ -42,6 +43,6 @@ __all__ = [
     "divergence", "divide", "dropout", "embedding", "exp", "gelu", "global_average_pool2d", "grouped_conv2d",
     "gru_after", "gru_mix", "gru_reset", "index", "layer_norm", "log", "lstm_cell", "lstm_output", "matmul", "max",
     "max_pool2d", "maximum", "mean", "multiply", "negative", "norm", "power", "quantized_gradient", "relu",
-    "reshape", "shift_batch_norm", "sigmoid", "softmax", "softmax_cross_entropy", "squared_hinge", "stack",
-    "subtract", "sum", "sum_of_squares", "tanh", "transpose", "where", "zero_pad2d",
+    "relu_batch_norm", "reshape", "shift_batch_norm", "sigmoid", "softmax", "softmax_cross_entropy", "squared_hinge",
+    "stack", "subtract", "sum", "sum_of_squares", "tanh", "transpose", "where", "zero_pad2d",
 ]

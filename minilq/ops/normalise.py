@@ -43,12 +43,10 @@ def batch_norm(x: Any, gamma: Any, beta: Any, running_mean: Any, running_var: An
     >>> mean, var                                                # half of the way to (2, 20) and to (2, 200)
     (array([ 1., 10.]), array([  1.5, 100.5]))
     """
-    _check(x, gamma, beta, running_mean, running_var, training, momentum, eps)
+    check_batch_norm(x, gamma, beta, running_mean, running_var, training, momentum, eps)
     if training:
         mean, var = statistics(x)
-        n = x.size // x.shape[-1]
-        follow(running_mean, mean, momentum)
-        follow(running_var, var * (n / (n - 1)) if n > 1 else var, momentum)
+        follow_batch(running_mean, running_var, mean, var, x.size // x.shape[-1], momentum)
     else:
         mean, var = running_mean.astype(np.float64), running_var.astype(np.float64)
     inv_std = 1 / np.sqrt(var + eps)                             # (C,), float64
@@ -109,8 +107,15 @@ def follow(running: Array, batch: Array, momentum: float) -> None:
     running[...] = momentum * running + (1 - momentum) * np.real(batch)
 
 
-def _check(x: Any, gamma: Any, beta: Any, running_mean: Any, running_var: Any, training: bool, momentum: float,
-           eps: float) -> None:
+def follow_batch(running_mean: Array, running_var: Array, mean: Array, var: Array, n: int, momentum: float) -> None:
+    """The running mean and the running variance take in those of a batch of n numbers a channel."""
+    follow(running_mean, mean, momentum)
+    follow(running_var, var * (n / (n - 1)) if n > 1 else var, momentum)
+
+
+def check_batch_norm(x: Any, gamma: Any, beta: Any, running_mean: Any, running_var: Any, training: bool,
+                     momentum: float, eps: float) -> None:
+    """The errors of `batch_norm`."""
     vectors = {"gamma": gamma, "beta": beta, "running_mean": running_mean, "running_var": running_var}
     check_floats("batch_norm", x=x, **vectors)
     if x.ndim < 2 or x.shape[-1] == 0:
