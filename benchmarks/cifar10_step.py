@@ -23,7 +23,7 @@ import time
 import numpy as np
 
 ALGORITHMS = "winograd", "winograd-2x2", "direct", "im2col"
-BATCH, LAM = 128, 1e-11
+BATCH = 128
 KINDS = "float", "nested", "lsq"
 
 
@@ -50,7 +50,7 @@ def minilq_step(kind: str, count: int = BATCH, network: str = "cifar10"):
 
     model = network_of(network)
     if kind != "float":
-        methods = {"weight": minilq.Nested(LAM), "bias": minilq.Nested(LAM, granularity="scalar")}
+        methods = {"weight": minilq.Nested(1e-11), "bias": minilq.Nested(1e-11, granularity="scalar")}
         if kind == "lsq":
             methods = {"weight": minilq.LSQ(4), "input": minilq.LSQ(4)}
         minilq.quantize(model, lambda name: methods.get(name.rpartition(".")[2]) if "conv" in name else None)

@@ -13,7 +13,7 @@ itself: PyTorch eager and compiled, JAX step by step and as one scan over all st
 left out by name. A round is so many steps of each, one after the other, so that a busy machine slows all; the ratio to
 minilq is the median over the rounds, with the 10th and the 90th percentile. `first` is the time of the first step:
 compilation, or loading what was compiled. `--cpu` counts processor time, of all threads, where other programs run;
-`--peak` adds what a process of its own takes in memory, beyond its imports.
+`--peak` adds what a process of its own takes in memory, beyond what it has before the first step.
 
     pip install -e '.[bench]' jax
     OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 python benchmarks/peers.py
@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 import itertools
 import multiprocessing
 import os
@@ -94,12 +95,14 @@ def images_run(network: str, kind: str, side: str, **options: bool) -> Run:
 def sides_of(network: str, tell: Callable[[str], None] = lambda text: None) -> dict[str, Callable[..., Run]]:
     """Name -> what makes a Run, of `arguments_of`; those that cannot be imported are told."""
     def installed(package: str) -> bool:
-        try:
-            importlib.import_module(package)
-        except ImportError:
+        if importlib.util.find_spec(package) is None:
             tell(f"left out, because it is not installed: {package}")
             return False
         return True
+
+    def made_by(module: str, name: str, *options: Any) -> Callable[..., Run]:
+        """Imported when it is needed: what one side loads is not to weigh on another."""
+        return lambda *of: getattr(importlib.import_module(module), name)(*of, *options)
 
     if network in BATCHES:
         sides: dict[str, Callable[..., Run]] = {"minilq": lambda kind: images_run(network, kind, "winograd")}
@@ -108,20 +111,16 @@ def sides_of(network: str, tell: Callable[[str], None] = lambda text: None) -> d
                       "torch.compile": lambda kind: images_run(network, kind, "torch", compiled=True)}
         return sides
     if network == "epoch":
-        import peers_epoch
-
-        sides = {"minilq": peers_epoch.minilq_run}
-        sides |= {"PyTorch eager": peers_epoch.torch_run} if installed("torch") else {}
-        return sides | ({"JAX scan": peers_epoch.jax_run} if installed("jax") else {})
+        sides = {"minilq": made_by("peers_epoch", "minilq_run")}
+        sides |= {"PyTorch eager": made_by("peers_epoch", "torch_run")} if installed("torch") else {}
+        return sides | ({"JAX scan": made_by("peers_epoch", "jax_run")} if installed("jax") else {})
     sides = {"minilq": lambda *of: minilq_run(*of, True), "minilq by tape": lambda *of: minilq_run(*of, False)}
     if installed("torch"):
-        from peers_torch import torch_run
-
-        sides |= {"PyTorch eager": lambda *of: torch_run(*of, False), "torch.compile": lambda *of: torch_run(*of, True)}
+        sides |= {"PyTorch eager": made_by("peers_torch", "torch_run", False),
+                  "torch.compile": made_by("peers_torch", "torch_run", True)}
     if installed("jax"):
-        from peers_jax import jax_run
-
-        sides |= {"JAX jit": lambda *of: jax_run(*of, False), "JAX scan": lambda *of: jax_run(*of, True)}
+        sides |= {"JAX jit": made_by("peers_jax", "jax_run", False),
+                  "JAX scan": made_by("peers_jax", "jax_run", True)}
     return sides
 
 
@@ -151,8 +150,11 @@ def measured(network: str, kind: str, data: str, sides: list[str], count: int, r
         other.close()                            # so that a process that has ended is noticed
 
     def seconds(name: str, steps: int) -> float:
-        pipes[name].send(steps)
-        return float(pipes[name].recv())
+        try:
+            pipes[name].send(steps)
+            return float(pipes[name].recv())
+        except (EOFError, BrokenPipeError):
+            raise SystemExit(f"{name} has ended; what it says is above") from None
 
     first, times = {}, {name: [] for name in sides}
     for name in sides:
@@ -188,8 +190,9 @@ def main() -> None:
     options = parser.parse_args()
     network, count = options.network, options.steps or (100 if options.network == "mnist" else 1)
     if options.only:
+        run = sides_of(network)[options.only](*arguments_of(network, "nested", "digits"))
         before = megabytes()
-        sides_of(network)[options.only](*arguments_of(network, "nested", "digits"))(3 * count)
+        run(3 * count)
         print(f"  {options.only:15} {megabytes() - before:6.0f} MB beyond {before:.0f}")
         return
     sides = [name for name in sides_of(network, print) if name not in options.without]
@@ -197,7 +200,8 @@ def main() -> None:
     kinds = [kind for kind in options.kinds if kind != "difference" or network == "mnist"]
     if network in ("imagenette", "epoch"):
         kinds = ["nested"]
-    for kind, data in itertools.product(kinds, options.data if network == "mnist" else ["one batch"]):
+    images = {"mnist": options.data, "epoch": ["digits"]}.get(network, ["noise"])
+    for kind, data in itertools.product(kinds, images):
         print(f"{kind}, {data}")
         measured(network, kind, data, sides, count, options.rounds, options.cpu)
     for name in sides if options.peak else ():

@@ -73,15 +73,18 @@ def torch_of(layer: layers.Layer, kind: str, flat: bool = False) -> nn.Module:
                        nn.Identity() if shortcut is None else torch_of(shortcut, kind))
         case layers.Conv2D():
             KH, KW, C, F_ = layer.weight.shape
+            if layer.padding != "same":
+                raise ValueError(f"padding {layer.padding}")
             return Conv(kind, C, F_, (KH, KW), layer.stride)
         case layers.Dense():
             return nn.Linear(*layer.weight.shape)
         case layers.BatchNorm():
-            return (nn.BatchNorm1d if flat else nn.BatchNorm2d)(layer.gamma.size, eps=1e-3, momentum=0.01)
+            return (nn.BatchNorm1d if flat else nn.BatchNorm2d)(layer.gamma.size, layer.eps, 1 - layer.momentum)
         case layers.ReLU():
             return nn.ReLU()
         case layers.MaxPool2D():
-            return nn.MaxPool2d(layer.size, layer.stride, 0 if layer.padding == "valid" else 1)
+            padding = {"valid": (0, 0), "same": tuple((n - 1) // 2 for n in layer.size)}[layer.padding]
+            return nn.MaxPool2d(layer.size, layer.stride, padding)
         case layers.Dropout():
             return nn.Dropout(layer.rate)
         case layers.Flatten():

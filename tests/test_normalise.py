@@ -11,6 +11,7 @@ import minilq
 from minilq import BatchNorm, ConfigError, Conv2D, DTypeError, ReLU, Sequential, ShapeError, Tensor, ops
 from minilq.autodiff.gradcheck import compare, complex_step
 from minilq.autodiff.tape import noting
+from minilq.nn.model import together
 from tests.strategies import normalisations, seeds
 
 
@@ -95,6 +96,11 @@ def test_a_sequential_takes_a_relu_and_the_batch_norm_behind_it_in_one(training)
         y = Sequential(*copy.deepcopy(layers))(x, training)
     assert [call.primitive.name for call in calls] == ["conv2d", "relu_batch_norm", "relu", "relu_batch_norm", "conv2d",
                                                        "relu"]
+    class Doubled(ReLU):
+        def __call__(self, x, training=False):
+            return 2 * super().__call__(x, training)
+
+    assert type(next(together([Doubled(), BatchNorm(2)]))) is Doubled         # which does more than a relu
     one_by_one = x
     for layer in layers:
         one_by_one = layer(one_by_one, training)

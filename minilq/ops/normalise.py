@@ -43,7 +43,7 @@ def batch_norm(x: Any, gamma: Any, beta: Any, running_mean: Any, running_var: An
     >>> mean, var                                                # half of the way to (2, 20) and to (2, 200)
     (array([ 1., 10.]), array([  1.5, 100.5]))
     """
-    check_batch_norm(x, gamma, beta, running_mean, running_var, training, momentum, eps)
+    check_batch_norm("batch_norm", x, gamma, beta, running_mean, running_var, training, momentum, eps)
     if training:
         mean, var = statistics(x)
         follow_batch(running_mean, running_var, mean, var, x.size // x.shape[-1], momentum)
@@ -113,25 +113,25 @@ def follow_batch(running_mean: Array, running_var: Array, mean: Array, var: Arra
     follow(running_var, var * (n / (n - 1)) if n > 1 else var, momentum)
 
 
-def check_batch_norm(x: Any, gamma: Any, beta: Any, running_mean: Any, running_var: Any, training: bool,
+def check_batch_norm(op: str, x: Any, gamma: Any, beta: Any, running_mean: Any, running_var: Any, training: bool,
                      momentum: float, eps: float) -> None:
-    """The errors of `batch_norm`."""
+    """The errors of `batch_norm`, or of another op."""
     vectors = {"gamma": gamma, "beta": beta, "running_mean": running_mean, "running_var": running_var}
-    check_floats("batch_norm", x=x, **vectors)
+    check_floats(op, x=x, **vectors)
     if x.ndim < 2 or x.shape[-1] == 0:
-        raise ShapeError("batch_norm", "x must be (N, C) or (N, H, W, C), with at least one channel",
+        raise ShapeError(op, "x must be (N, C) or (N, H, W, C), with at least one channel",
                          got=f"x {x.shape}", cause="One sample needs a batch axis: x[None]" if x.ndim == 1 else "")
     for name, v in vectors.items():
         if v.shape != x.shape[-1:]:
-            raise ShapeError("batch_norm", f"{name} must have one number for each channel, the last axis of x",
+            raise ShapeError(op, f"{name} must have one number for each channel, the last axis of x",
                              got=f"{name} {v.shape}, x {x.shape}",
                              cause="x seems to be (N, C, H, W): x.transpose(0, 2, 3, 1) puts the channels last"
                              if x.ndim == 4 and v.shape == x.shape[1:2] else "")
         if v.real.dtype != x.real.dtype:
-            raise DTypeError("batch_norm", f"{name} must have the dtype of x", got=f"{v.dtype} beside {x.dtype}")
-    check_settings("batch_norm", training, momentum, eps, running_mean, running_var)
+            raise DTypeError(op, f"{name} must have the dtype of x", got=f"{v.dtype} beside {x.dtype}")
+    check_settings(op, training, momentum, eps, running_mean, running_var)
     if training and x.size == 0:
-        raise ShapeError("batch_norm", "a batch to train on must not be empty", got=f"x {x.shape}")
+        raise ShapeError(op, "a batch to train on must not be empty", got=f"x {x.shape}")
 
 
 def check_settings(op: str, training: bool, momentum: float, eps: float, *running: Array) -> None:

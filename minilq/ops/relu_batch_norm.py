@@ -1,4 +1,5 @@
-"""relu and batch normalisation in one: what lies between them, as large as x, is neither written nor kept."""
+"""relu and batch normalisation in one: what lies between them, as large as x, is neither written nor kept (by the
+kernels, of an x whose numbers lie side by side)."""
 
 from __future__ import annotations
 
@@ -36,7 +37,7 @@ def relu_batch_norm(x: Any, gamma: Any, beta: Any, running_mean: Any, running_va
     array([[-1.],
            [ 1.]])
     """
-    check_batch_norm(x, gamma, beta, running_mean, running_var, training, momentum, eps)
+    check_batch_norm("relu_batch_norm", x, gamma, beta, running_mean, running_var, training, momentum, eps)
     if training:
         mean, var = rectified_statistics(x)
         follow_batch(running_mean, running_var, mean, var, x.size // x.shape[-1], momentum)

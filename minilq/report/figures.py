@@ -40,8 +40,8 @@ def draw(folder: Path) -> list[Path]:
 
 @contextlib.contextmanager
 def in_style(settings: Any = None) -> Iterator[None]:
-    """Matplotlib in the style of every figure, with other settings of its own where they are given. No window is opened: MPLBACKEND, which may name what is not there, does
-    not matter."""
+    """Matplotlib in the style of every figure, or with `settings` beside it. No window is opened: MPLBACKEND, which may
+    name what is not there, does not matter."""
     backend = os.environ.pop("MPLBACKEND", None)
     try:
         import matplotlib as mpl
