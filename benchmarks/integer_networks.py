@@ -1,4 +1,4 @@
-"""Inference of the thesis' networks: minilq in floats and on integers, onnxruntime in floats and in 8 bits.
+"""Inference of the thesis' networks: minilq in floats and on integers, PyTorch in floats, onnxruntime in both.
 
 One process, one thread; the sides take turns, and medians of processor time count. onnxruntime's 8 bits are its own
 static quantization of the same float network (QDQ, uint8 and int8), calibrated on the same images. Every side is given
@@ -48,6 +48,20 @@ def sides_of(model, images):
 
     sides = {"minilq, floats": floats, "minilq, integers": network.predict,
              "minilq, from codes": lambda x: network(codes[:len(x)])}
+    try:
+        import torch
+        from torch_networks import images_of, torch_of
+
+        torch.set_num_threads(1)
+        twin = torch_of(model, "float").eval().to(memory_format=torch.channels_last)
+
+        def by_torch(x):
+            with torch.no_grad():
+                twin(images_of(x) if x.ndim == 4 else torch.from_numpy(x))
+
+        sides["PyTorch, floats"] = by_torch
+    except ImportError as error:
+        print(f"without PyTorch: {error}")
     try:
         import onnxruntime
         from onnxruntime import quantization

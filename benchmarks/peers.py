@@ -5,8 +5,10 @@
               product skips, and on noise, which has no zeros to skip
     cifar10   six 3 x 3 convolutions, batch 128: nested row-wise; LSQ, weights and inputs of convolutions in 4 bits
               (cifar10_step.py compares the convolutions)
-    imagenette  the thesis' ResNet of twenty convolutions at 224 x 224 pixels, batch 8: nested row-wise
-    epoch     a whole epoch of the first: 10,000 digits shuffled and made floats, trained on, and the others judged
+    imagenette   the thesis' ResNet of twenty convolutions at 224 x 224 pixels, batch 8: nested row-wise
+    mnist-epoch, cifar10-epoch   a whole epoch of the first, a tenth of one of the second, with nested quantizers:
+              images shuffled and made floats, trained on, and others judged
+    integers  inference, by integer_networks.py
 
 The others run the same rules, with their best optimizer and denormals flushed to zero, which minilq's Adam does by
 itself: PyTorch eager and compiled, JAX step by step and as one scan over all steps. Those that are not installed are
@@ -16,7 +18,7 @@ compilation, or loading what was compiled. `--cpu` counts processor time, of all
 `--peak` adds what a process of its own takes in memory, beyond what it has before the first step.
 
     pip install -e '.[bench]' jax
-    OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 python benchmarks/peers.py
+    OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 python benchmarks/peers.py --peak
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ import sys
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,6 +49,8 @@ from minilq.train.task import cross_entropy
 
 BATCH, LAM, RATE, IMAGES = 32, 1e-10, 1e-8, 4096
 BATCHES = {"cifar10": 128, "imagenette": 8}
+SEEN = {"mnist": ("digits", "noise"), "mnist-epoch": ("digits",), "cifar10": ("noise",), "cifar10-epoch": ("noise",),
+        "imagenette": ("noise",)}
 KINDS = ("nested", "difference", "lsq")
 Run = Callable[[int], None]                      # so many steps, from where the last ones ended
 
@@ -110,10 +115,13 @@ def sides_of(network: str, tell: Callable[[str], None] = lambda text: None) -> d
             sides |= {"PyTorch eager": lambda kind: images_run(network, kind, "torch"),
                       "torch.compile": lambda kind: images_run(network, kind, "torch", compiled=True)}
         return sides
-    if network == "epoch":
-        sides = {"minilq": made_by("peers_epoch", "minilq_run")}
-        sides |= {"PyTorch eager": made_by("peers_epoch", "torch_run")} if installed("torch") else {}
-        return sides | ({"JAX scan": made_by("peers_epoch", "jax_run")} if installed("jax") else {})
+    if network.endswith("-epoch"):
+        of = network.removesuffix("-epoch")
+        sides = {"minilq": made_by("peers_epoch", "minilq_run", of)}
+        sides |= {"PyTorch eager": made_by("peers_epoch", "torch_run", of)} if installed("torch") else {}
+        if of == "mnist" and installed("jax"):
+            sides["JAX scan"] = made_by("peers_epoch", "jax_run", of)
+        return sides
     sides = {"minilq": lambda *of: minilq_run(*of, True), "minilq by tape": lambda *of: minilq_run(*of, False)}
     if installed("torch"):
         sides |= {"PyTorch eager": made_by("peers_torch", "torch_run", False),
@@ -126,7 +134,9 @@ def sides_of(network: str, tell: Callable[[str], None] = lambda text: None) -> d
 
 def arguments_of(network: str, kind: str, data: str) -> tuple[Any, ...]:
     """What a side of `sides_of` is given."""
-    return {"mnist": lambda: (kind, *images_of(data)), "epoch": tuple}.get(network, lambda: (kind,))()
+    if network == "mnist":
+        return kind, *images_of(data)
+    return () if network.endswith("-epoch") else (kind,)
 
 
 def serve(pipe: Connection, cpu: bool, network: str, side: str, *of: str) -> None:
@@ -178,9 +188,9 @@ def megabytes() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--network", choices=("mnist", "cifar10", "imagenette", "epoch"), default="mnist")
+    parser.add_argument("--network", nargs="+", choices=(*SEEN, "integers"), default=(*SEEN, "integers"))
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
-    parser.add_argument("--data", nargs="+", choices=("digits", "noise"), default=("digits", "noise"))
+    parser.add_argument("--data", nargs="+", choices=("digits", "noise"), default=("digits", "noise"), help="of mnist")
     parser.add_argument("--without", nargs="+", default=(), help="sides that are left out")
     parser.add_argument("--rounds", type=int, default=31)
     parser.add_argument("--steps", type=int, help="in a round (mnist 100, others 1)")
@@ -188,24 +198,33 @@ def main() -> None:
     parser.add_argument("--peak", action="store_true")
     parser.add_argument("--only", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    network, count = options.network, options.steps or (100 if options.network == "mnist" else 1)
     if options.only:
+        network = options.network[0]
         run = sides_of(network)[options.only](*arguments_of(network, "nested", "digits"))
         before = megabytes()
-        run(3 * count)
+        run(options.steps)
         print(f"  {options.only:15} {megabytes() - before:6.0f} MB beyond {before:.0f}")
         return
+    for network in options.network:
+        if network == "integers":
+            script = Path(__file__).with_name("integer_networks.py")
+            subprocess.run([sys.executable, str(script), "--rounds", str(options.rounds)], check=True)
+        else:
+            compare(network, options)
+
+
+def compare(network: str, options: argparse.Namespace) -> None:
     sides = [name for name in sides_of(network, print) if name not in options.without]
-    print(f"{os.environ.get('OMP_NUM_THREADS', 'all')} thread(s), numpy {np.__version__}, {network}")
-    kinds = [kind for kind in options.kinds if kind != "difference" or network == "mnist"]
-    if network in ("imagenette", "epoch"):
-        kinds = ["nested"]
-    images = {"mnist": options.data, "epoch": ["digits"]}.get(network, ["noise"])
-    for kind, data in itertools.product(kinds, images):
-        print(f"{kind}, {data}")
-        measured(network, kind, data, sides, count, options.rounds, options.cpu)
+    print(f"{network}, {os.environ.get('OMP_NUM_THREADS', 'all')} thread(s), numpy {np.__version__}", flush=True)
+    count = options.steps or (100 if network == "mnist" else 1)
+    kinds = [kind for kind in options.kinds if kind == "nested" or network == "mnist" or (network, kind) == (
+        "cifar10", "lsq")]
+    for kind, data in itertools.product(kinds, SEEN[network]):
+        if data in options.data or network != "mnist":
+            print(f"{kind}, {data}")
+            measured(network, kind, data, sides, count, options.rounds, options.cpu)
     for name in sides if options.peak else ():
-        command = [sys.executable, __file__, "--network", network, "--only", name]
+        command = [sys.executable, __file__, "--network", network, "--only", name, "--steps", str(3 * count)]
         out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         print(out.splitlines()[-1])
 

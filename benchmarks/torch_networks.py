@@ -94,14 +94,18 @@ def torch_of(layer: layers.Layer, kind: str, flat: bool = False) -> nn.Module:
     raise TypeError(type(layer).__name__)
 
 
-def step_of(network: layers.Layer, kind: str, pixels, classes, compiled: bool = False):
-    """A function that trains on the batch once, in PyTorch's fastest layout and with its best Adam."""
+def images_of(pixels):
+    """(N, H, W, C) as PyTorch has it, in its fastest layout, which is that of the array."""
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+
+
+def trained(network: layers.Layer, kind: str, compiled: bool = False):
+    """The network in PyTorch, and what trains it on a batch, in the fastest layout and with the best Adam."""
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
     torch.set_flush_denormal(True)
     torch.manual_seed(0)
     model = torch_of(network, kind).to(memory_format=torch.channels_last)
     adam = torch.optim.Adam(model.parameters(), lr=1e-4, eps=1e-7, fused=True)
-    images, labels = torch.from_numpy(pixels).permute(0, 3, 1, 2), torch.from_numpy(classes)     # channels_last already
     scales = [p for name, p in model.named_parameters() if name.endswith((".s", ".s_bias", ".s_x"))]
 
     def loss_of(x, t):
@@ -109,12 +113,19 @@ def step_of(network: layers.Layer, kind: str, pixels, classes, compiled: bool = 
 
     loss = torch.compile(loss_of) if compiled else loss_of
 
-    def step() -> None:
+    def step(x, t) -> None:
         adam.zero_grad()
-        loss(images, labels).backward()
+        loss(x, t).backward()
         adam.step()
         with torch.no_grad():
             for scale in scales:
                 scale.clamp_(min=SCALE_MIN)
 
-    return step
+    return model, step
+
+
+def step_of(network: layers.Layer, kind: str, pixels, classes, compiled: bool = False):
+    """A function that trains on one batch, again and again."""
+    _, step = trained(network, kind, compiled)
+    x, t = images_of(pixels), torch.from_numpy(classes)
+    return lambda: step(x, t)
