@@ -1,5 +1,6 @@
 """Figures and the table: what they show, asked of the artists and the lines, never of pixels."""
 
+import itertools
 import json
 import os
 import shutil
@@ -19,7 +20,7 @@ from minilq.experiments import run
 from minilq.experiments.config import RunConfig
 from minilq.nn import codes_in
 from minilq.report import plots
-from minilq.report.figures import STYLE, draw
+from minilq.report.figures import STYLE, draw, in_style, margins
 from minilq.report.table import HEAD, REST, comparison
 from minilq.train.history import read_history, write_history
 
@@ -182,6 +183,27 @@ def finished(tmp_path_factory):
 @pytest.fixture
 def folder(finished, tmp_path):
     return shutil.copytree(finished, tmp_path / "run")
+
+
+@pytest.mark.parametrize("columns", [2, 4])
+def test_names_and_numbers_stay_inside_the_figure_and_out_of_each_other(columns):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    width, height = 4.5 * columns, 5.5
+    with in_style({"figure.constrained_layout.use": False}):
+        figure = Figure(figsize=(width, height))
+        axes = figure.subplots(2, columns, gridspec_kw=margins(width, height, 2, columns, above=0.3)).flat
+        codes = np.repeat(np.arange(-30, 25), 2000)
+        for ax in axes:
+            plots.integer_histogram(codes, "residual3.shortcut.conv2d1.weight", ax)
+        FigureCanvasAgg(figure).draw()
+        boxes = [ax.get_tightbbox() for ax in axes]
+    for box in boxes:
+        assert box.x0 >= 0
+        assert box.y0 >= 0
+        assert box.x1 <= figure.bbox.width
+        assert box.y1 <= figure.bbox.height
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
 
 
 def test_figures_are_svg_and_the_same_bytes_when_drawn_again(folder, monkeypatch):
