@@ -2,9 +2,9 @@
 
 Six 3 x 3 convolutions, batch 128, Adam: in floats, with nested row-wise quantizers, and by LSQ with weights and inputs
 of the convolutions in 4 bits. PyTorch runs the same rule as an autograd.Function, in its fastest layout
-(channels_last), with its best Adam (fused=True) and denormals flushed to zero, which minilq's Adam does by itself. The
-two take turns, so that a busy machine slows both; the ratio of the medians is what counts. `--peak` measures memory
-instead, each side in a process of its own.
+(channels_last), with its best Adam (fused=True) and denormals flushed to zero, here for minilq too. The two take turns,
+so that a busy machine slows both; the ratio of the medians is what counts. `--peak` measures memory instead, each side
+in a process of its own.
 
     pip install -e '.[bench]'
     OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 python benchmarks/cifar10_step.py

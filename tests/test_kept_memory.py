@@ -1,6 +1,8 @@
 """Memory that is freed is there for the next array."""
 
+import ctypes
 import platform
+import sys
 
 import numpy as np
 import pytest
@@ -23,3 +25,15 @@ def test_large_arrays_come_from_pages_that_are_there():
     for _ in range(20):
         touched()
     assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < 2000
+
+
+@pytest.mark.parametrize("variable", ["MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"])
+def test_what_the_environment_says_of_it_stands(variable, monkeypatch):
+    asked = []
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: asked.append(name) or ctypes.pythonapi)
+    monkeypatch.setenv(variable, "1")
+    keep_freed.__wrapped__()
+    assert not asked
+    monkeypatch.delenv(variable)
+    keep_freed.__wrapped__()
+    assert bool(asked) == (sys.platform == "linux")

@@ -49,13 +49,15 @@ def kernel_of(name):
 def both(name, *args, copy=False):
     """(reference, kernel) results; arrays are copied for functions that write into them."""
     results, before = [], minilq.kernels_in_use()
-    for function in (TWINS[name], kernel_of(name)):
-        minilq.use_kernels(before and bool(results))             # a reference may call others, none of them a kernel
-        mine = [a.copy() if copy and isinstance(a, np.ndarray) else a for a in args]
-        with np.errstate(all="ignore"):
-            result = function(*mine)
-        results.append((result, mine))
-    minilq.use_kernels(before)
+    try:
+        for function in (TWINS[name], kernel_of(name)):
+            minilq.use_kernels(before and bool(results))         # a reference may call others, none of them a kernel
+            mine = [a.copy() if copy and isinstance(a, np.ndarray) else a for a in args]
+            with np.errstate(all="ignore"):
+                result = function(*mine)
+            results.append((result, mine))
+    finally:
+        minilq.use_kernels(before)
     return results
 
 

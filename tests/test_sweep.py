@@ -315,6 +315,20 @@ def test_what_somebody_left_who_was_killed_after_the_last_file_of_a_point_is_cle
     assert not [path for path in folder.rglob(".*")]
 
 
+def test_what_cannot_be_cleared_stops_no_sweep(done, tmp_path, monkeypatch):
+    folder = shutil.copytree(done[0], tmp_path / "sweep")
+    left = next((folder / "points").iterdir())
+    (left / ".lock").write_text("somebody else's")
+
+    @contextlib.contextmanager
+    def refused(*args, **options):
+        raise minilq.errors.UnwritableError(str(left), "must be writable")
+        yield
+
+    monkeypatch.setattr(sweep, "claimed", refused)
+    assert swept(folder) == {}
+
+
 def test_a_stopped_point_goes_on_to_the_same_bits(done, tmp_path):
     (points,) = [[p for p in points_of([BLOCK], {}) if p.start is None and p.network == "quantized"][:1]]
     batches = iter(range(100))

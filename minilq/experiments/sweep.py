@@ -83,9 +83,9 @@ def _run_all(points: Sequence[Point], folder: Path, executor: Executor, log: Log
     done = {p.name for p in points if os.path.exists(folder / POINTS / p.name / DONE)}
     waiting = [p for p in points if p.name not in done]
     for own in (folder / POINTS / name for name in done):
-        if os.path.exists(own / LOCK):           # somebody was killed between DONE and the end, and nobody need enter
+        if os.path.exists(own / LOCK):           # somebody was killed between DONE and the end
             with contextlib.suppress(MinilqError), claimed(own, "sweep", make=False):
-                pass                             # but to clear; where that cannot be, no harm is done
+                pass                             # which clears; where it cannot, nothing is lost
     if done:
         log(f"{len(done)} of {len(points)} points are done already")
     failed: dict[str, str] = {}

@@ -30,7 +30,7 @@ def relu_batch_norm(x: Any, gamma: Any, beta: Any, running_mean: Any, running_va
     Forward     y = gamma xhat + beta, xhat = (z - mu) r, z = max(x, 0); mu, r and the rest as in `batch_norm`, of z
     Derivative  kind: exact. dbeta = sum g, dgamma = sum g xhat; dx = dz of `batch_norm` where x > 0, else 0
     At kinks    relu'(0) = 0.
-    Shapes, dtype and errors as in `batch_norm`.
+    Shapes, dtype, errors and source as in `batch_norm`.
 
     >>> x = np.array([[-1.0], [3.0]])
     >>> relu_batch_norm(x, np.ones(1), np.zeros(1), np.zeros(1), np.ones(1)).round(3)

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LABELS = {"float": "float baseline", "quantized": "quantized"}
-LONG = 45                                        # letters of a title for which a panel is too narrow
 DASHES = {"float": "--", "quantized": "-"}
+LONG = 45                                        # letters of a title that a panel has room for
 
 
 def learning_curves(rows: Sequence[Row], quantity: str, ax: Axes) -> Axes:
@@ -59,8 +59,9 @@ def integer_histogram(codes: Array, name: str, ax: Axes) -> Axes:
     ax.set_yscale("log")
     ax.set_ylim(0.7, max(10, 2 * tallest))
     ticks_at_integers(ax)
-    title = f"{name}: {len(values)} integers, {values[0]}..{values[-1]}"
-    ax.set_title(title, fontsize=11 if len(title) <= LONG else 8)
+    title = ax.set_title(f"{name}: {len(values)} integers, {values[0]}..{values[-1]}")
+    if len(title.get_text()) > LONG:
+        title.set_fontsize(8)
     ax.set_xlabel("integer code")
     ax.set_ylabel("count")
     return ax
