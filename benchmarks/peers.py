@@ -78,6 +78,10 @@ def minilq_run(kind: str, data: np.ndarray, labels: np.ndarray, capture: bool) -
 
     def run(count: int) -> None:
         minilq.use_capture(capture)
+        with minilq.without_denormals():         # as a Trainer does
+            batches(count)
+
+    def batches(count: int) -> None:
         for start in itertools.islice(starts, count):
             step(data[start:start + BATCH], labels[start:start + BATCH], "")
             adam.step()

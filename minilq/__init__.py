@@ -27,6 +27,7 @@ from minilq.kernels import (
     use_kernels,
 )
 from minilq.kernels.blas import blas_threads_in_use, one_blas_thread
+from minilq.kernels.denormals import without_denormals
 from minilq.kernels.threads import threads_in_use, use_threads
 from minilq.nn import (
     GELU,
@@ -214,7 +215,7 @@ __all__ = [
     "scale_shape", "shift_batch_norm", "sigmoid", "sine", "smooth_of", "softmax", "softmax_cross_entropy",
     "squared_deviation", "squared_hinge", "stack", "stochastic", "subtract", "sum_of_squares", "tanh",
     "threads_in_use", "threshold", "transpose", "use_capture", "use_convolution", "use_kernels", "use_threads",
-    "vjp_of", "waveq", "where", "zero_pad2d",
+    "vjp_of", "waveq", "where", "without_denormals", "zero_pad2d",
 ]
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from minilq.arguments import check_whole
+from minilq.kernels.denormals import denormals_setting, set_denormals
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -73,10 +74,18 @@ def in_parts(kernel: Callable[..., Any], count: int, numbers: int, *args: Any) -
             from concurrent.futures import ThreadPoolExecutor  # small networks never come here
 
             _pool = ThreadPoolExecutor(max(_count - 1, 1), thread_name_prefix="minilq")
-        others = [_pool.submit(kernel, *args, start, stop) for start, stop in itertools.pairwise(cuts[1:])]
+        as_here = denormals_setting()
+        others = [_pool.submit(_run, as_here, kernel, *args, start, stop)
+                  for start, stop in itertools.pairwise(cuts[1:])]
     kernel(*args, cuts[0], cuts[1])
     for other in others:
         other.result()
+
+
+def _run(denormals: int | None, kernel: Callable[..., Any], *args: Any) -> None:
+    """A part in a thread of the pool, which may last have run one of a thread that had it otherwise."""
+    set_denormals(denormals)
+    kernel(*args)
 
 
 def _forget_pool() -> None:

@@ -21,6 +21,7 @@ from minilq.data import Dataset
 from minilq.data.loader import prefetched
 from minilq.errors import ConfigError, DataError, NonFiniteError
 from minilq.kernels.blas import one_blas_thread
+from minilq.kernels.denormals import without_denormals
 from minilq.nn import Layer, Sequential
 from minilq.nn.state import State, methods_of
 from minilq.objective import Objective, own_penalties
@@ -114,6 +115,7 @@ class Trainer:
         self.order: Array | None = None          # of the images, while inside an epoch
 
     @one_blas_thread()
+    @without_denormals()
     def run(self, epochs: int, after_epoch: Callable[[Row], None] = lambda row: None,
             stop: Callable[[], bool] = lambda: False) -> bool:
         """Train until `epochs` epochs are done. False when `stop()` said so before, after any batch."""
