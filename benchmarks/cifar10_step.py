@@ -59,6 +59,7 @@ def minilq_step(kind: str, count: int = BATCH, network: str = "cifar10"):
     adam = minilq.Adam(model.parameters().values(), lr=1e-4)
     images, labels = batch_of(count, network)
 
+    @minilq.one_blas_thread()                    # both as a Trainer does
     @minilq.without_denormals()
     def step() -> None:
         loss = minilq.softmax_cross_entropy(model(minilq.Tensor.wrap(images), training=True), labels)

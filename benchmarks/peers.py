@@ -78,7 +78,7 @@ def minilq_run(kind: str, data: np.ndarray, labels: np.ndarray, capture: bool) -
 
     def run(count: int) -> None:
         minilq.use_capture(capture)
-        with minilq.without_denormals():         # as a Trainer does
+        with minilq.one_blas_thread(), minilq.without_denormals():       # as a Trainer does
             batches(count)
 
     def batches(count: int) -> None:
