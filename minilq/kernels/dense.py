@@ -35,10 +35,9 @@ def _product(a, b, y, shape, by_rows, m, lanes, zeros):  # type: ignore[no-untyp
     for i in range(n):
         found = np.uintp(0)
         for k in range(K):
-            rows[found] = k                      # overwritten by the next when a_ik = 0: no branch to mispredict
-            found += np.uintp(a[i * down + k * right] != 0)
-        for t in range(found):
-            values[t] = a[i * down + rows[t] * right]
+            value = a[i * down + k * right]
+            rows[found], values[found] = k, value        # overwritten when value is 0: no branch to mispredict
+            found += np.uintp(value != 0)
         for j in range(0, m, columns):           # the last tile may overlap the one before it
             first = min(j, m - columns)
             sum_of_rows(values, rows, found, b, m, first, shift, y, i * m + first)
