@@ -58,10 +58,16 @@ def test_all_have_one_budget_but_those_with_the_recipe_of_a_paper():
     budget = ("epochs", "batch", "lr", "adam", "recipe")
     same = [p for p in points if all(getattr(p.config, name) == getattr(points[0].config, name) for name in budget)]
     others = [p for p in points if p not in same]
-    assert {p.network for p in others} == {"quantized"}
-    assert all(any(word in p.variant for word in ("recipe", "lr")) for p in others)
+    longer = [p for p in others if p.network == "float"]      # what starts from a float network is trained twice
+    assert {p.config.epochs for p in longer} == {2 * points[0].config.epochs}
+    assert {p.config.seed for p in longer} == {p.config.seed for p in same}
+    assert all(any(word in p.variant for word in ("recipe", "lr")) for p in others if p not in longer)
     assert not any("recipe" in p.variant or "lr" in p.variant for p in same)
     assert {p.start is None for p in same if p.network == "quantized"} == {True, False}
+
+
+def test_a_command_that_says_how_long_has_one_float_network():
+    assert {p.config.epochs for p in points_of(GRIDS["league"], {"epochs": 3})} == {3}
 
 
 def test_what_comes_then_is_of_quantized_networks_alone_and_is_told():

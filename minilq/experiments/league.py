@@ -2,8 +2,8 @@
 
 One budget is that of the recipe with which others have trained many of these methods (docs/few-levels.md):
 784-128-10, pixels 0..1, five epochs in batches of 128, Adam in the PyTorch form with 1e-3, from scratch and, for as
-long again, from the float network that this gives. Weights alone; or weights, and what comes into the second layer,
-for methods that have something for inputs.
+long again, from the float network that this gives; beside it stands a float network that was trained twice as long.
+Weights alone; or weights, and what comes into the second layer, for methods that have something for inputs.
 """
 
 from __future__ import annotations
@@ -81,4 +81,5 @@ def league(seeds: Sequence[int], **changes: Any) -> list[Block]:
             *({**both, "weights": [weights], "inputs": [inputs], "own": {"dense1.input": None}}
               for weights, inputs in PAIRS),
             *({**base, "weights": [weights], "start": [start], "then": dict(then)}
-              for weights, start, then in OWN_RECIPES)]
+              for weights, start, then in OWN_RECIPES),
+            {**base, "epochs": [2 * base["epochs"]]}]

@@ -58,8 +58,8 @@ def set_denormals(setting: int | None) -> None:
     environment.get(now)
     whole = int.from_bytes(now.raw[MXCSR:], "little")
     if whole & DROPPED != setting:
-        now[MXCSR:] = (whole & ~DROPPED | setting).to_bytes(4, "little")
-        environment.set(now)
+        changed = (whole & ~DROPPED | setting).to_bytes(BYTES - MXCSR, "little")
+        environment.set(ctypes.create_string_buffer(now.raw[:MXCSR] + changed, BYTES))
 
 
 @contextlib.contextmanager

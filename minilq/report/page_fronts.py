@@ -53,7 +53,8 @@ def _front(sweep: SweepData, cost: str) -> str:
              *(style.COSTS[other].head for other in costs[1:]), "command"]
     apart = len(style.variants(sweep.quantized)) > 1
     rows = [_row(point, costs, size, style.described(point, apart)) for point in shown]
-    rows += [_row(point, costs, size, "float baseline") for point in sweep.baselines]
+    rows += [_row(point, costs, size, ", ".join(filter(None, ("float baseline", point.get("variant")))))
+             for point in sweep.baselines]
     note = ["No other network is as accurate and costs as little.",
             f"Times smaller: float32 against the {style.COSTS[size].word}."]
     if lowest is not None and below:

@@ -32,7 +32,8 @@ HEADS = ["weights", "inputs", "from scratch %", "from the float network %", "rec
          "µs in floats", "learns", "remembers", "gradients", "which recipe", "why not on integers", "command"]
 
 NOTE = ("Accuracies are means over the seeds ± their standard error. The rest of a row is of its most accurate "
-        "network, and so is the command. Sizes count everything: tables, scales, and what is left in floats; “the "
+        "network, and so is the command. From the float network it is trained as long again: its rival is the "
+        "float network of twice the epochs. Sizes count everything: tables, scales, and what is left in floats; “the "
         "codes alone” is what they would take at their entropy. Times are as they were measured, of one thread; all "
         "other numbers come again. On integers: how often they give the class that the network gives, with activations "
         "of 8 bits where no method says otherwise. A method’s name leads to its formulas and curves. The same as a "

@@ -9,6 +9,7 @@ from minilq.experiments.agreement import AGREES, DIFFERS, NOT_COMPARED, PUBLISHE
 from minilq.experiments.pareto import Point
 from minilq.experiments.thesis import MIB
 from minilq.report import sweep_style as style
+from minilq.report.page_league import is_league
 from minilq.report.page_tables import Cell, fold, number, table
 from minilq.report.sweep_data import SweepData
 from minilq.report.text import shown
@@ -29,7 +30,8 @@ TOLERANCE = (
 
 
 def published(sweep: SweepData) -> str:
-    """Verdicts where there are any; rows without one, and all of them where the data are others, are folded."""
+    """Verdicts where there are any; rows without one, and all of them where the data are others, are folded. "" for a
+    sweep of methods in which nothing is as it was published."""
     comparisons = compare([*sweep.baselines, *sweep.quantized], sweep.data)
     if not comparisons:
         return f"<p>Nothing was published for {shown(sweep.data)}.</p>"
@@ -39,6 +41,8 @@ def published(sweep: SweepData) -> str:
                 + fold(f"{len(comparisons)} published rows", f"<p>{SOURCES}</p>{_table('all', comparisons)}"))
     judged = [comparison for comparison in comparisons if comparison.verdict != NOT_COMPARED]
     others = [comparison for comparison in comparisons if comparison.verdict == NOT_COMPARED]
+    if not judged and is_league(sweep):
+        return ""
     parts = [f"<p>{_counts(comparisons)} {SOURCES}</p>"]
     if judged:
         parts += [_table("judged", judged), fold("What counts as agreement", TOLERANCE)]

@@ -180,10 +180,10 @@ def described(point: Point, apart: bool = False) -> str:
 def number(strength: float) -> str:
     """A strength as a reader writes it.
 
-    >>> number(1e-9), number(2.5e-4), number(0.0), number(4)
-    ('1e-9', '2.5e-4', '0', '4')
+    >>> number(1e-9), number(2.5e-4), number(0.0), number(4), number(8.0)
+    ('1e-9', '2.5e-4', '0', '4', '8')
     """
-    if strength == 0 or isinstance(strength, int):
+    if float(strength).is_integer() and abs(strength) < 1e6:
         return f"{strength:.0f}"
     digits, exponent = f"{strength:.6e}".split("e")
     return f"{float(digits):g}e{int(exponent)}"
