@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -15,9 +16,12 @@ from minilq.experiments.league import LEFT_OUT
 from minilq.experiments.runs_on_integers import INTEGERS, read_integers
 from minilq.quantize.methods import QUANTIZERS
 from minilq.report.page import write_page
+from minilq.report.page_fronts import switched_fronts
 from minilq.report.page_league import rows_of
+from minilq.report.page_published import published
 from minilq.report.sweep_crowd import crowd, looks
 from minilq.report.sweep_data import read_sweep_data
+from minilq.report.sweep_style import COSTS
 from tests.commands import Serial
 from tests.test_page import Page
 
@@ -26,7 +30,8 @@ BLOCKS = [{**SMALL, "weights": [{"method": "lsq", "bits": [2, 4]}, {"method": "e
            "start": ["scratch", "post"]},
           {**SMALL, "weights": [{"method": "lsq", "bits": 2}], "own": {"dense1.input": None},
            "inputs": [{"method": "lsq", "bits": 2, "signed": False}]},
-          {**SMALL, "weights": [{"method": "lsq", "bits": 2}], "start": ["post"], "then": {"lr": 1e-4}}]
+          {**SMALL, "weights": [{"method": "lsq", "bits": 2}], "start": ["post"], "then": {"lr": 1e-4}},
+          {**SMALL, "epochs": [2]}]
 
 
 def swept(folder):
@@ -131,6 +136,20 @@ def undrawn(monkeypatch):
     monkeypatch.setattr("minilq.report.page.svg_of", lambda figure, name: '<svg width="1pt"></svg>')
     monkeypatch.setattr("minilq.report.page.curve_drawings", lambda sweep: [])
     monkeypatch.setattr("minilq.report.page.pareto_drawings", lambda sweep: [])
+
+
+def test_float_networks_of_two_lengths_are_told_apart(league):
+    data = read_sweep_data(league)
+    front = switched_fronts(data, dict.fromkeys(COSTS, ""))
+    assert front.count(">float baseline<") == front.count(">float baseline, epochs 2<") > 0
+    best = max(data.baselines, key=lambda point: point["accuracy"])
+    assert {point["members"][0]["of"] for point in data.rounded} == {best["members"][0]["name"]}
+
+
+def test_a_league_says_nothing_of_what_was_published_of_other_settings(league):
+    data = read_sweep_data(league)
+    assert "For orientation only" in published(data)             # of the digits
+    assert published(replace(data, data="mnist")) == ""
 
 
 def test_a_row_for_each_method_with_its_recipes_beside_each_other(league):
