@@ -10,7 +10,7 @@
               images shuffled and made floats, trained on, and others judged
     integers  inference, by integer_networks.py
 
-The others run the same rules, with their best optimizer and denormals flushed to zero, which minilq's Adam does by
+The others run the same rules, with their best optimizer and denormals flushed to zero, which a Trainer does by
 itself: PyTorch eager and compiled, JAX step by step and as one scan over all steps. Those that are not installed are
 left out by name. A round is so many steps of each, one after the other, so that a busy machine slows all; the ratio to
 minilq is the median over the rounds, with the 10th and the 90th percentile. `first` is the time of the first step:

@@ -50,7 +50,7 @@ def in_league(name: str, league: list[dict[str, str]]) -> str:
     """The rows of a method, of weights or of inputs, or why there are none."""
     found = [row for row in league if name in (row["weights"].split()[0], row["inputs"].partition(" ")[0])]
     if not found:
-        return f"Not in the league: {LEFT_OUT[name]}."
+        return f"Not in the league: {LEFT_OUT.get(name, 'it is younger than the stored table')}."
     rows = [HEADS, ("---",) * len(HEADS)] + [
         (row["weights"], row["inputs"] or "floats", *(
             accuracy(row[start], row[f"{start}_error"]) for start in ("scratch", "post", "own")),
