@@ -286,6 +286,22 @@ def test_a_network_keeps_its_running_statistics_when_saved_or_trained_on():
 # ---- from settings to networks
 
 
+@pytest.mark.parametrize(("data", "recipe", "epochs", "factors"), [
+    ("imagenette", "usual", 100, [1] * 40 + [0.5] * 20 + [0.1] * 40),
+    ("imagenette", "usual", 20, [1] * 8 + [0.5] * 4 + [0.1] * 8),
+    ("imagenette", "thesis", 200, [1] * 80 + [0.5] * 40 + [0.1] * 80),
+    ("imagenette", "usual", 3, [1, 1, 0.1]),                    # 1.2 and 1.8 epochs: both fall at the end of the second
+    ("imagenette", "usual", 2, [1, 0.5]),
+    ("imagenette", "usual", 1, [1]),
+    ("mnist", "few-levels", 15, [1] * 8 + [0.1] * 4 + [0.01] * 3),
+    ("mnist", "few-levels", 5, [1] * 3 + [0.1] + [0.01]),
+    ("mnist", "usual", 7, [1] * 7),
+])
+def test_schedules_stretch_to_the_epochs_of_a_run(data, recipe, epochs, factors):
+    schedule = build.schedule_for(RunConfig(data=data, recipe=recipe, epochs=epochs))
+    assert [schedule(epoch) for epoch in range(epochs)] == pytest.approx(factors)
+
+
 def test_recipes_are_those_of_the_thesis():
     thesis = RECIPES["thesis"]
     assert (thesis["cifar10"].batch, thesis["cifar10"].epochs, thesis["cifar10"].threshold) == (128, 100, 1e-11)
@@ -296,6 +312,7 @@ def test_recipes_are_those_of_the_thesis():
         "cifar10", "imagenette"))
     rates = [few["mnist"].lr * steps(few["mnist"].schedule)(epoch) for epoch in (0, 7, 8, 11, 12)]
     assert rates == pytest.approx([0.01, 0.01, 1e-3, 1e-3, 1e-4])
+    assert few["mnist"].epochs == 15
     config = RunConfig(data="imagenette")
     assert (config.batch, config.epochs, config.granularity, config.augment) == (64, 100, "channel", "thesis")
     assert config.image_shape == (64, 64, 3)

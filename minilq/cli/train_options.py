@@ -58,8 +58,9 @@ def add_options(train: argparse.ArgumentParser) -> None:
                         help="a factor for one layer; may be given again (none)")
 
     training = train.add_argument_group("training")
-    training.add_argument("--epochs", type=int, metavar="N", help="how often all images are seen (20; mnist and "
-                          "fashion 10; thesis: 100, 20; colour images 100)")
+    training.add_argument("--epochs", type=int, metavar="N", help="how often all images are seen; rates that fall "
+                          "do so at the same parts of them (20; mnist and fashion 10; thesis: 100, 20; colour images "
+                          "100)")
     training.add_argument("--batch", type=int, metavar="N", help="images per step (32; cifar10 128, imagenette 64)")
     training.add_argument("--lr", type=float, metavar="X", help="learning rate of Adam (1e-3; thesis and colour "
                           "images 1e-4)")

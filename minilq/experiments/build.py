@@ -25,7 +25,7 @@ from minilq.objective import OF_PAIRS, Objective, l2, own_penalties, penalty_on
 from minilq.optim import Adam
 from minilq.quantize import Quantizer
 from minilq.quantize.flags import Choice, flags_of
-from minilq.schedule import steps
+from minilq.schedule import Schedule, steps
 from minilq.train.checkpoint import load_checkpoint
 from minilq.train.loop import Augment, Trainer, under
 from minilq.train.metrics import INPUTS, ToInput
@@ -198,6 +198,18 @@ def objective_for(config: RunConfig, model: Sequential) -> Objective:
     return Objective(parts)
 
 
+def schedule_for(config: RunConfig) -> Schedule:
+    """The recipe's schedule, stretched to the epochs of the run: a rate that falls at epoch 40 of 100 falls at 8 of 20,
+    and where that is within an epoch, at the end of it."""
+    recipe = RECIPES[config.recipe][config.data]
+    assert config.epochs is not None
+    factors: dict[int, float] = {}
+    for epoch, factor in recipe.schedule.items():
+        here = -(-epoch * config.epochs // recipe.epochs)
+        factors[here] = factors.get(here, 1.0) * factor
+    return steps(factors)
+
+
 def built(config: RunConfig) -> Built:
     """The untrained network of a run, and its generators, from which it was drawn."""
     generators = streams(config.seed)
@@ -237,12 +249,11 @@ def trainer_for(name: str, config: RunConfig, data: Dataset, start_from: Path | 
     assert config.batch is not None
     assert config.lr is not None
     adam = Adam(model.parameters().values(), lr=config.lr, epsilon=ADAM[config.adam], form=config.adam)
-    schedule = steps(RECIPES[config.recipe][config.data].schedule)
     task: Task = cross_entropy
     to_input = inputs_for(config)
     if name == "quantized" and (teacher := teacher_of(config)) is not None:
         task = Distillation(teacher[0])
         if config.model == "mnist_mlp":          # it flattens, and the teacher's images may have an axis for channels
             to_input = inputs_for(teacher[1])
-    return Trainer(model, adam, data, to_input, config.batch, generators, schedule, augment_for(config),
+    return Trainer(model, adam, data, to_input, config.batch, generators, schedule_for(config), augment_for(config),
                    objective_for(config, model), task)

@@ -23,7 +23,7 @@ class Recipe:
     input: str = "raw"
     lr: float = 1e-4
     augment: str = "none"
-    schedule: Mapping[int, float] = field(default_factory=dict)      # epoch -> factor on the learning rate from there
+    schedule: Mapping[int, float] = field(default_factory=dict)      # of these epochs -> factor on the rate from there
     l2: float = 0.0                                                  # rate on the residual blocks
 
 
