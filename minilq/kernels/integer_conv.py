@@ -1,8 +1,8 @@
 """Compiled twins of integer layers: products whose sums never reach the memory, but the codes that are made of them.
 
 A convolution is that of conv.py with bytes in the place of floats: an image at a time in a field of the code of 0, rows
-of the kernel as matrix products whose left side is the image itself. Rows of a matrix are the pixels of such an image,
-or are multiplied as the matrix that they are, where the processor can (matrix_tile.py).
+of the kernel as matrix products whose left side is the image itself. Rows of a matrix are multiplied where they lie, as
+the matrix that they are where the processor can (matrix_tile.py).
 """
 
 from __future__ import annotations
@@ -61,20 +61,22 @@ def rescaled_product(x: Array, by: Multiplied) -> Array:
     if packed is None:
         return NotImplemented
     (M, K), F = x.shape, by.codes.shape[1]
-    wide, whole = len(packed.w) * COLUMNS, M // PIXELS * PIXELS
+    wide = len(packed.w) * COLUMNS
     x = np.ascontiguousarray(x)
     if MATRICES:
         y = np.empty((M, wide), by.rescale.dtype)
         codes_by_matrices(x, packed.w, packed.line, y)
         return np.ascontiguousarray(y[:, :F])
+    # rows are multiplied where they lie, but for the last ones: the last group of a row may reach into the next, where
+    # its weights are 0, and not behind the last
+    whole = max(M - 1, 0) // PIXELS * PIXELS
     y = np.empty((-(-M // ROWS) * ROWS, wide), by.rescale.dtype)
-    rest = np.concatenate([x[whole:], np.zeros((len(y) - M, K), x.dtype)])
-    for images, together, codes in ((x[:whole], PIXELS, y[:whole]), (rest, len(rest), y[whole:])):
-        N = len(images) // max(together, 1)
-        if N:
-            in_parts(_convolve, N, images.size + packed.w.size + codes.size, images.reshape(N, 1, together, K),
-                     (1, together), (0, 0), 0, packed.w, *packed.line, grid((1, 0), (together, K)),
-                     codes.reshape(N, together * wide), grid((1, 0), (together, wide)))
+    last = np.zeros((len(y) - whole, 4 * packed.w.shape[2]), x.dtype)
+    last[:M - whole, :K] = x[whole:]
+    for rows, together, codes in ((x[:whole], PIXELS, y[:whole]), (last, len(last), y[whole:])):
+        if len(rows):
+            in_parts(_product, len(rows) // together, rows.size + packed.w.size + codes.size, rows.reshape(-1), packed.w,
+                     *packed.line, grid((1, 0), (together, rows.shape[1])), codes, grid((1, 0), (together, wide)))
     return np.ascontiguousarray(y[:M, :F])
 
 
@@ -100,6 +102,17 @@ def _packed(by: Multiplied, KH: int, groups: int = 1) -> Packed | None:
         by.packed = Packed(on_lines(w).view(np.uint32)[..., 0], (line[0].astype(np.int32), *line[1:]))
     packed: Packed = by.packed
     return packed
+
+
+@jit()
+def _product(x, w, factor, offset, low, high, shift, x_rows, y, y_rows, start, stop):  # type: ignore[no-untyped-def]
+    (blocks, _, G, _), together = w.shape, len(x_rows)
+    w, outputs, row, wide = w.reshape(w.size), y.reshape(y.size), x_rows[1], blocks * COLUMNS
+    for n in range(start, stop):
+        for block in range(blocks):
+            for t in range(0, together, ROWS):
+                code_tile(x[n * together * row:], x_rows, t, 0, w, block * G * COLUMNS, 1, G, factor, offset, low, high,
+                          shift, block * COLUMNS, outputs, y_rows, t, n * together * wide + block * COLUMNS)
 
 
 @jit()
