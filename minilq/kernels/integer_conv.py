@@ -75,8 +75,9 @@ def rescaled_product(x: Array, by: Multiplied) -> Array:
     last[:M - whole, :K] = x[whole:]
     for rows, together, codes in ((x[:whole], PIXELS, y[:whole]), (last, len(last), y[whole:])):
         if len(rows):
-            in_parts(_product, len(rows) // together, rows.size + packed.w.size + codes.size, rows.reshape(-1), packed.w,
-                     *packed.line, grid((1, 0), (together, rows.shape[1])), codes, grid((1, 0), (together, wide)))
+            in_parts(_product, len(rows) // together, rows.size + packed.w.size + codes.size, rows.reshape(-1),
+                     packed.w, *packed.line, grid((1, 0), (together, rows.shape[1])), codes,
+                     grid((1, 0), (together, wide)))
     return np.ascontiguousarray(y[:M, :F])
 
 
