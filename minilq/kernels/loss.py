@@ -33,6 +33,27 @@ def _mean_cross_entropy(logits, labels):  # type: ignore[no-untyped-def]
     return total / N
 
 
+@jit()
+def _within(labels, classes):  # type: ignore[no-untyped-def]
+    good = True
+    for label in labels:
+        good &= 0 <= label < classes
+    return good
+
+
+@jit()
+def _right_answers(logits, labels):  # type: ignore[no-untyped-def]
+    # of numbers as large the first is the largest, as for NumPy
+    N, C = logits.shape
+    right = 0
+    for i in range(N):
+        best = 0
+        for j in range(C):
+            best = j if logits[i, j] > logits[i, best] else best
+        right += best == labels[i]
+    return right
+
+
 def mean_cross_entropy_gradient(g: Array, logits: Array, labels: Any) -> Array:
     if not fits(logits):
         return NotImplemented

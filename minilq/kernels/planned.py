@@ -65,18 +65,28 @@ def _positive(s: Array) -> bool:
     return 0 < s.item() < math.inf if s.size == 1 else lsq._positive(s)
 
 
-def product(a: Array, b: Array, y: Array) -> Calls:
-    """y = a b, without the zeros of a where they are many."""
-    shape, m = a.shape, b.shape[1]
-    if not LINE or m < products.ROW or not (fits(b, a, y) or fits(b, a.T, y)):
+def product(a: Array, b: Array, y: Array, finite: bool = False) -> Calls:
+    """y = a b, without the zeros of a where they are many; `finite`: b is."""
+    if not LINE or b.shape[1] < products.ROW or not (fits(b, a, y) or fits(b, a.T, y)):
         return [(np.dot, (a, b, y))]
-    arguments = (a.ravel("K"), b.ravel(), y.ravel(), shape, a.flags.c_contiguous, m, LINE // b.itemsize, products.ZEROS)
-    return [(_product, (arguments, a, b, y))]
+    return [(_product, ((*products.arguments(a, b, y), finite), a, b, y))]
 
 
 def _product(arguments: tuple[Any, ...], a: Array, b: Array, y: Array) -> None:
     if not products._product(*arguments):
         np.dot(a, b, y)
+
+
+def add_to_rows(y: Array, b: Array) -> Calls:
+    """y_i += b, of rows of y."""
+    return [(products._add_to_rows, (y, b))] if fits(y, b) else [(np.add, (y, b, y))]
+
+
+def sum_rows(g: Array, total: Array) -> Calls:
+    """total = the sum of the rows of g."""
+    if fits(g, total) and len(g) and total.size > 1:
+        return [(products._sum_rows, (g, total))]
+    return [(np.add.reduce, (g, 0, None, total))]
 
 
 def rectified(x: Array, y: Array) -> Calls | None:
@@ -94,15 +104,22 @@ def where_positive(g: Array, y: Array, dx: Array) -> Calls | None:
 def mean_cross_entropy(logits: Array, labels: Array, y: Array) -> Calls | None:
     if not fits(logits) or not labels.flags.c_contiguous:
         return None
-    unsigned = labels.view(f"u{labels.itemsize}")
 
     def call() -> bool:
-        if unsigned.max() >= logits.shape[1]:
+        whole = labels.astype(np.int64, copy=False)
+        if not loss._within(whole, logits.shape[1]):
             return False
-        y[...] = logits.dtype.type(loss._mean_cross_entropy(logits, labels.astype(np.int64)))
+        y[...] = loss._mean_cross_entropy(logits, whole)
         return True
 
     return [(call, ())]
+
+
+def right_answers(logits: Array, labels: Array) -> Callable[[], int] | None:
+    """Of logits that are numbers, how many of the largest are at the label."""
+    if not fits(logits) or not labels.flags.c_contiguous:
+        return None
+    return lambda: loss._right_answers(logits, labels.astype(np.int64, copy=False))
 
 
 def mean_cross_entropy_gradient(g: Array, logits: Array, labels: Array, dz: Array) -> Calls | None:
@@ -110,7 +127,7 @@ def mean_cross_entropy_gradient(g: Array, logits: Array, labels: Array, dz: Arra
         return None
 
     def call() -> None:
-        loss._mean_cross_entropy_gradient(float(g), logits, labels.astype(np.int64), dz)
+        loss._mean_cross_entropy_gradient(g.item(), logits, labels.astype(np.int64, copy=False), dz)
 
     return [(call, ())]
 

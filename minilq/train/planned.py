@@ -23,7 +23,7 @@ from minilq.train.arrival import Gradients, Planned
 
 def dense(call: Call) -> Planned | None:
     x, w, b = call.args
-    y, (first, _, _) = call.result.array, call.inputs
+    y, (first, weight, _) = call.result.array, call.inputs
     if x.ndim != 2:
         return None
 
@@ -31,9 +31,11 @@ def dense(call: Call) -> Planned | None:
         dx, dw, db = made
         wanted = first is not None and first.requires_grad
         return [*([(np.dot, (g, w.T, dx))] if wanted else []), *planned.product(x.T, g, dw),
-                (np.add.reduce, (g, 0, None, db))], made
+                *planned.sum_rows(g, db)], made
 
-    return Planned([*planned.product(x, w, y), (np.add, (y, b, y))], backward)
+    # of what a method gives that is finite, or the plan has ended
+    finite = weight is not None and weight.node is not None and weight.node.primitive.name == fake_quantize.__name__
+    return Planned([*planned.product(x, w, y, finite), *planned.add_to_rows(y, b)], backward)
 
 
 def relu(call: Call) -> Planned | None:
