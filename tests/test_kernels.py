@@ -11,9 +11,11 @@ import sys
 from pathlib import Path
 
 import hypothesis.strategies as st
+import numba
 import numpy as np
 import pytest
 from hypothesis import given
+from numba.extending import intrinsic
 
 import minilq
 import minilq.coding.coders
@@ -219,20 +221,62 @@ def test_relu_and_its_mask(seed, dtype, shape):
 
 
 @given(seed=seeds, dtype=floats, zeros=st.sampled_from([0.0, 0.5, 0.8, 0.95, 1.0]), special=st.booleans(),
-       sides=st.tuples(st.integers(0, 40), st.integers(1, 40), st.sampled_from([10, 128, 131])),
+       sides=st.tuples(st.integers(0, 70), st.integers(1, 70), st.sampled_from([10, 128, 131, 300])),
        transposed=st.booleans())
 def test_product(seed, dtype, zeros, special, sides, transposed):
     n, k, m = sides
     rng = np.random.default_rng(seed)
     a = rng.standard_normal((k, n) if transposed else (n, k)) * (rng.random((k, n) if transposed else (n, k)) >= zeros)
     a, b = a.astype(dtype), rng.standard_normal((k, m)).astype(dtype)
+    size = np.abs(a).sum() + 1
     a = a.T if transposed else a
-    if special:
-        b.flat[rng.integers(b.size)] = rng.choice([np.nan, np.inf])
-    (want, _), (got, _) = both("dense.product", a, b)
-    if got is NotImplemented:
-        return
-    np.testing.assert_allclose(got, want, rtol=0, atol=SUM_RTOL[np.dtype(dtype)] * (np.abs(a).sum() + 1))
+    if special and a.size:
+        (a if rng.random() < 0.5 else b).flat[rng.integers(min(a.size, b.size))] = rng.choice([np.nan, np.inf])
+    with np.errstate(invalid="ignore"):
+        (want, _), (got, _) = both("dense.product", a, b)
+    if got is not NotImplemented:
+        np.testing.assert_allclose(got, want, rtol=0, atol=SUM_RTOL[np.dtype(dtype)] * size)
+
+
+@pytest.mark.skipif(row_tile.TOGETHER == 1 or not row_tile.LINE, reason="no registers for it, or nothing is compiled")
+@pytest.mark.parametrize(("rows", "zeros", "runs"), [(32, 0.0, True), (33, 0.0, False), (33, 0.8, True)])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_product_runs_for_few_rows_or_many_zeros(rows, zeros, runs, transposed):
+    rng = np.random.default_rng(0)
+    a = (rng.random((rows, 200)) >= zeros).astype(np.float32)
+    a, b = (a.T, np.ones((rows, 128), np.float32)) if transposed else (a, np.ones((200, 128), np.float32))
+    assert (kernel_of("dense.product")(a, b) is not NotImplemented) is runs
+
+
+@pytest.mark.skipif(not row_tile.LINE, reason="no tile for this processor, or nothing is compiled")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_row_tiles_take_any_number_of_rows_together(rows, dtype):
+    columns = row_tile.VECTORS * row_tile.LINE // np.dtype(dtype).itemsize
+    add, add_up = intrinsic(row_tile._adding(rows)), intrinsic(row_tile._summing(rows))
+
+    @numba.njit
+    def added(a, bits, b, y):
+        add(a, 0, rows, bits, b, 0, columns, y, columns)
+
+    @numba.njit
+    def summed(a, bits, b, y, more):
+        add_up(a, 0, rows, bits, b, 0, columns, y, 0, columns, more)
+
+    rng = np.random.default_rng(rows)
+    a, b = rng.integers(-9, 9, (32, rows)).astype(dtype), rng.integers(-9, 9, (rows, columns)).astype(dtype)
+    for bits in (0, 1, 1 << 31, 0b1011, 2**32 - 1):
+        chosen = np.array([bits >> i & 1 for i in range(32)], bool)
+        y = rng.integers(-9, 9, (32, columns)).astype(dtype)
+        want = y + np.where(chosen[:, None], a @ b, 0)
+        added(a.ravel(), np.uint32(bits), b.ravel(), y.ravel())
+        np.testing.assert_array_equal(y, want)
+        many = rng.integers(-9, 9, (32, columns)).astype(dtype)
+        for more in (False, True):
+            y = rng.integers(-9, 9, (rows, columns)).astype(dtype)
+            want = more * y + (a * chosen[:, None]).T @ many
+            summed(a.ravel(), np.uint32(bits), many.ravel(), y.ravel(), more)
+            np.testing.assert_array_equal(y, want)
 
 
 @pytest.mark.skipif(not row_tile.LINE, reason="no tile for this processor, or nothing is compiled")
