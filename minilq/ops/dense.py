@@ -99,5 +99,5 @@ def _rows(x: Array) -> Array:
 
 @twin("dense")
 def product(a: Array, b: Array) -> Array:
-    """(a b)_ij = sum_k a_ik b_kj. The kernel skips the zeros of a, where they are many and b is finite."""
+    """(a b)_ij = sum_k a_ik b_kj. Where a has many zeros, or few rows, and b is finite, the kernel skips the zeros."""
     return np.dot(a, b)
