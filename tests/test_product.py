@@ -152,6 +152,43 @@ def test_a_processor_without_special_instructions(tmp_path, monkeypatch):
     assert printed == "None False\n"
 
 
+NARROWER_VECTORS = """
+import numpy as np
+import minilq.kernels.tile as tile
+tile.SHAPE, tile.ROWS, tile.COLUMNS = tile.Shape(6, 2, 8), 6, 16          # before anybody asks
+from minilq.integer.fixed_point import rescaling
+from minilq.integer.product import Multiplied, rescaled_product
+from minilq.kernels import dense, integer_conv
+dense.least_zeros = lambda rows: 0.0
+rng = np.random.default_rng(0)
+for M in (1, 24, 25, 48, 65, 97, 200):
+    for K, F in ((1, 3), (3, 16), (5, 17), (50, 16), (784, 33)):
+        x, w = rng.integers(0, 256, (M, K), dtype=np.uint8), rng.integers(-128, 128, (K, F), dtype=np.int8)
+        line = rescaling("", np.full((1, F), 1e-3), np.full(F, 3.0), np.zeros(F), np.full(F, 255.0),
+                         np.full((1, F), 32640.0 * K), np.uint8)
+        got = integer_conv.rescaled_product(x, Multiplied(w, line))
+        assert got is not NotImplemented
+        np.testing.assert_array_equal(got, line([(x.astype(int) @ w.astype(int)).astype(np.int32)]))
+for dtype in (np.float32, np.float64):
+    for n, k, m in ((1, 5, 128), (33, 70, 131), (65, 7, 200)):
+        a = rng.integers(-9, 9, (n, k)) * (rng.random((n, k)) < 0.1)
+        for a, b in ((a, rng.integers(-9, 9, (k, m))), (a.T, rng.integers(-9, 9, (n, m)))):
+            got = dense.product(a.astype(dtype, order="K"), b.astype(dtype))
+            assert got is not NotImplemented
+            np.testing.assert_array_equal(got, a @ b)
+print(tile.ROWS, dense.TOGETHER)
+"""
+
+
+@compiled
+@pytest.mark.skipif(not llvmlite.binding.get_host_cpu_features().get("avx2"), reason="no such vectors")
+@pytest.mark.skipif(not (integer_tile.TILED and integer_tile.BYTE_TERM), reason="no tiles")
+def test_products_with_vectors_of_256_bits(tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))         # what it compiles is for this test alone
+    done = subprocess.run([sys.executable, "-c", NARROWER_VECTORS], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("6 1\n", "")
+
+
 # ---- whole layers: sums that become codes before they reach the memory
 
 

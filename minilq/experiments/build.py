@@ -200,7 +200,8 @@ def objective_for(config: RunConfig, model: Sequential) -> Objective:
 
 def schedule_for(config: RunConfig) -> Schedule:
     """The recipe's schedule, stretched to the epochs of the run: a rate that falls at epoch 40 of 100 falls at 8 of 20,
-    and where that is within an epoch, at the end of it."""
+    and where that is within an epoch, at the end of it. A run that goes on with more epochs has the schedule of these
+    from there on."""
     recipe = RECIPES[config.recipe][config.data]
     assert config.epochs is not None
     factors: dict[int, float] = {}

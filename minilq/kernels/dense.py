@@ -41,7 +41,8 @@ def arguments(a: Array, b: Array, y: Array) -> tuple[Any, ...]:
 
 @jit(SUMS)
 def _product(a, b, y, shape, by_rows, m, lanes, zeros, finite):  # type: ignore[no-untyped-def]
-    # y_i = sum of a_ik b_k over the k with a_ik != 0, in the order of k; whether it was right to do so. `finite`: b is
+    # y_i = sum of a_ik b_k over those k at which a is not 0, in i or in its neighbour, in the order of k; whether that
+    # was right. `finite`: b is
     n, K = shape
     lines = n if by_rows else K
     if not ((by_rows or n >= TOGETHER) and (zeros == 0 or _mostly_zeros(a, lines, zeros)) and (finite or _finite(b))):
@@ -145,9 +146,10 @@ def _add_to_rows(y, b):  # type: ignore[no-untyped-def]
 
 @jit()
 def _sum_rows(g, total):  # type: ignore[no-untyped-def]
-    # total = sum of g_i, in the order of i, as NumPy has it where a row is longer than one
-    copy_to(total, g[0])
-    for i in range(1, len(g)):
+    # total = 0 + sum of g_i, in the order of i, as NumPy has it where a row is longer than one
+    for j in range(len(total)):
+        total[j] = 0
+    for i in range(len(g)):
         row = g[i]
         for j in range(len(total)):
             total[j] += row[j]

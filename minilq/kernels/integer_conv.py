@@ -29,7 +29,7 @@ class Multiplied(Protocol):
     rescale: Any
     packed: Any
 
-PIXELS = 32
+PIXELS = 4 * ROWS
 """Rows of a matrix that are taken together: with the weights of a block of columns they stay in the cache."""
 
 
@@ -69,14 +69,14 @@ def rescaled_product(x: Array, by: Multiplied) -> Array:
         return np.ascontiguousarray(y[:, :F])
     # rows are multiplied where they lie, but for the last ones: the last group of a row may reach into the next, where
     # its weights are 0, and not behind the last
-    whole = max(M - 1, 0) // PIXELS * PIXELS
+    whole = max(M - 1, 0) // PIXELS * PIXELS if K > 3 else 0
     y = np.empty((-(-M // ROWS) * ROWS, wide), by.rescale.dtype)
     last = np.zeros((len(y) - whole, 4 * packed.w.shape[2]), x.dtype)
     last[:M - whole, :K] = x[whole:]
     for rows, together, codes in ((x[:whole], PIXELS, y[:whole]), (last, len(last), y[whole:])):
         if len(rows):
             in_parts(_product, len(rows) // together, rows.size + packed.w.size + codes.size, rows.reshape(-1),
-                     packed.w, *packed.line, grid((1, 0), (together, rows.shape[1])), codes,
+                     together, packed.w, *packed.line, grid((1, 0), (together, rows.shape[1])), codes,
                      grid((1, 0), (together, wide)))
     return np.ascontiguousarray(y[:M, :F])
 
@@ -106,12 +106,13 @@ def _packed(by: Multiplied, KH: int, groups: int = 1) -> Packed | None:
 
 
 @jit()
-def _product(x, w, factor, offset, low, high, shift, x_rows, y, y_rows, start, stop):  # type: ignore[no-untyped-def]
-    (blocks, _, G, _), together = w.shape, len(x_rows)
+def _product(x, together, w, factor, offset, low, high, shift, x_rows, y, y_rows,  # type: ignore[no-untyped-def]
+             start, stop):
+    blocks, _, G, _ = w.shape
     w, outputs, row, wide = w.reshape(w.size), y.reshape(y.size), x_rows[1], blocks * COLUMNS
     for n in range(start, stop):
         for block in range(blocks):
-            for t in range(0, together, ROWS):
+            for t in range(0, len(x_rows), ROWS):
                 code_tile(x[n * together * row:], x_rows, t, 0, w, block * G * COLUMNS, 1, G, factor, offset, low, high,
                           shift, block * COLUMNS, outputs, y_rows, t, n * together * wide + block * COLUMNS)
 

@@ -74,7 +74,7 @@ class Step:
         self._ran: _Ran | None = None                            # what the tape did for the batch before
 
     def __call__(self, x: Array, t: Array, where: str) -> Outcome:
-        """Raises NonFiniteError, which says where, for a loss that is not finite; no gradient changes then."""
+        """Raises NonFiniteError, which says where, for a loss that is not finite; gradients mean nothing then."""
         if not (self._willing and capture_in_use() and self._is_as_it_was()):
             return self._by_tape(x, t, where).outcome()
         if self._batch is None or not (_alike(x, self._batch[0]) and _alike(t, self._batch[1])):
