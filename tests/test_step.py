@@ -26,6 +26,7 @@ from minilq import (
 )
 from minilq.autodiff.tape import noting
 from minilq.data import Dataset
+from minilq.kernels import planned
 from minilq.objective import Objective, penalty_on
 from minilq.ops import add_up
 from minilq.quantize import penalties
@@ -380,3 +381,14 @@ def test_what_is_no_known_program_goes_by_the_tape(digits, counting):
         make = maker(digits, nested(), **settings)
         assert trained(make, True) == trained(make, False)
     assert counting.planned == 0
+
+
+@pytest.mark.parametrize("rows", [1, 2, 33])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_planned_gradient_of_the_bias_is_the_tapes_to_the_sign_of_zero(rows, dtype):
+    g = np.random.default_rng(rows).standard_normal((rows, 10)).astype(dtype)
+    g[:, :2] = -0.0
+    total = np.full(10, 7, dtype)
+    for function, arguments in planned.bias_gradient(g, total):
+        function(*arguments)
+    assert total.tobytes() == g.sum(axis=0).tobytes()

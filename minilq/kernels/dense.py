@@ -136,7 +136,7 @@ def _finite(b):  # type: ignore[no-untyped-def]
 
 
 @jit()
-def _add_to_rows(y, b):  # type: ignore[no-untyped-def]
+def _add_bias(y, b):  # type: ignore[no-untyped-def]
     # y_i += b
     for i in range(len(y)):
         row = y[i]
@@ -145,7 +145,7 @@ def _add_to_rows(y, b):  # type: ignore[no-untyped-def]
 
 
 @jit()
-def _sum_rows(g, total):  # type: ignore[no-untyped-def]
+def _bias_gradient(g, total):  # type: ignore[no-untyped-def]
     # total = 0 + sum of g_i, in the order of i, as NumPy has it where a row is longer than one
     for j in range(len(total)):
         total[j] = 0

@@ -77,15 +77,15 @@ def _product(arguments: tuple[Any, ...], a: Array, b: Array, y: Array) -> None:
         np.dot(a, b, y)
 
 
-def add_to_rows(y: Array, b: Array) -> Calls:
+def add_bias(y: Array, b: Array) -> Calls:
     """y_i += b, of rows of y."""
-    return [(products._add_to_rows, (y, b))] if fits(y, b) else [(np.add, (y, b, y))]
+    return [(products._add_bias, (y, b))] if fits(y, b) else [(np.add, (y, b, y))]
 
 
-def sum_rows(g: Array, total: Array) -> Calls:
+def bias_gradient(g: Array, total: Array) -> Calls:
     """total = the sum of the rows of g."""
     if fits(g, total) and len(g) and total.size > 1:
-        return [(products._sum_rows, (g, total))]
+        return [(products._bias_gradient, (g, total))]
     return [(np.add.reduce, (g, 0, None, total))]
 
 

@@ -31,11 +31,11 @@ def dense(call: Call) -> Planned | None:
         dx, dw, db = made
         wanted = first is not None and first.requires_grad
         return [*([(np.dot, (g, w.T, dx))] if wanted else []), *planned.product(x.T, g, dw),
-                *planned.sum_rows(g, db)], made
+                *planned.bias_gradient(g, db)], made
 
     # of what a method gives that is finite, or the plan has ended
     finite = weight is not None and weight.node is not None and weight.node.primitive.name == fake_quantize.__name__
-    return Planned([*planned.product(x, w, y, finite), *planned.add_to_rows(y, b)], backward)
+    return Planned([*planned.product(x, w, y, finite), *planned.add_bias(y, b)], backward)
 
 
 def relu(call: Call) -> Planned | None:
