@@ -1,7 +1,8 @@
 """Inference of the thesis' networks: minilq in floats and on integers, PyTorch in floats, onnxruntime in both.
 
 One process, one thread; the sides take turns, and medians of processor time count. onnxruntime's 8 bits are its own
-static quantization of the same float network (QDQ, uint8 and int8), calibrated on the same images. Every side is given
+static quantization of the same float network (QDQ, uint8 and int8), calibrated on the same images: digits, which
+minilq skips where they are 0, and noise, which is never 0. Every side is given
 float images, but "from codes", which is given what `network.grid.codes(images)` has made of them. Of more than 1000
 images onnxruntime is given 1000 at a time, with which it is fastest.
 
@@ -20,19 +21,23 @@ from pathlib import Path
 import numpy as np
 
 import minilq
+from minilq.data.digits import load_digits
 from minilq.experiments.models import cifar10_cnn, mnist_mlp
 from minilq.integer.engine import convert
 from minilq.store.onnx import to_onnx
 
 
-def pixels_of(rng, shape, share):
-    return (rng.integers(0, 256, shape) * (rng.random(shape) < share)).astype(np.float32)
-
-
 def cases():
     rng = np.random.default_rng(0)
-    yield "MNIST network", mnist_mlp(rng), pixels_of(rng, (10_000, 28, 28), 0.2), (10_000, 1000, 1)
-    yield "CIFAR-10 network", cifar10_cnn(rng), pixels_of(rng, (200, 32, 32, 3), 1) / np.float32(255), (200, 1)
+    data = load_digits()
+    digits = np.concatenate([data.train_images, data.validation_images]).astype(np.float32)
+
+    def noise(*shape):
+        return rng.integers(0, 256, shape).astype(np.float32)
+
+    yield "MNIST network, digits", mnist_mlp(rng), digits, (10_000, 1000, 1)
+    yield "MNIST network, noise", mnist_mlp(rng), noise(10_000, 28, 28), (10_000, 1000)
+    yield "CIFAR-10 network, noise", cifar10_cnn(rng), noise(200, 32, 32, 3) / np.float32(255), (200, 1)
 
 
 def sides_of(model, images):

@@ -23,7 +23,7 @@ from minilq.integer.product import (
 )
 from minilq.kernels import grid as grid_kernel
 from minilq.kernels import integer as kernels
-from minilq.kernels import integer_conv, integer_tile, threads
+from minilq.kernels import integer_conv, integer_matrix, integer_tile, threads
 from minilq.kernels.tile import Shape
 from minilq.ops.window import geometry
 from tests.strategies import convolutions, seeds
@@ -162,12 +162,15 @@ from minilq.kernels import dense, integer_conv
 dense.least_zeros, integer_conv.MATRICES = lambda rows: 0.0, False
 rng = np.random.default_rng(0)
 for M in (1, 24, 25, 48, 65, 97, 200):
-    for K, F in ((1, 3), (3, 16), (5, 17), (50, 16), (784, 33)):
+    for K, F in ((1, 3), (3, 16), (5, 17), (50, 16), (784, 33), (257, 64), (784, 81)):
         x, w = rng.integers(0, 256, (M, K), dtype=np.uint8), rng.integers(-128, 128, (K, F), dtype=np.int8)
         line = rescaling("", np.full((1, F), 1e-3), np.full(F, 3.0), np.zeros(F), np.full(F, 255.0),
                          np.full((1, F), 32640.0 * K), np.uint8)
         got = integer_conv.rescaled_product(x, Multiplied(w, line))
         assert got is not NotImplemented
+        np.testing.assert_array_equal(got, line([(x.astype(int) @ w.astype(int)).astype(np.int32)]))
+        x *= rng.random(x.shape) < 0.05
+        got = integer_conv.rescaled_product(x, Multiplied(w, line))
         np.testing.assert_array_equal(got, line([(x.astype(int) @ w.astype(int)).astype(np.int32)]))
 for dtype in (np.float32, np.float64):
     for n, k, m in ((1, 5, 128), (33, 70, 131), (65, 7, 200)):
@@ -231,6 +234,73 @@ def test_a_dense_layer_gives_the_codes_of_its_rows(seed, M, K, F, extreme, matri
     if got is not NotImplemented:
         assert got.dtype == want.dtype == dtype
         np.testing.assert_array_equal(got, want)
+
+
+@compiled
+@pytest.mark.parametrize(("rows", "columns"), [(32, 32), (37, 40), (70, 5)])
+def test_codes_of_whole_matrices_with_a_tile_of_any_processor(monkeypatch, rows, columns):
+    """What stands around the tile of matrix_tile.py, which few processors have."""
+    side, step = integer_matrix.SIDE, integer_matrix.STEP
+    if side != integer_conv.COLUMNS:
+        pytest.skip("weights are packed for other vectors")
+
+    @numba.njit
+    def tile(x, x_at, x_row, w, w_at, steps, sums):
+        for i in range(side):
+            for j in range(side):
+                total = 0
+                for k in range(steps * step):
+                    byte = (w[w_at + k // 4 * side + j] >> np.uint32(8 * (k % 4))) & np.uint32(255)
+                    total += np.int64(x[x_at + i * x_row + k]) * (np.int64(byte) - 256 * (byte > 127))
+                sums[i * side + j] = total
+
+    for name, stub in (("matrix_tile", tile), ("set_shapes", numba.njit(lambda shapes: None)),
+                       ("release", numba.njit(lambda: None))):
+        monkeypatch.setattr(integer_matrix, name, stub)
+    monkeypatch.setattr(integer_matrix, "_products", numba.njit(integer_matrix._products.py_func))
+    rng = np.random.default_rng(0)
+    x = bytes_of(rng, (rows, 2 * step - 3), np.uint8, False)
+    by = Multiplied(bytes_of(rng, (x.shape[1], columns), np.int8, False), rescalings(rng, columns, np.uint8))
+    packed = integer_conv._packed(by, 1, step // 4)
+    y = np.zeros((rows, len(packed.w) * side), np.uint8)
+    integer_matrix.codes_by_matrices(x, packed.w, packed.line, y)
+    np.testing.assert_array_equal(y[:, :columns], rescaled_product.__wrapped__(x, by))
+
+
+@compiled
+@given(seed=seeds, M=st.sampled_from([33, 34, 64, 65, 200]), K=st.sampled_from([255, 256, 257, 261, 516, 784]),
+       F=st.sampled_from([96, 97, 128, 129, 230]), shares=st.lists(st.sampled_from([0, 0.01, 0.1, 0.3, 1]), min_size=1),
+       most=st.sampled_from([0.0, 0.65, 1.0]), dtype=st.sampled_from([np.uint8, np.int32]))
+def test_groups_of_zeros_may_be_skipped(seed, M, K, F, shares, most, dtype):
+    """Rows of many kinds of which some take one way and some the other; each way gives the same codes."""
+    rng = np.random.default_rng(seed)
+    x = bytes_of(rng, (M, K), np.uint8, False)
+    x *= rng.random(x.shape) < np.resize(shares, M)[:, None] ** rng.choice([0.5, 1, 2], (1, K))
+    by = Multiplied(bytes_of(rng, (K, F), np.int8, False), rescalings(rng, F, dtype))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(integer_conv, "MATRICES", False)
+        patch.setattr(integer_conv, "MOST", most)
+        (want, _), (got, _) = both("integer_conv.rescaled_product", x, by)
+    if got is not NotImplemented:
+        np.testing.assert_array_equal(got, want)
+
+
+@compiled
+@pytest.mark.parametrize("share", [0.0, 0.2, 1.0])
+def test_what_is_in_use_is_counted(share):
+    rng, (rows, K) = np.random.default_rng(0), (16, 4 * 131)
+    x = (rng.random((rows + 1, K)) < share).astype(np.uint8)
+    groups = x[:rows].reshape(rows, -1, 4).any(axis=2)
+    bits = np.zeros(3 * rows, np.uint64)
+
+    @numba.njit
+    def run(x, G, step, bits):
+        return integer_conv._in_use(x, 4 * G, G, len(bits) // 3, step, bits)
+
+    for step in (8, 1):
+        assert run(x.reshape(-1), K // 4, step, bits) == groups[::step].sum()
+    found = [int(bits[g // 44 * rows + i]) >> g % 44 & 1 for i in range(rows) for g in range(131)]
+    np.testing.assert_array_equal(np.reshape(found, groups.shape), groups)
 
 
 def test_a_factor_of_32_bits_is_left_to_the_reference():

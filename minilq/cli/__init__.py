@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
 from collections.abc import Callable, Sequence
 
@@ -19,6 +21,9 @@ COMMANDS: dict[str, Callable[[dict[str, object]], int]] = {
 
 PATHS = ("out", "resume", "start_from", "teacher", "data_dir", "folder", "run", "file", "grid")
 """Options that name a file or folder."""
+
+# Python looks through all that Numba and Matplotlib have made, a fifth of a second long, before it ends.
+atexit.register(gc.freeze)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -103,35 +103,39 @@ def _store_codes(builder: Any, sums: Any, line: tuple[Any, ...], place: Any, cod
     builder.store(q, builder.bitcast(place, codes.as_pointer()), align=1)
 
 
-def _code_row(context: Any, sums: Any, at: Any, factor: Any, offset: Any, low: Any, high: Any, shift: Any, c_at: Any,
-             y: Any, y_at: Any) -> Any:
-    """The codes y[y_at + j] of COLUMNS sums that are in the memory, sums[at + j]; the line is that of the tile."""
+def _code_rows(context: Any, sums: Any, at: Any, row: Any, rows: Any, factor: Any, offset: Any, low: Any, high: Any,
+               shift: Any, c_at: Any, y: Any, y_at: Any, y_row: Any) -> Any:
+    """The codes y[y_at + i y_row + j] of sums that are in the memory, sums[at + i row + j], of COLUMNS columns j in all
+    rows i; the line is that of the tile."""
     whole = types.intp
-    signature = types.void(sums, whole, factor, offset, low, high, shift, whole, y, whole)
+    signature = types.void(sums, whole, whole, whole, factor, offset, low, high, shift, whole, y, whole, whole)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         _, vectors, lanes = SHAPE or Shape(1, 1, 1)
-        index = ir.IntType(64)
+        index, (_, at, row, rows, *_, c_at, _, y_at, y_row) = ir.IntType(64), arguments
         wide, codes = ir.VectorType(index, lanes), ir.VectorType(ir.IntType(y.dtype.bitwidth), lanes)
 
-        def load(number: int, begin: Any) -> Any:
-            array_type = signature.args[number]
-            pointer = context.make_array(array_type)(context, builder, arguments[number]).data
-            kind = ir.VectorType(ir.IntType(array_type.dtype.bitwidth), lanes)
-            v = builder.load(builder.bitcast(builder.gep(pointer, [begin]), kind.as_pointer()), align=1)
+        def place(number: int, *offsets: Any) -> Any:
+            pointer = context.make_array(signature.args[number])(context, builder, arguments[number]).data
+            for offset in offsets:
+                pointer = builder.gep(pointer, [offset])
+            return pointer
+
+        def load(number: int, *offsets: Any) -> Any:
+            kind = ir.VectorType(ir.IntType(signature.args[number].dtype.bitwidth), lanes)
+            v = builder.load(builder.bitcast(place(number, *offsets), kind.as_pointer()), align=1)
             return v if kind == wide else builder.sext(v, wide)
 
         for v in range(vectors):
             skipped = index(v * lanes)
-            column = builder.add(arguments[7], skipped)
-            line = tuple(load(number, column) for number in range(2, 7))
-            out = context.make_array(signature.args[8])(context, builder, arguments[8]).data
-            _store_codes(builder, load(0, builder.add(arguments[1], skipped)), line,
-                         builder.gep(out, [builder.add(arguments[9], skipped)]), codes)
+            line = tuple(load(number, c_at, skipped) for number in range(4, 9))
+            with cgutils.for_range(builder, rows) as loop:
+                total = load(0, at, builder.mul(loop.index, row), skipped)
+                _store_codes(builder, total, line, place(10, y_at, builder.mul(loop.index, y_row), skipped), codes)
         return context.get_dummy_value()
 
     return signature, generate
 
 
-code_row: Any = intrinsic(_code_row)
+code_rows: Any = intrinsic(_code_rows)
 code_tile: Any = code_tile_of(SHAPE or Shape(1, 1, 1), BYTE_TERM or four_bytes)

@@ -25,18 +25,18 @@ BLOCK, AHEAD = 256, 1024
 
 def codes_on(x: Array, scale: Array, zero: int | Array, offset: float | Array, half: float, top: int,
              dtype: type[Any]) -> tuple[Array, bool]:
-    if not fits(x) or not scale.ndim == np.ndim(zero) == np.ndim(offset) == 0:
+    if not fits(x) or scale.ndim or getattr(zero, "ndim", 0) or getattr(offset, "ndim", 0):
         return NotImplemented
     q, finite = np.empty(x.shape, dtype), np.ones(1, np.bool_)
-    line = float(scale), float(zero), float(offset), half, float(top)
-    shift = line[1] - line[2] / line[0]
-    single = x.dtype == np.float32 and top <= 255 and half == 0.5 and abs(shift) <= 256 and 1e-30 < scale < 1e30
-    with np.errstate(invalid="ignore"):          # of infinity and NaN, where nothing is compiled
-        if single and not config.DISABLE_JIT:    # type: ignore[attr-defined]
-            in_parts(_codes_of_singles, x.size, x.size, x.reshape(-1), np.float32(1 / line[0]), np.float32(shift),
-                     *line, q.reshape(-1), finite)
-        else:
-            in_parts(_codes_on, x.size, x.size, x.reshape(-1), *line, q.reshape(-1), finite)
+    line = step, middle, begin, _, _ = float(scale), float(zero), float(offset), half, float(top)
+    shift = middle - begin / step
+    if config.DISABLE_JIT:                       # type: ignore[attr-defined]
+        with np.errstate(invalid="ignore"):      # of infinity and NaN
+            _codes_on(x.reshape(-1), *line, q.reshape(-1), finite, 0, x.size)
+    elif x.dtype.char == "f" and top <= 255 and half == 0.5 and abs(shift) <= 256 and 1e-30 < step < 1e30:
+        in_parts(_codes_of_singles, x.size, x.size, x.reshape(-1), 1 / step, shift, *line, q.reshape(-1), finite)
+    else:
+        in_parts(_codes_on, x.size, x.size, x.reshape(-1), *line, q.reshape(-1), finite)
     return q, bool(finite[0])
 
 
@@ -59,6 +59,7 @@ def _codes_on(x, scale, zero, offset, half, top, q, finite, start, stop):  # typ
 def _codes_of_singles(x, factor, shift, scale, zero, offset, half, top, q, finite,  # type: ignore[no-untyped-def]
                       start, stop):
     nothing, one, most, near = np.float32(0), np.float32(1), np.float32(top), np.float32(0.5 - UNSURE)
+    factor, shift = np.float32(factor), np.float32(shift)
     for begin in range(start, stop, BLOCK):
         end = min(begin + BLOCK, stop)
         x_b, q_b, unsure = x[begin:end], q[begin:end], nothing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minilq.kernels.code_tile import code_row
+from minilq.kernels.code_tile import code_rows
 from minilq.kernels.groups import Array
 from minilq.kernels.jit import jit
 from minilq.kernels.matrix_tile import SHAPES, SIDE, STEP, matrix_tile, release, set_shapes
@@ -32,7 +32,6 @@ def _products(x, row, w, shapes, factor, offset, low, high, shift, y, start, sto
     for block in range(blocks):
         for t in range(start * SIDE, min(stop * SIDE, M), SIDE):
             matrix_tile(x, t * row, row, w, block * G * SIDE, G * 4 // STEP, sums)
-            for i in range(min(SIDE, M - t)):
-                code_row(sums, i * SIDE, factor, offset, low, high, shift, block * SIDE, outputs,
-                         (t + i) * width + block * SIDE)
+            code_rows(sums, 0, SIDE, min(SIDE, M - t), factor, offset, low, high, shift, block * SIDE, outputs,
+                      t * width + block * SIDE, width)
     release()

@@ -59,11 +59,11 @@ class _Vectors:
         return self.builder.bitcast(self.builder.gep(pointer, [place]), self.type.as_pointer())
 
 
-def _for_each(builder: Any, bits: Any, body: Callable[[Any], None]) -> None:
+def for_each_bit(builder: Any, bits: Any, body: Callable[[Any], None]) -> None:
     """body(i) for every bit i that is 1, the lowest first."""
-    number = ir.IntType(32)
+    number, index = bits.type, ir.IntType(64)
     trailing_zeros = cgutils.get_or_insert_function(  # type: ignore[no-untyped-call]
-        builder.module, ir.FunctionType(number, [number, ir.IntType(1)]), "llvm.cttz.i32")
+        builder.module, ir.FunctionType(number, [number, ir.IntType(1)]), f"llvm.cttz.i{number.width}")
     left = cgutils.alloca_once_value(builder, bits)  # type: ignore[no-untyped-call]
     test, loop, end = (builder.append_basic_block(f"bits.{name}") for name in ("test", "loop", "end"))
     builder.branch(test)
@@ -72,12 +72,14 @@ def _for_each(builder: Any, bits: Any, body: Callable[[Any], None]) -> None:
     builder.cbranch(builder.icmp_unsigned("!=", now, number(0)), loop, end)
     builder.position_at_end(loop)
     builder.store(builder.and_(now, builder.sub(now, number(1))), left)
-    body(builder.zext(builder.call(trailing_zeros, [now, ir.IntType(1)(1)]), ir.IntType(64)))
+    i = builder.call(trailing_zeros, [now, ir.IntType(1)(1)])
+    body(i if number == index else builder.zext(i, index))
     builder.branch(test)
     builder.position_at_end(end)
 
 
-def _pointers(context: Any, builder: Any, signature: Any, arguments: Any) -> list[Any]:
+def pointers(context: Any, builder: Any, signature: Any, arguments: Any) -> list[Any]:
+    """The arguments of an intrinsic, of arrays where their numbers are."""
     return [context.make_array(t)(context, builder, v).data if isinstance(t, types.Array) else v
             for t, v in zip(signature.args, arguments, strict=True)]
 
@@ -92,7 +94,7 @@ def _adding(rows: int) -> Callable[..., Any]:
         signature = types.void(a, whole, whole, types.uint32, b, whole, whole, y, whole)
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            a, a_at, a_step, bits, b, b_at, b_row, y, y_row = _pointers(context, builder, signature, arguments)
+            a, a_at, a_step, bits, b, b_at, b_row, y, y_row = pointers(context, builder, signature, arguments)
             vectors, index = _Vectors(context, builder, signature.args[0].dtype), ir.IntType(64)
             a, b = builder.gep(a, [a_at]), builder.gep(b, [b_at])
             b_vectors = [vectors.load(builder.gep(b, [builder.mul(b_row, index(row))])) for row in range(rows)]
@@ -104,7 +106,7 @@ def _adding(rows: int) -> Callable[..., Any]:
                     sums = vectors.times_plus(builder.load(builder.gep(a_i, [index(row)])), b_vectors[row], sums)
                 vectors.store(sums, y_i)
 
-            _for_each(builder, bits, body)
+            for_each_bit(builder, bits, body)
             return context.get_dummy_value()
 
         return signature, generate
@@ -122,7 +124,7 @@ def _summing(rows: int) -> Callable[..., Any]:
         signature = types.void(a, whole, whole, types.uint32, b, whole, whole, y, whole, whole, types.boolean)
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            a, a_at, a_step, bits, b, b_at, b_row, y, y_at, y_row, more = _pointers(
+            a, a_at, a_step, bits, b, b_at, b_row, y, y_at, y_row, more = pointers(
                 context, builder, signature, arguments)
             vectors, index = _Vectors(context, builder, signature.args[0].dtype), ir.IntType(64)
             a, b, y = (builder.gep(array, [at]) for array, at in ((a, a_at), (b, b_at), (y, y_at)))
@@ -148,7 +150,7 @@ def _summing(rows: int) -> Callable[..., Any]:
                     value = builder.load(builder.gep(a_i, [index(row)]))
                     keep(vectors.times_plus(value, b_i, [builder.load(place) for place in places]), places)
 
-            _for_each(builder, bits, body)
+            for_each_bit(builder, bits, body)
             for y_j, places in zip(y_rows, sums, strict=True):
                 vectors.store([builder.load(place) for place in places], y_j)
             return context.get_dummy_value()

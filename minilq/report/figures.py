@@ -88,6 +88,7 @@ def _figures(folder: Path) -> Iterator[tuple[str, Figure]]:
         left, right = figure.subplots(1, 2, gridspec_kw=margins(9, 3.6, columns=2))
         plots.zoom_accuracy(rows, plots.learning_curves(rows, "accuracy", left))
         plots.learning_curves(rows, "loss", right).set_yscale("log")
+        plots.plain_numbers(right.yaxis)
         yield "learning", figure
     if names := plots.followed(rows):
         beside = -(-len(names) // PER_COLUMN) if len(names) > FEW else 0

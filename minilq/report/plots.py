@@ -12,6 +12,7 @@ from minilq.train.history import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
 LABELS = {"float": "float baseline", "quantized": "quantized"}
 DASHES = {"float": "--", "quantized": "-"}
@@ -48,6 +49,8 @@ def zoom_accuracy(rows: Sequence[Row], ax: Axes) -> Axes:
 
 def integer_histogram(codes: Array, name: str, ax: Axes) -> Axes:
     """How often each integer code occurs in one parameter."""
+    from matplotlib.ticker import NullLocator
+
     values, counts = np.unique(codes.astype(np.int64), return_counts=True)
     if len(values) <= 200:
         ax.bar(values, counts, width=0.85)
@@ -57,6 +60,8 @@ def integer_histogram(codes: Array, name: str, ax: Axes) -> Axes:
         edges = np.arange(values[0], values[-1] + width + 1, width) - 0.5
         tallest = np.max(ax.hist(values, edges.tolist(), weights=counts)[0])
     ax.set_yscale("log")
+    plain_numbers(ax.yaxis)
+    ax.yaxis.set_minor_locator(NullLocator())
     ax.set_ylim(0.7, max(10, 2 * tallest))
     ticks_at_integers(ax)
     title = ax.set_title(f"{name}: {len(values)} integers, {values[0]}..{values[-1]}")
@@ -95,6 +100,7 @@ def scale_trajectories(rows: Sequence[Row], ax: Axes, beside: int = 0) -> Axes:
                 markevery=max(len(epochs) // 8, 1), markersize=4)
     if min(smallest, default=1) > 0:
         ax.set_yscale("log")
+        plain_numbers(ax.yaxis)
     else:                                        # an offset or a range has two signs
         ax.set_yscale("symlog", linthresh=min((abs(s) for s in smallest if s != 0), default=1))
     ax.set_xlabel("epoch")
@@ -118,3 +124,15 @@ def ticks_at_integers(ax: Axes) -> None:
     from matplotlib.ticker import MaxNLocator
 
     ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+
+
+def plain_numbers(axis: Axis) -> None:
+    """Numbers at a logarithmic axis as 100 and 0.01, not as powers of ten: formulas take as long to set as a panel."""
+    from matplotlib.ticker import LogFormatter
+
+    class Plain(LogFormatter):
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return f"{x:g}" if super().__call__(x, pos) else ""  # where that shows none, there are too many
+
+    axis.set_major_formatter(Plain())
+    axis.set_minor_formatter(Plain(labelOnlyBase=False))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from minilq.experiments.pareto import Point
 from minilq.report import sweep_style as style
-from minilq.report.plots import ticks_at_integers
+from minilq.report.plots import plain_numbers, ticks_at_integers
 from minilq.train.history import Row
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def scale_trajectories(points: Sequence[Point], curves: Mapping[str, Curve]) -> 
             if not own:
                 style.note(ax, "no point")
             ax.set_yscale("log")
+            plain_numbers(ax.yaxis)
         line[0].set_ylabel("median scale")
     _finish(figure, grid[-1], points[0]["scheme"], looks, baseline=False)
     return figure
@@ -75,8 +76,6 @@ def learning_curves(points: Sequence[Point], baselines: Sequence[Point], curves:
 
     The axis of accuracy begins 8 points below the best at the end; what ends below is counted in the panel.
     """
-    from matplotlib.ticker import LogFormatter
-
     columns = style.granularities(points)
     figure, grid = style.panels(2, len(columns))
     looks = _looks(points)
@@ -90,8 +89,7 @@ def learning_curves(points: Sequence[Point], baselines: Sequence[Point], curves:
             for point in own:
                 _draw(ax, point, curves, quantity, looks[point["strength"]])
         loss.set_yscale("log")
-        loss.yaxis.set_major_formatter(LogFormatter())
-        loss.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
+        plain_numbers(loss.yaxis)
         if below := sum(cut is not None and point["accuracy"] < cut for point in own):
             style.note(accuracy, f"{below} end{'s' if below == 1 else ''} below {100 * (cut or 0):.1f} %")
     if cut is not None:
