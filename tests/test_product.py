@@ -23,7 +23,7 @@ from minilq.integer.product import (
 )
 from minilq.kernels import grid as grid_kernel
 from minilq.kernels import integer as kernels
-from minilq.kernels import integer_conv, integer_matrix, integer_tile, threads
+from minilq.kernels import integer_conv, integer_groups, integer_matrix, integer_tile, threads
 from minilq.kernels.tile import Shape
 from minilq.ops.window import geometry
 from tests.strategies import convolutions, seeds
@@ -279,7 +279,7 @@ def test_groups_of_zeros_may_be_skipped(seed, M, K, F, shares, most, dtype):
     by = Multiplied(bytes_of(rng, (K, F), np.int8, False), rescalings(rng, F, dtype))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(integer_conv, "MATRICES", False)
-        patch.setattr(integer_conv, "MOST", most)
+        patch.setattr(integer_groups, "MOST", most)
         (want, _), (got, _) = both("integer_conv.rescaled_product", x, by)
     if got is not NotImplemented:
         np.testing.assert_array_equal(got, want)
@@ -287,20 +287,11 @@ def test_groups_of_zeros_may_be_skipped(seed, M, K, F, shares, most, dtype):
 
 @compiled
 @pytest.mark.parametrize("share", [0.0, 0.2, 1.0])
-def test_what_is_in_use_is_counted(share):
-    rng, (rows, K) = np.random.default_rng(0), (16, 4 * 131)
+def test_groups_in_use_are_counted_in_every_eighth_row(share):
+    rng, (rows, K) = np.random.default_rng(0), (17, 4 * 131)
     x = (rng.random((rows + 1, K)) < share).astype(np.uint8)
     groups = x[:rows].reshape(rows, -1, 4).any(axis=2)
-    bits = np.zeros(3 * rows, np.uint64)
-
-    @numba.njit
-    def run(x, G, step, bits):
-        return integer_conv._in_use(x, 4 * G, G, len(bits) // 3, step, bits)
-
-    for step in (8, 1):
-        assert run(x.reshape(-1), K // 4, step, bits) == groups[::step].sum()
-    found = [int(bits[g // 44 * rows + i]) >> g % 44 & 1 for i in range(rows) for g in range(131)]
-    np.testing.assert_array_equal(np.reshape(found, groups.shape), groups)
+    assert integer_groups._in_use(x[:rows], 131) == groups[::8].sum()
 
 
 def test_a_factor_of_32_bits_is_left_to_the_reference():

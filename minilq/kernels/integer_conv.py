@@ -2,8 +2,8 @@
 
 A convolution is that of conv.py with bytes in the place of floats: an image at a time in a field of the code of 0, rows
 of the kernel as matrix products whose left side is the image itself. Rows of a matrix are multiplied where they lie, as
-the matrix that they are where the processor can (matrix_tile.py); elsewhere, what is 0 in them, as most of a digit is,
-is skipped where that is faster (group_tile.py).
+the matrix that they are where the processor can (matrix_tile.py), and but for what is 0 where that is much
+(group_tile.py).
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from minilq.kernels.code_tile import code_rows, code_tile
-from minilq.kernels.group_tile import BLOCKS, GROUPS, count_of_bits, groups_in_use, sum_of_groups
+from minilq.kernels.code_tile import code_tile
 from minilq.kernels.groups import Array, on_lines
+from minilq.kernels.integer_groups import codes_of_few
 from minilq.kernels.integer_matrix import codes_by_matrices
-from minilq.kernels.integer_tile import BYTE_TERM, four_bytes
+from minilq.kernels.integer_tile import BYTE_TERM
 from minilq.kernels.jit import jit
 from minilq.kernels.matrix_tile import MATRICES, STEP
 from minilq.kernels.threads import in_parts
@@ -33,8 +33,6 @@ class Multiplied(Protocol):
 
 PIXELS = 4 * ROWS
 """Rows of a matrix that are taken together: with the weights of a block of columns they stay in the cache."""
-MOST = 0.65
-"""The share of groups with a code that is not 0, up to which it is faster to skip the others. Measured."""
 
 
 class Packed(NamedTuple):
@@ -75,14 +73,13 @@ def rescaled_product(x: Array, by: Multiplied) -> Array:
     # its weights are 0, and not behind the last
     whole = max(M - 1, 0) // PIXELS * PIXELS if K > 3 else 0
     y = np.empty((-(-M // ROWS) * ROWS, wide), by.rescale.dtype)
-    long = K >= 4 * GROUPS                       # so that groups of which bits are made end with the next row
-    some = MOST if long and len(packed.w) >= BLOCKS and BYTE_TERM is four_bytes else 0.0
     last = np.zeros((len(y) - whole, 4 * packed.w.shape[2]), x.dtype)
     last[:M - whole, :K] = x[whole:]
-    for rows, together, codes, most in ((x[:whole], PIXELS, y[:whole], some), (last, len(last), y[whole:], 0.0)):
+    done = whole if codes_of_few(x[:whole], packed.w, packed.line, y[:whole]) else 0
+    for rows, together, codes in ((x[done:whole], PIXELS, y[done:whole]), (last, len(last), y[whole:])):
         if len(rows):
             in_parts(_product, len(rows) // together, rows.size + packed.w.size + codes.size, rows.reshape(-1),
-                     together, most, packed.w, *packed.line, grid((1, 0), (together, rows.shape[1])), codes,
+                     together, packed.w, *packed.line, grid((1, 0), (together, rows.shape[1])), codes,
                      grid((1, 0), (together, wide)))
     return y[:M, :F]
 
@@ -112,55 +109,15 @@ def _packed(by: Multiplied, KH: int, groups: int = 1) -> Packed | None:
 
 
 @jit()
-def _product(x, together, most, w, factor, offset, low, high, shift, x_rows, y, y_rows,  # type: ignore[no-untyped-def]
+def _product(x, together, w, factor, offset, low, high, shift, x_rows, y, y_rows,  # type: ignore[no-untyped-def]
              start, stop):
-    # most    groups are skipped where no larger share of them is in use; 0 for never
     blocks, _, G, _ = w.shape
     w, outputs, row, wide = w.reshape(w.size), y.reshape(y.size), x_rows[1], blocks * COLUMNS
-    parts = (G + GROUPS - 1) // GROUPS
-    bits, sums = np.empty(parts * together, np.uint64), np.empty((together + 1) * BLOCKS * COLUMNS, np.int32)
-    sums = sums[COLUMNS - sums.ctypes.data // sums.itemsize % COLUMNS:]  # from the beginning of a cache line
     for n in range(start, stop):
-        x_n, y_at = x[n * together * row:], n * together * wide
-        seen = (together + 7) // 8               # an estimate, of every eighth row
-        if most > 0 and _in_use(x_n, row, G, together, 8, bits) <= most * seen * G:
-            _in_use(x_n, row, G, together, 1, bits)
-            for block in range(0, blocks, BLOCKS):
-                first = min(block, blocks - BLOCKS)      # the last of them may overlap those before
-                _sums_of_some(x_n, row, bits, w, first * G * COLUMNS, G, together, sums)
-                for b in range(BLOCKS):
-                    code_rows(sums, b * COLUMNS, BLOCKS * COLUMNS, together, factor, offset, low, high, shift,
-                              (first + b) * COLUMNS, outputs, y_at + (first + b) * COLUMNS, wide)
-        else:
-            for block in range(blocks):
-                for t in range(0, len(x_rows), ROWS):
-                    code_tile(x_n, x_rows, t, 0, w, block * G * COLUMNS, 1, G, factor, offset, low, high, shift,
-                              block * COLUMNS, outputs, y_rows, t, y_at + block * COLUMNS)
-
-
-@jit(inline=True)
-def _in_use(x, row, G, together, step, bits):  # type: ignore[no-untyped-def]
-    # how many groups of every step-th row are in use; those of part p of row i are the bits of number p * together + i
-    parts = len(bits) // together
-    size, total = (G + parts - 1) // parts, 0
-    for p in range(parts):
-        ends = ~np.uint64(0) >> np.uint64(GROUPS - min(size, G - p * size))
-        for i in range(0, together, step):
-            here = groups_in_use(x, i * row + 4 * p * size) & ends
-            bits[p * together + i] = here
-            total += count_of_bits(here)
-    return total
-
-
-@jit(inline=True)
-def _sums_of_some(x, row, bits, w, w_at, G, together, sums):  # type: ignore[no-untyped-def]
-    # a part of the rows at a time, so that its weights stay in the cache
-    parts = len(bits) // together
-    size = (G + parts - 1) // parts
-    for p in range(parts):
-        for i in range(together):
-            sum_of_groups(x, i * row + 4 * p * size, bits[p * together + i], w, w_at + p * size * COLUMNS, G * COLUMNS,
-                          sums, i * BLOCKS * COLUMNS, p > 0)
+        for block in range(blocks):
+            for t in range(0, len(x_rows), ROWS):
+                code_tile(x[n * together * row:], x_rows, t, 0, w, block * G * COLUMNS, 1, G, factor, offset, low, high,
+                          shift, block * COLUMNS, outputs, y_rows, t, n * together * wide + block * COLUMNS)
 
 
 @jit()
