@@ -66,9 +66,10 @@ def _products(x, w, factor, offset, low, high, shift, y, start, stop):  # type: 
             block = min(begin, blocks - BLOCKS)  # the last of them may overlap those before
             for part in range(parts):
                 first = part * size
+                w_at = (block * G + first) * COLUMNS
                 for i in range(rows):
-                    sum_of_groups(x, (t + i) * K + 4 * first, bits[part * TOGETHER + i], w, (block * G + first) * COLUMNS,
-                                  G * COLUMNS, sums, i * BLOCKS * COLUMNS, part > 0)
+                    sum_of_groups(x, (t + i) * K + 4 * first, bits[part * TOGETHER + i], w, w_at, G * COLUMNS, sums,
+                                  i * BLOCKS * COLUMNS, part > 0)
             for b in range(BLOCKS):
                 at = (block + b) * COLUMNS
                 code_rows(sums, b * COLUMNS, BLOCKS * COLUMNS, rows, factor, offset, low, high, shift, at, outputs,
