@@ -51,6 +51,8 @@ to_pixels, of_results, to_results = combination(BT), combination(AT), combinatio
 
 NUMBERS = 7200
 """Tiles times channels that are transformed together: enough to read U seldom, few enough to stay in the cache."""
+PARTS = 2
+"""Of a batch, whose kernel gradients are summed apart for any number of threads: two of them share no work."""
 PAD = 16
 """Numbers between two of the 36 matrices, so that their rows do not fall into the same places of the cache."""
 
@@ -70,12 +72,12 @@ def convolved(x: Array, w: Array, b: Array, shape: tuple[int, int], corner: tupl
 def kernel_gradient(g: Array, x: Array, corner: tuple[int, int]) -> Array:
     """As in winograd.py."""
     C, F = x.shape[3], g.shape[3]
-    dU = np.zeros((36, -(-C // ROWS) * ROWS, F), x.dtype)
+    dU = np.zeros((PARTS, 36, -(-C // ROWS) * ROWS, F), x.dtype)
     across, high = -(-g.shape[2] // 4), -(-g.shape[1] // 4)
-    rows = np.arange(dU.shape[1])
-    in_parts(_kernel_gradient, 6, x.size, g, x, corner, dU, _together(C + F, across, high * len(x)),
-             np.minimum(rows, C - 1), rows * F)
-    return (GG.T.astype(x.dtype) @ dU[:, :C].reshape(36, C * F)).reshape(3, 3, C, F)
+    rows, together = np.arange(dU.shape[2]), _together(C + F, across, high * -(-len(x) // PARTS))
+    in_parts(_kernel_gradient, 6 * PARTS, x.size, g, x, corner, dU, together, np.minimum(rows, C - 1), rows * F)
+    back = np.tile(GG.T.astype(x.dtype), PARTS)  # and one added to the other
+    return (back @ dU[:, :, :C].reshape(36 * PARTS, C * F)).reshape(3, 3, C, F)
 
 
 def _transformed(w: Array) -> Array:
@@ -141,7 +143,7 @@ def _convolve(x, corner, U, b, y, together, v_rows, m_rows, start, stop):  # typ
 
 @jit(SUMS)
 def _kernel_gradient(g, x, corner, dU, together, channels, u_rows, start, stop):  # type: ignore[no-untyped-def]
-    # rows start..stop of the 6 x 6 entries
+    # rows start..stop of the 6 x 6 entries, first those of one part of the images, then those of the next
     N, OH, OW, F = g.shape
     C = x.shape[3]
     high, across = (OH + 3) // 4, (OW + 3) // 4
@@ -150,25 +152,29 @@ def _kernel_gradient(g, x, corner, dU, together, channels, u_rows, start, stop):
     g_field, g_rows = np.zeros(g_border[0] * g_border[1] * F, x.dtype), np.empty(6 * g_border[1] * F, x.dtype)
     tiles, width, g_width = together * across, border[1] * C, g_border[1] * F
     v_plane, m_plane = tiles * C + PAD, tiles * F + PAD
-    V, dM = np.empty((stop - start) * 6 * v_plane, x.dtype), np.empty((stop - start) * 6 * m_plane, x.dtype)
+    most = 6 * min(stop - start, 6)
+    V, dM = np.empty(most * v_plane, x.dtype), np.empty(most * m_plane, x.dtype)
     du = dU.reshape(dU.size)
-    for first in range(0, N * high, together):
-        strips = min(together, N * high - first)
-        for k in range(strips):
-            n, top = (first + k) // high, (first + k) % high
-            if top == 0:
-                fill(field, x[n], border, corner)
-                fill(g_field, g[n], g_border, (0, 0))
-            to_pixels(field, 4 * top * width, width, rows, 0, width, width)
-            to_results(g_field, 4 * top * g_width, g_width, g_rows, 0, g_width, g_width)
-            for i in range(start, stop):
-                for j in range(across):
-                    e, t = 6 * (i - start), k * across + j
-                    to_pixels(rows, i * width + 4 * j * C, C, V, e * v_plane + t * C, v_plane, C)
-                    to_results(g_rows, i * g_width + 4 * j * F, F, dM, e * m_plane + t * F, m_plane, F)
-        for e in range(6 * (stop - start)):
-            v, at = V[e * v_plane:], (6 * start + e) * dU.shape[1] * F
-            for c in range(0, len(channels), ROWS):
-                for f in range(0, F, COLUMNS):
-                    product(v, channels, c, 0, C, dM, e * m_plane + f, 0, F, 1, strips * across,
-                            du, at + c * F + f, F, du, u_rows, c, at + f)
+    for part in range(start // 6, (stop + 5) // 6):
+        begin, end = max(start - 6 * part, 0), min(stop - 6 * part, 6)
+        last = (part + 1) * N // len(dU) * high
+        for first in range(part * N // len(dU) * high, last, together):
+            strips = min(together, last - first)
+            for k in range(strips):
+                n, top = (first + k) // high, (first + k) % high
+                if top == 0:
+                    fill(field, x[n], border, corner)
+                    fill(g_field, g[n], g_border, (0, 0))
+                to_pixels(field, 4 * top * width, width, rows, 0, width, width)
+                to_results(g_field, 4 * top * g_width, g_width, g_rows, 0, g_width, g_width)
+                for i in range(begin, end):
+                    for j in range(across):
+                        e, t = 6 * (i - begin), k * across + j
+                        to_pixels(rows, i * width + 4 * j * C, C, V, e * v_plane + t * C, v_plane, C)
+                        to_results(g_rows, i * g_width + 4 * j * F, F, dM, e * m_plane + t * F, m_plane, F)
+            for e in range(6 * (end - begin)):
+                v, at = V[e * v_plane:], (6 * (6 * part + begin) + e) * dU.shape[2] * F
+                for c in range(0, len(channels), ROWS):
+                    for f in range(0, F, COLUMNS):
+                        product(v, channels, c, 0, C, dM, e * m_plane + f, 0, F, 1, strips * across,
+                                du, at + c * F + f, F, du, u_rows, c, at + f)
