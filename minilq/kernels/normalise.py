@@ -16,10 +16,13 @@ import numpy as np
 from minilq.kernels.groups import Array, fits
 from minilq.kernels.jit import SUMS, jit
 from minilq.kernels.threads import in_parts
+from minilq.kernels.tile import ask_ahead
 
 LINE = 256
 BLOCK = 1 << 15
-"""Numbers in a block: what is read twice stays in the cache."""
+"""Numbers in a block."""
+SAMPLE = 8
+"""Lines of which one is read beforehand, to know about where the mean is."""
 
 
 def _line_and_block(C: int) -> tuple[int, int]:
@@ -51,7 +54,8 @@ def statistics(x: Array, floor: float = -np.inf) -> tuple[Array, Array]:
 @jit(SUMS)
 def _block_statistics(x, line, block, floor, mean, squares, start, stop):  # type: ignore[no-untyped-def]
     # mean and sum of (x - mean)^2 of every channel in every block. About a pivot p near the mean, with d = x - p and
-    # n numbers:  mean = p + (sum d)/n,  sum (x - mean)^2 = sum d^2 - (sum d)^2/n, and little cancels
+    # n numbers:  mean = p + (sum d)/n,  sum (x - mean)^2 = sum d^2 - (sum d)^2/n, and little cancels: the mean of a
+    # share f of the numbers, as p is with one line of SAMPLE, lies within sqrt(1/f - 1) standard deviations
     C = mean.shape[1]
     pivot, s1, s2 = np.empty(line, x.dtype), np.empty(line, x.dtype), np.empty(line, x.dtype)
     for b in range(start, stop):
@@ -59,17 +63,20 @@ def _block_statistics(x, line, block, floor, mean, squares, start, stop):  # typ
         n = len(part) // C
         s1[:] = 0
         s2[:] = 0
-        for at in range(0, len(part), line):
+        seen = 0
+        for at in range(0, len(part), SAMPLE * line):
             numbers = part[at:at + line]
+            seen += len(numbers)
             for k in range(len(numbers)):
                 s1[k] += _above(numbers[k], floor)
         _fold(s1, mean[b])
         for at in range(0, line, C):
             for c in range(C):
-                pivot[at + c] = mean[b, c] / n
+                pivot[at + c] = mean[b, c] / (seen // C)
         s1[:] = 0
         for at in range(0, len(part), line):
             numbers = part[at:at + line]
+            ask_ahead(part, at, line)
             for k in range(len(numbers)):
                 d = _above(numbers[k], floor) - pivot[k]
                 s1[k] += d
@@ -113,6 +120,7 @@ def _normalised(x, line, block, floor, mean, scale, shift, y, start, stop):  # t
     x, y = x[start * block:stop * block], y[start * block:stop * block]
     for at in range(0, len(x), line):
         numbers, result = x[at:at + line], y[at:at + line]
+        ask_ahead(x, at, line)
         for k in range(len(numbers)):
             result[k] = (_above(numbers[k], floor) - mean[k]) * scale[k] + shift[k]
 
@@ -141,6 +149,8 @@ def _block_gradient_sums(g, x, line, block, floor, mean, sums, products, start, 
         s2[:] = 0
         for at in range(0, len(x_part), line):
             g_line, x_line = g_part[at:at + line], x_part[at:at + line]
+            ask_ahead(g_part, at, line)
+            ask_ahead(x_part, at, line)
             for k in range(len(g_line)):
                 s1[k] += g_line[k]
                 s2[k] += g_line[k] * (_above(x_line[k], floor) - mean[k])
@@ -173,6 +183,8 @@ def _input_gradient(g, x, line, block, floor, mean, a, b, c, dx, start, stop):  
     g, x, dx = g[start * block:stop * block], x[start * block:stop * block], dx[start * block:stop * block]
     for at in range(0, len(x), line):
         g_line, x_line, result = g[at:at + line], x[at:at + line], dx[at:at + line]
+        ask_ahead(g, at, line)
+        ask_ahead(x, at, line)
         for k in range(len(g_line)):
             through = one if x_line[k] > floor else zero         # a factor, so that NaN does as in the reference
             result[k] = (a[k] * g_line[k] + b[k] * (_above(x_line[k], floor) - mean[k]) + c[k]) * through
