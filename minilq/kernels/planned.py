@@ -14,8 +14,8 @@ import numpy as np
 
 from minilq.kernels import dense as products
 from minilq.kernels import elementwise, fake_quantize, loss, lsq, penalties
+from minilq.kernels.dense_tiles import product_by_tiles, suits
 from minilq.kernels.groups import Array, fits, layout
-from minilq.kernels.row_tile import LINE
 from minilq.kernels.threads import in_parts
 
 Calls = list[tuple[Callable[..., Any], tuple[Any, ...]]]
@@ -67,14 +67,15 @@ def _positive(s: Array) -> bool:
 
 def product(a: Array, b: Array, y: Array, finite: bool = False) -> Calls:
     """y = a b, without the zeros of a where they are many; `finite`: b is."""
-    if not LINE or b.shape[1] < products.ROW or not (fits(b, a, y) or fits(b, a.T, y)):
-        return [(np.dot, (a, b, y))]
-    return [(_product, ((*products.arguments(a, b, y), finite), a, b, y))]
+    rest = product_by_tiles if suits(a, b) else np.dot
+    if not products.may_skip(a, b):
+        return [(rest, (a, b, y))]
+    return [(_product, ((*products.arguments(a, b, y), finite), rest, a, b, y))]
 
 
-def _product(arguments: tuple[Any, ...], a: Array, b: Array, y: Array) -> None:
+def _product(arguments: tuple[Any, ...], rest: Callable[..., Any], a: Array, b: Array, y: Array) -> None:
     if not products._product(*arguments):
-        np.dot(a, b, y)
+        rest(a, b, y)
 
 
 def add_bias(y: Array, b: Array) -> Calls:

@@ -82,7 +82,7 @@ def dense_vjp(g: Array, y: Array, x: Array, w: Array, b: Array,
               need: tuple[bool, ...] = (True, True, True)) -> tuple[Array | None, Array, Array]:
     # y_ij = sum_k x_ik w_kj + b_j   =>   dx_ik = sum_j g_ij w_kj
     g = _rows(g)
-    dx = np.dot(g, w.T) if need[0] else None
+    dx = product(g, w.T) if need[0] else None
     if dx is not None and x.ndim > 2:
         dx = dx.reshape(x.shape)
     #                                =>   dw_kj = sum_i x_ik g_ij

@@ -30,7 +30,7 @@ def dense(call: Call) -> Planned | None:
     def backward(g: Array, made: list[Array]) -> tuple[Calls, Gradients]:
         dx, dw, db = made
         wanted = first is not None and first.requires_grad
-        return [*([(np.dot, (g, w.T, dx))] if wanted else []), *planned.product(x.T, g, dw),
+        return [*(planned.product(g, w.T, dx) if wanted else []), *planned.product(x.T, g, dw),
                 *planned.bias_gradient(g, db)], made
 
     # of what a method gives that is finite, or the plan has ended
