@@ -103,6 +103,20 @@ def test_what_methods_of_inputs_learn_is_drawn_from_when_they_have_it():
     np.testing.assert_array_equal(curve(ax, "alpha of dense1.input").get_xdata(), [3, 4, 5])
 
 
+@pytest.mark.parametrize(("low", "high", "labels"), [
+    (0.005, 20000, ["0.01", "0.1", "1", "10", "100", "1000", "10000"]), (0.015, 0.13, ["0.02", "0.03", "0.04", "0.06", "0.1"]),
+    (3e-7, 2e-5, ["1e-06", "1e-05"])])
+def test_numbers_at_logarithmic_axes_are_written_out(low, high, labels):
+    ax = axes()
+    ax.set_yscale("log")
+    plots.plain_numbers(ax.yaxis)
+    ax.set_ylim(low, high)
+    ax.figure.draw_without_rendering()
+    shown = [*ax.yaxis.get_majorticklabels(), *ax.yaxis.get_minorticklabels()]
+    assert sorted({text.get_text() for text in shown if text.get_text() and low <= float(text.get_text()) <= high},
+                  key=float) == labels
+
+
 @pytest.mark.deep
 def test_a_run_without_scales_has_no_figure_of_them(folder, monkeypatch):
     made = [{k: v for k, v in row.items() if not k.startswith("scale/")} for row in rows()]
