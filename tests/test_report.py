@@ -104,7 +104,7 @@ def test_what_methods_of_inputs_learn_is_drawn_from_when_they_have_it():
 
 
 @pytest.mark.parametrize(("low", "high", "labels"), [
-    (0.005, 20000, ["0.01", "0.1", "1", "10", "100", "1000", "10000"]), (0.015, 0.13, ["0.02", "0.03", "0.04", "0.06", "0.1"]),
+    (0.05, 20000, ["0.1", "1", "10", "100", "1000", "10000"]), (0.015, 0.13, ["0.02", "0.03", "0.04", "0.06", "0.1"]),
     (3e-7, 2e-5, ["1e-06", "1e-05"])])
 def test_numbers_at_logarithmic_axes_are_written_out(low, high, labels):
     ax = axes()
