@@ -68,11 +68,22 @@ def test_steps_by_a_plan_and_by_the_tape_take_it_alike(orders):
     np.testing.assert_array_equal(dense.product(a, b), y)
 
 
+def test_a_result_may_lie_in_any_order():
+    a, b = matrices(np.random.default_rng(0), 128, 200, 160, "CC")
+    y, wide = np.zeros((160, 128), np.float32).T, np.zeros((128, 320), np.float32)
+    for out in (y, wide[:, ::2]):
+        dense_tiles.product_by_tiles(a, b, out)
+        np.testing.assert_array_equal(out, product_of(a, b))
+    assert not wide[:, 1::2].any()
+
+
 def test_small_products_other_dtypes_and_slices_are_left_to_blas():
     a, b = matrices(np.random.default_rng(0), 128, 200, 160, "CC")
     assert dense_tiles.suits(a, b)
-    for x, w in ((a[:63], b), (a, b[:, :31].copy()), (a[:, :9].copy(), b[:9]), (a.astype(np.float64), b.astype(float)),
-                 (a[::2], b), (np.repeat(a, 2, axis=1)[:, ::2], b), (a, np.repeat(b, 2, axis=1)[:, ::2])):
+    assert not dense_tiles.suits(a, b.astype(np.float64))
+    for x, w in ((a[:63], b), (a, b[:, :31].copy()), (a[:, :9].copy(), b[:9]), (a[::2], b),
+                 (a.astype(np.float64), b.astype(np.float64)), (np.repeat(a, 2, axis=1)[:, ::2], b),
+                 (a, np.repeat(b, 2, axis=1)[:, ::2])):
         assert not dense_tiles.suits(x, w)
         np.testing.assert_allclose(ops.dense(minilq.Tensor(x), minilq.Tensor(w), minilq.Tensor(np.zeros(
             w.shape[1], w.dtype))).numpy(), x.astype(np.float64) @ w, atol=1e-3)

@@ -25,15 +25,15 @@ def suits(a: Array, b: Array) -> bool:
     """Whether it is this that multiplies a (n, K) and b (K, m), not BLAS: float32, each in the order of rows or of
     columns, of some size."""
     (n, K), m = a.shape, b.shape[1]
-    return FAST and a.dtype.char == "f" and m >= COLUMNS and n >= FEWEST and n * K * m >= LEAST and (
-        (fits(a) or fits(a.T)) and (fits(b) or fits(b.T)))
+    large = m >= COLUMNS and n >= FEWEST and n * K * m >= LEAST
+    return FAST and large and a.dtype.char == b.dtype.char == "f" and (fits(a) or fits(a.T)) and (fits(b) or fits(b.T))
 
 
 def product_by_tiles(a: Array, b: Array, y: Array) -> None:
-    """y <- a b, of those that it suits; y in the order of rows."""
+    """y <- a b, of those that it suits."""
     (n, K), m = a.shape, b.shape[1]
     high, wide = -(-n // ROWS) * ROWS, -(-m // COLUMNS) * COLUMNS
-    whole = y if y.shape == (high, wide) else np.empty((high, wide), y.dtype)
+    whole = y if y.shape == (high, wide) and fits(y) else np.empty((high, wide), a.dtype)
     packed = np.empty(wide * K + CACHE_LINE // 4, b.dtype)
     packed = packed[-packed.ctypes.data % CACHE_LINE // 4:][:wide * K]
     _pack(b.ravel("K"), b.flags.c_contiguous, m, packed)

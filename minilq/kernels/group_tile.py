@@ -22,7 +22,7 @@ from minilq.kernels.tile import SHAPE, Shape
 
 GROUPS = 64
 """As many as one number has bits. Their weights for all sums fill two thirds of a first-level cache."""
-ROWS, VECTORS, LANES = SHAPE or Shape(1, 1, 1)
+_, VECTORS, LANES = SHAPE or Shape(1, 1, 1)
 BLOCKS = max(8 // VECTORS, 1)
 """Of COLUMNS columns that are summed at once: 8 vectors, as so many sums hide the time that one takes."""
 

@@ -15,7 +15,7 @@ from minilq.kernels.tile import COLUMNS
 
 MOST = 0.65
 """The share of groups in use up to which this is faster than all of them. Measured."""
-TOGETHER = 32
+ROW_BLOCK = 32
 """Rows whose sums stay in the cache, with the weights of GROUPS groups."""
 
 
@@ -23,12 +23,12 @@ def codes_of_few(x: Array, w: Array, line: tuple[Array, ...], y: Array) -> bool:
     """y (M, F) <- the codes of x (M, K), behind which there is another row, times w (F / COLUMNS, 1, G, COLUMNS), words
     of four bytes, and True; False where all groups are as fast."""
     (M, K), (blocks, _, G, _) = x.shape, w.shape
-    # groups of which bits are made end with the next row
+    # the last group of which a bit is made ends before the end of the next row
     if not (M and BYTE_TERM is four_bytes and blocks >= BLOCKS and K >= 4 * GROUPS):
         return False
     if _in_use(x, G) > MOST * G * -(-M // 8):
         return False
-    in_parts(_products, -(-M // TOGETHER), x.size + w.size + y.size, x, w, *line, y)
+    in_parts(_products, -(-M // ROW_BLOCK), x.size + w.size + y.size, x, w, *line, y)
     return True
 
 
@@ -54,21 +54,21 @@ def _products(x, w, factor, offset, low, high, shift, y, start, stop):  # type: 
     x, w, outputs = x.reshape(x.size), w.reshape(w.size), y.reshape(y.size)
     parts = (G + GROUPS - 1) // GROUPS
     size = (G + parts - 1) // parts              # of each part, so that its weights stay in the cache
-    bits, sums = np.empty(TOGETHER * parts, np.uint64), np.empty((TOGETHER + 1) * BLOCKS * COLUMNS, np.int32)
+    bits, sums = np.empty(ROW_BLOCK * parts, np.uint64), np.empty((ROW_BLOCK + 1) * BLOCKS * COLUMNS, np.int32)
     sums = sums[COLUMNS - sums.ctypes.data // sums.itemsize % COLUMNS:]  # from the beginning of a cache line
-    for t in range(start * TOGETHER, min(stop * TOGETHER, M), TOGETHER):
-        rows = min(TOGETHER, M - t)
+    for t in range(start * ROW_BLOCK, min(stop * ROW_BLOCK, M), ROW_BLOCK):
+        rows = min(ROW_BLOCK, M - t)
         for i in range(rows):
             for part in range(parts):
                 first = part * size
-                bits[part * TOGETHER + i] = groups_in_use(x, (t + i) * K + 4 * first) & _up_to(min(size, G - first))
+                bits[part * ROW_BLOCK + i] = groups_in_use(x, (t + i) * K + 4 * first) & _up_to(min(size, G - first))
         for begin in range(0, blocks, BLOCKS):
             block = min(begin, blocks - BLOCKS)  # the last of them may overlap those before
             for part in range(parts):
                 first = part * size
                 w_at = (block * G + first) * COLUMNS
                 for i in range(rows):
-                    sum_of_groups(x, (t + i) * K + 4 * first, bits[part * TOGETHER + i], w, w_at, G * COLUMNS, sums,
+                    sum_of_groups(x, (t + i) * K + 4 * first, bits[part * ROW_BLOCK + i], w, w_at, G * COLUMNS, sums,
                                   i * BLOCKS * COLUMNS, part > 0)
             for b in range(BLOCKS):
                 at = (block + b) * COLUMNS
