@@ -156,6 +156,7 @@ NARROWER_VECTORS = """
 import numpy as np
 import minilq.kernels.tile as tile
 tile.SHAPE, tile.ROWS, tile.COLUMNS = tile.Shape(6, 2, 8), 6, 16          # before anybody asks
+tile.product = tile.tile_product(tile.SHAPE)
 from minilq.integer.fixed_point import rescaling
 from minilq.integer.product import Multiplied, rescaled_product
 from minilq.kernels import dense, integer_conv

@@ -8,6 +8,7 @@ import gc
 import sys
 from collections.abc import Callable, Sequence
 
+from minilq._ctrl_c import is_program
 from minilq.cli import files, lab, quantizing, reporting, sensitivity, training
 from minilq.cli.options import USAGE_ERROR, parser
 from minilq.cli.output import FAILED, INTERRUPTED, close, open_closed, print_error, print_line
@@ -22,14 +23,13 @@ COMMANDS: dict[str, Callable[[dict[str, object]], int]] = {
 PATHS = ("out", "resume", "start_from", "teacher", "data_dir", "folder", "run", "file", "grid")
 """Options that name a file or folder."""
 
-# Python looks through all that Numba and Matplotlib have made, a fifth of a second long, before it ends.
-atexit.register(gc.freeze)
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status: 0, 1 for a failure, 2 for wrong arguments, 130 after Ctrl-C, SIGTERM or
     SIGHUP."""
     open_closed()
+    if is_program(sys.argv, sys.orig_argv):
+        atexit.register(gc.freeze)               # else Python ends by seeking what nobody holds, a quarter of a second
     options = vars((every := parser()).parse_args(arguments))
     command = options.pop("command")
     if command is None:

@@ -27,10 +27,13 @@ def least_zeros(rows: int) -> float:
 def product(a: Array, b: Array) -> Array:
     if a.shape[1] != len(b) or a.dtype != b.dtype:
         return NotImplemented
+    skipping, tiled = may_skip(a, b), suits(a, b)
+    if not (skipping or tiled):
+        return NotImplemented
     y = np.empty((len(a), b.shape[1]), b.dtype)
-    if may_skip(a, b) and _product(*arguments(a, b, y), False):
+    if skipping and _product(*arguments(a, b, y), False):
         return y
-    if not suits(a, b):
+    if not tiled:
         return NotImplemented
     product_by_tiles(a, b, y)
     return y

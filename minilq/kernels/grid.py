@@ -28,8 +28,8 @@ def codes_on(x: Array, scale: Array, zero: int | Array, offset: float | Array, h
     if not fits(x) or scale.ndim or getattr(zero, "ndim", 0) or getattr(offset, "ndim", 0):
         return NotImplemented
     q, finite = np.empty(x.shape, dtype), np.ones(1, np.bool_)
-    line = step, middle, begin, _, _ = float(scale), float(zero), float(offset), half, float(top)
-    shift = middle - begin / step
+    step, middle, begin = float(scale), float(zero), float(offset)
+    line, shift = (step, middle, begin, half, float(top)), middle - begin / step
     if config.DISABLE_JIT:                       # type: ignore[attr-defined]
         with np.errstate(invalid="ignore"):      # of infinity and NaN
             _codes_on(x.reshape(-1), *line, q.reshape(-1), finite, 0, x.size)

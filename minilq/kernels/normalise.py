@@ -54,8 +54,8 @@ def statistics(x: Array, floor: float = -np.inf) -> tuple[Array, Array]:
 @jit(SUMS)
 def _block_statistics(x, line, block, floor, mean, squares, start, stop):  # type: ignore[no-untyped-def]
     # mean and sum of (x - mean)^2 of every channel in every block. About a pivot p near the mean, with d = x - p and
-    # n numbers:  mean = p + (sum d)/n,  sum (x - mean)^2 = sum d^2 - (sum d)^2/n, and little cancels: the mean of a
-    # share f of the numbers, as p is with one line of SAMPLE, lies within sqrt(1/f - 1) standard deviations
+    # n numbers:  mean = p + (sum d)/n,  sum (x - mean)^2 = sum d^2 - (sum d)^2/n. Less than SAMPLE times what is
+    # left cancels: the mean of a share f of the numbers lies within sqrt(1/f - 1) standard deviations of that of all
     C = mean.shape[1]
     pivot, s1, s2 = np.empty(line, x.dtype), np.empty(line, x.dtype), np.empty(line, x.dtype)
     for b in range(start, stop):

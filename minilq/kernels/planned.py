@@ -66,9 +66,9 @@ def _positive(s: Array) -> bool:
 
 
 def product(a: Array, b: Array, y: Array, finite: bool = False) -> Calls:
-    """y = a b, without the zeros of a where they are many; `finite`: b is."""
+    """y = a b, as ops.dense has it; `finite`: b is."""
     rest = product_by_tiles if suits(a, b) else np.dot
-    if not products.may_skip(a, b):
+    if not (products.may_skip(a, b) and fits(y)):
         return [(rest, (a, b, y))]
     return [(_product, ((*products.arguments(a, b, y), finite), rest, a, b, y))]
 
@@ -120,7 +120,7 @@ def right_answers(logits: Array, labels: Array) -> Callable[[], int] | None:
     """Of logits that are numbers, how many of the largest are at the label."""
     if not fits(logits) or not labels.flags.c_contiguous:
         return None
-    return lambda: loss._right_answers(logits, labels.astype(np.int64, copy=False))
+    return lambda: int(loss._right_answers(logits, labels.astype(np.int64, copy=False)))
 
 
 def mean_cross_entropy_gradient(g: Array, logits: Array, labels: Array, dz: Array) -> Calls | None:

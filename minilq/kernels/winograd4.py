@@ -72,12 +72,13 @@ def convolved(x: Array, w: Array, b: Array, shape: tuple[int, int], corner: tupl
 def kernel_gradient(g: Array, x: Array, corner: tuple[int, int]) -> Array:
     """As in winograd.py."""
     C, F = x.shape[3], g.shape[3]
-    dU = np.zeros((PARTS, 36, -(-C // ROWS) * ROWS, F), x.dtype)
+    parts = max(min(PARTS, len(x)), 1)
+    dU = np.zeros((parts, 36, -(-C // ROWS) * ROWS, F), x.dtype)
     across, high = -(-g.shape[2] // 4), -(-g.shape[1] // 4)
-    rows, together = np.arange(dU.shape[2]), _together(C + F, across, high * -(-len(x) // PARTS))
-    in_parts(_kernel_gradient, 6 * PARTS, x.size, g, x, corner, dU, together, np.minimum(rows, C - 1), rows * F)
-    back = np.tile(GG.T.astype(x.dtype), PARTS)  # and one added to the other
-    return (back @ dU[:, :, :C].reshape(36 * PARTS, C * F)).reshape(3, 3, C, F)
+    rows, together = np.arange(dU.shape[2]), _together(C + F, across, high * -(-len(x) // parts))
+    in_parts(_kernel_gradient, 6 * parts, x.size, g, x, corner, dU, together, np.minimum(rows, C - 1), rows * F)
+    back = np.tile(GG.T.astype(x.dtype), parts)  # and one added to the other
+    return (back @ dU[:, :, :C].reshape(36 * parts, C * F)).reshape(3, 3, C, F)
 
 
 def _transformed(w: Array) -> Array:
@@ -152,8 +153,8 @@ def _kernel_gradient(g, x, corner, dU, together, channels, u_rows, start, stop):
     g_field, g_rows = np.zeros(g_border[0] * g_border[1] * F, x.dtype), np.empty(6 * g_border[1] * F, x.dtype)
     tiles, width, g_width = together * across, border[1] * C, g_border[1] * F
     v_plane, m_plane = tiles * C + PAD, tiles * F + PAD
-    most = 6 * min(stop - start, 6)
-    V, dM = np.empty(most * v_plane, x.dtype), np.empty(most * m_plane, x.dtype)
+    held = 6 * min(stop - start, 6)              # matrices at once
+    V, dM = np.empty(held * v_plane, x.dtype), np.empty(held * m_plane, x.dtype)
     du = dU.reshape(dU.size)
     for part in range(start // 6, (stop + 5) // 6):
         begin, end = max(start - 6 * part, 0), min(stop - 6 * part, 6)

@@ -99,5 +99,6 @@ def _rows(x: Array) -> Array:
 
 @twin("dense")
 def product(a: Array, b: Array) -> Array:
-    """(a b)_ij = sum_k a_ik b_kj. Where a has many zeros, or few rows, and b is finite, the kernel skips the zeros."""
+    """(a b)_ij = sum_k a_ik b_kj. Where a has many zeros, or few rows, and b is finite, the kernel skips the zeros;
+    many rows it multiplies where BLAS is slower."""
     return np.dot(a, b)

@@ -127,7 +127,7 @@ def ticks_at_integers(ax: Axes) -> None:
 
 
 def plain_numbers(axis: Axis) -> None:
-    """Numbers at a logarithmic axis as 100 and 0.01, not as powers of ten: formulas take as long to set as a panel."""
+    """Numbers at a logarithmic axis as 100, 0.01 and 1e-05, not as formulas, which take as long to set as a panel."""
     from matplotlib.ticker import LogFormatter
 
     class Plain(LogFormatter):

@@ -56,7 +56,7 @@ class Plan:
     def run(self) -> bool:
         """Everything again, with what its arrays hold now. False when it went wrong: the tape knows why."""
         for function, arguments in self.calls:
-            if function(*arguments) is False:
+            if (result := function(*arguments)) is False or result is np.False_:     # as kernels without the JIT say it
                 return False
         for leaf, g in self.leaves:
             leaf.grad = g
