@@ -14,6 +14,7 @@ def is_program(argv: list[str], original: list[str]) -> bool:
         argv[0] == "-m" and original[-len(argv)].removeprefix("-m") == "minilq"))
 
 
+PROGRAM = is_program(sys.argv, sys.orig_argv)
 # From `cli.main` on it raises KeyboardInterrupt again.
-if is_program(sys.argv, sys.orig_argv) and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+if PROGRAM and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -8,7 +8,7 @@ import gc
 import sys
 from collections.abc import Callable, Sequence
 
-from minilq._ctrl_c import is_program
+from minilq._ctrl_c import PROGRAM
 from minilq.cli import files, lab, quantizing, reporting, sensitivity, training
 from minilq.cli.options import USAGE_ERROR, parser
 from minilq.cli.output import FAILED, INTERRUPTED, close, open_closed, print_error, print_line
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status: 0, 1 for a failure, 2 for wrong arguments, 130 after Ctrl-C, SIGTERM or
     SIGHUP."""
     open_closed()
-    if is_program(sys.argv, sys.orig_argv):
+    if PROGRAM:
         atexit.register(gc.freeze)               # else Python ends by seeking what nobody holds, a quarter of a second
     options = vars((every := parser()).parse_args(arguments))
     command = options.pop("command")
