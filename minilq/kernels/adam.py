@@ -12,7 +12,9 @@ def adam_update(p: Array, g: Array, m: Array, v: Array, step_size: float, beta1:
                 epsilon: float, low: float = -np.inf, high: float = np.inf) -> None:
     if not fits(p, g):                           # m and v are laid out as p
         return NotImplemented
-    _adam(p.ravel(), g.ravel(), m.ravel(), v.ravel(), step_size, beta1, beta2, epsilon, low, high)
+    if p.ndim != 1:
+        p, g, m, v = p.ravel(), g.ravel(), m.ravel(), v.ravel()
+    _adam(p, g, m, v, step_size, beta1, beta2, epsilon, low, high)
     return None
 
 

@@ -16,7 +16,7 @@ from minilq.kernels import dense as products
 from minilq.kernels import elementwise, fake_quantize, loss, lsq, penalties
 from minilq.kernels.dense_tiles import product_by_tiles, suits
 from minilq.kernels.groups import Array, fits, layout
-from minilq.kernels.threads import in_parts
+from minilq.kernels.threads import SMALL, in_parts
 
 Calls = list[tuple[Callable[..., Any], tuple[Any, ...]]]
 
@@ -93,13 +93,18 @@ def bias_gradient(g: Array, total: Array) -> Calls:
 def rectified(x: Array, y: Array) -> Calls | None:
     if not fits(x, y):
         return None
-    return [(in_parts, (elementwise._rectified, x.size, x.size, x.reshape(-1), y.reshape(-1)))]
+    return _on_all(elementwise._rectified, x, y)
 
 
 def where_positive(g: Array, y: Array, dx: Array) -> Calls | None:
     if not fits(g, y, dx):
         return None
-    return [(in_parts, (elementwise._where_positive, g.size, g.size, g.reshape(-1), y.reshape(-1), dx.reshape(-1)))]
+    return _on_all(elementwise._where_positive, g, y, dx)
+
+
+def _on_all(kernel: Callable[..., Any], *arrays: Array) -> Calls:
+    size, flat = arrays[0].size, [a.reshape(-1) for a in arrays]
+    return [(kernel, (*flat, 0, size)) if size <= SMALL else (in_parts, (kernel, size, size, *flat))]
 
 
 def mean_cross_entropy(logits: Array, labels: Array, y: Array) -> Calls | None:
