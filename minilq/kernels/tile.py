@@ -139,16 +139,16 @@ def _prefetch(context: Any, x: Any, at: Any) -> Any:
 
 prefetch: Any = intrinsic(_prefetch)
 AHEAD = 1 << 14
-"""Bytes from what is read to what comes into the caches meanwhile. Measured."""
+"""Bytes from what is read to what comes into the caches meanwhile, where several arrays are read. Measured."""
 COMPILED = not config.DISABLE_JIT                # type: ignore[attr-defined]
 
 
 @jit(inline=True)
-def ask_ahead(x, at, length):  # type: ignore[no-untyped-def]
-    # while x[at:at + length] is read, for as much that follows AHEAD
+def ask_ahead(x, at, length, ahead=AHEAD):  # type: ignore[no-untyped-def]
+    # while x[at:at + length] is read, for as much that follows so many bytes later
     if COMPILED:
         for k in range(0, length, CACHE_LINE // x.itemsize):
-            prefetch(x, at + AHEAD // x.itemsize + k)
+            prefetch(x, at + ahead // x.itemsize + k)
 
 
 @functools.lru_cache(maxsize=32)
