@@ -10,12 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import config
 
 from minilq.kernels.groups import Array, fits
 from minilq.kernels.jit import SUMS, jit
 from minilq.kernels.threads import in_parts
-from minilq.kernels.tile import ask_ahead
+from minilq.kernels.tile import COMPILED, ask_ahead
 
 UNSURE = 2.0**-13
 """Of float32 t within -1 .. 256: x / scale is at most 2^9 and a bit where the shift is at most 2^8, and so its two
@@ -31,7 +30,7 @@ def codes_on(x: Array, scale: Array, zero: int | Array, offset: float | Array, h
     q, finite = np.empty(x.shape, dtype), np.ones(1, np.bool_)
     step, middle, begin = float(scale), float(zero), float(offset)
     line, shift = (step, middle, begin, half, float(top)), middle - begin / step
-    if config.DISABLE_JIT:                       # type: ignore[attr-defined]
+    if not COMPILED:
         with np.errstate(invalid="ignore"):      # of infinity and NaN
             _codes_on(x.reshape(-1), *line, q.reshape(-1), finite, 0, x.size)
     elif x.dtype.char == "f" and top <= 255 and half == 0.5 and abs(shift) <= 256 and 1e-30 < step < 1e30:

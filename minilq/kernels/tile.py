@@ -116,8 +116,8 @@ def tile_product(shape: Shape) -> Callable[..., None]:
     return product
 
 
-SHAPE = (None if config.DISABLE_JIT else         # type: ignore[attr-defined]
-         shape_for(llvmlite.binding.get_host_cpu_features(), platform.machine()))
+COMPILED = not config.DISABLE_JIT                # type: ignore[attr-defined]
+SHAPE = shape_for(llvmlite.binding.get_host_cpu_features(), platform.machine()) if COMPILED else None
 """This processor's tile; None where there is none, or nothing is compiled."""
 ROWS, COLUMNS = (1, 1) if SHAPE is None else (SHAPE.rows, SHAPE.vectors * SHAPE.lanes)
 product: Any = tile_product(SHAPE or Shape(1, 1, 1))
@@ -140,7 +140,6 @@ def _prefetch(context: Any, x: Any, at: Any) -> Any:
 prefetch: Any = intrinsic(_prefetch)
 AHEAD = 1 << 14
 """Bytes from what is read to what comes into the caches meanwhile, where several arrays are read. Measured."""
-COMPILED = not config.DISABLE_JIT                # type: ignore[attr-defined]
 
 
 @jit(inline=True)
