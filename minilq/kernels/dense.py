@@ -31,7 +31,7 @@ def product(a: Array, b: Array) -> Array:
     if not (skipping or tiled):
         return NotImplemented
     y = np.empty((len(a), b.shape[1]), b.dtype)
-    if skipping and _product(*arguments(a, b, y), False):
+    if skipping and skip_zeros(*arguments(a, b, y, False)):
         return y
     if not tiled:
         return NotImplemented
@@ -44,20 +44,27 @@ def may_skip(a: Array, b: Array) -> bool:
     return bool(LINE) and b.shape[1] >= ROW and (fits(b, a) or fits(b, a.T))
 
 
-def arguments(a: Array, b: Array, y: Array) -> tuple[Any, ...]:
-    """What the kernel is told of a product, all but whether b is finite."""
+def arguments(a: Array, b: Array, y: Array, finite: bool) -> tuple[Any, ...]:
+    """What `skip_zeros` is told of a product; `finite`: b is known to be."""
     by_rows = a.flags.c_contiguous
     return (a.ravel("K"), b.ravel(), y.ravel(), a.shape, by_rows, b.shape[1], LINE // b.itemsize,
-            least_zeros(a.shape[0 if by_rows else 1]))
+            least_zeros(a.shape[0 if by_rows else 1]), finite)
+
+
+def skip_zeros(a: Array, b: Array, y: Array, shape: tuple[int, int], by_rows: bool, m: int, lanes: int, zeros: float,
+               finite: bool) -> bool:
+    """Whether the product could be made so. Where there are too few zeros its kernel is not even compiled."""
+    if zeros and not _mostly_zeros(a, shape[0 if by_rows else 1], zeros):
+        return False
+    return bool(_product(a, b, y, shape, by_rows, m, lanes, finite))
 
 
 @jit(SUMS)
-def _product(a, b, y, shape, by_rows, m, lanes, zeros, finite):  # type: ignore[no-untyped-def]
+def _product(a, b, y, shape, by_rows, m, lanes, finite):  # type: ignore[no-untyped-def]
     # y_i = sum of a_ik b_k over those k at which a is not 0, in i or in its neighbour, in the order of k; whether that
     # was right. `finite`: b is
     n, K = shape
-    lines = n if by_rows else K
-    if not ((by_rows or n >= TOGETHER) and (zeros == 0 or _mostly_zeros(a, lines, zeros)) and (finite or _finite(b))):
+    if not ((by_rows or n >= TOGETHER) and (finite or _finite(b))):
         return False
     columns = VECTORS * lanes
     rows = BITS if by_rows else K                # of sums, or of columns of b, from the beginning of a cache line
@@ -126,7 +133,7 @@ def _bits_of(a, count, bits):  # type: ignore[no-untyped-def]
             bits[k] |= bit if row[k] != 0 else np.uint32(0)
 
 
-@jit(inline=True)
+@jit()
 def _mostly_zeros(a, lines, wanted):  # type: ignore[no-untyped-def]
     # an estimate: every eighth of the rows, or columns, one of which stands behind the other
     length, seen, zeros = a.size // max(lines, 1), 0, 0

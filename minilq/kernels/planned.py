@@ -70,11 +70,11 @@ def product(a: Array, b: Array, y: Array, finite: bool = False) -> Calls:
     rest = product_by_tiles if suits(a, b) else np.dot
     if not (products.may_skip(a, b) and fits(y)):
         return [(rest, (a, b, y))]
-    return [(_product, ((*products.arguments(a, b, y), finite), rest, a, b, y))]
+    return [(_product, (products.arguments(a, b, y, finite), rest, a, b, y))]
 
 
 def _product(arguments: tuple[Any, ...], rest: Callable[..., Any], a: Array, b: Array, y: Array) -> None:
-    if not products._product(*arguments):
+    if not products.skip_zeros(*arguments):
         rest(a, b, y)
 
 
