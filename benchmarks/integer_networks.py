@@ -2,7 +2,7 @@
 
 One process, one thread; the sides take turns, and medians of processor time count. onnxruntime's 8 bits are its own
 static quantization of the same float network (QDQ, uint8 and int8), calibrated on the same images: digits, which
-minilq skips where they are 0, and noise, which hardly ever is. Every side is given float images, but "from codes",
+minilq skips where they are 0, and noise, which hardly ever is 0. Every side is given float images, but "from codes",
 which is given what `network.grid.codes(images)` has made of them. Of more than 1000 images onnxruntime is given 1000 at
 a time, with which it is fastest.
 
